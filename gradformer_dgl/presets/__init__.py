@@ -1,0 +1,1 @@
+"""Settings of the published experiments, one YAML file per data set."""

@@ -1,0 +1,48 @@
+import os
+from pathlib import Path
+
+import jaxtyping
+import numpy as np
+import pytest
+
+os.environ.setdefault("DGLBACKEND", "pytorch")
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+
+
+def annotated_modules() -> list[str]:
+    """All modules but those that numba compiles, whose functions cannot be wrapped."""
+    modules = []
+    for package, folder in [
+        ("gradformer_dgl", ROOT / "gradformer_dgl"),
+        ("gradformer_dgl.preprocess", ROOT / "preprocess"),
+        ("gradformer_dgl.cache", ROOT / "cache"),
+    ]:
+        for file in sorted(folder.rglob("*.py")):
+            name = ".".join((package, *file.relative_to(folder).with_suffix("").parts))
+            if not name.endswith(("__init__", "_kernel", "_kernels")):
+                modules.append(name)
+    return modules
+
+
+jaxtyping.install_import_hook(annotated_modules(), "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder with the benchmark data."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no benchmark data: {folder} is absent")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden() -> dict[str, np.ndarray]:
+    """Arrays computed once with the published implementation."""
+    file = SHARED / "golden" / "gradformer_golden.npz"
+    if not file.is_file():
+        pytest.skip(f"no reference arrays: {file} is absent")
+    with np.load(file) as archive:
+        return {name: archive[name] for name in archive.files}
