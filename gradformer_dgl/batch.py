@@ -1,19 +1,15 @@
 """One batch of graphs, with all that a model reads."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import dgl
 import torch
 from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from gradformer_dgl.distances import PairDistances
-
-if TYPE_CHECKING:
-    import dgl
 
 
 @dataclass
@@ -66,17 +62,17 @@ class GraphBatch:
         assert self.node_counts is not None
         return len(self.node_counts)
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> GraphBatch:
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "GraphBatch":
         """Return the same batch on another device."""
         return self._map(
             lambda part: part.to(device) if part is self.graph else part.to(device, non_blocking=non_blocking)
         )
 
-    def pin_memory(self) -> GraphBatch:
+    def pin_memory(self) -> "GraphBatch":
         """Return the same batch with its tensors in page-locked memory."""
         return self._map(lambda part: part if part is self.graph else part.pin_memory())
 
-    def _map(self, move: Callable[[Any], Any]) -> GraphBatch:
+    def _map(self, move: Callable[[Any], Any]) -> "GraphBatch":
         parts = {part.name: getattr(self, part.name) for part in fields(self)}
         encodings = {name: move(encoding) for name, encoding in parts.pop("encodings").items()}
         moved = {name: None if part is None else move(part) for name, part in parts.items()}

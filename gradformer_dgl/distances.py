@@ -1,7 +1,5 @@
 """Shortest-path distances of a batch of graphs, one matrix after the other, without padding."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -76,7 +74,7 @@ class PairDistances:
         self.plans: dict[Any, Any] = {}
 
     @classmethod
-    def from_padded(cls, padded: Tensor, node_counts: Tensor) -> PairDistances:
+    def from_padded(cls, padded: Tensor, node_counts: Tensor) -> "PairDistances":
         """Take the distances out of padded matrices.
 
         Parameters
@@ -213,18 +211,18 @@ class PairDistances:
         padded[real[:, :, None] & real[:, None, :]] = values.masked_fill(values == self.unreachable, fill)
         return padded
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> PairDistances:
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "PairDistances":
         """Return the same distances on another device."""
         return self._with(
             self.values.to(device, non_blocking=non_blocking),
             self.node_counts.to(device, non_blocking=non_blocking),
         )
 
-    def pin_memory(self) -> PairDistances:
+    def pin_memory(self) -> "PairDistances":
         """Return the same distances in page-locked memory, from which they go to a GPU asynchronously."""
         return self._with(self.values.pin_memory(), self.node_counts.pin_memory())
 
-    def _with(self, values: Tensor, node_counts: Tensor) -> PairDistances:
+    def _with(self, values: Tensor, node_counts: Tensor) -> "PairDistances":
         if values is self.values:
             return self
         moved = object.__new__(PairDistances)
