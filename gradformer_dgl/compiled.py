@@ -34,3 +34,8 @@ def compiled(function: Callable[..., Any]) -> Any:
         return numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:
         return numba.njit(nogil=True)(function)
+
+
+def is_kept_on_disk(function: Any) -> bool:
+    """Whether a compiled function is kept on disk between processes."""
+    return bool(getattr(function._cache, "cache_path", None))

@@ -1,1 +1,1 @@
-"""."""
+"""Training: settings, loop, checkpoints, runs of several seeds."""

@@ -1,0 +1,58 @@
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+DATA_ROOT ?= ../shared/data
+
+.PHONY: help demo test lint types suite wheel-check bench clean
+
+help:
+	@echo "make demo    install into .venv, then preprocess and train on the built-in molecules"
+	@echo "make test    install into .venv, then run everything that CI runs"
+	@echo "make bench   measure speed and memory beside other libraries (DATA_ROOT=$(DATA_ROOT))"
+	@echo "make clean   remove what the others made"
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo: $(BIN)/python setup.cfg constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[chem]"
+	@touch $@
+
+$(VENV)/test: $(BIN)/python setup.cfg constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[chem,test]"
+	@touch $@
+
+demo: $(VENV)/demo
+	$(BIN)/gradformer-dgl preprocess NCI-TPSA --cache-dir demo
+	$(BIN)/gradformer-dgl train NCI-TPSA --cache-dir demo --out demo/run
+	@echo "pictures: demo/run/curve.png demo/run/decay.png"
+
+test: $(VENV)/test lint types suite wheel-check
+
+lint: $(VENV)/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# The folders preprocess/ and cache/ are subpackages only once they are installed.
+types: $(VENV)/test
+	rm -rf build/types
+	$(BIN)/python -m pip install --quiet --no-deps --no-compile --target build/types .
+	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p gradformer_dgl
+
+suite: $(VENV)/test
+	$(BIN)/python -m pytest -q --durations=10
+	$(BIN)/python -m pytest -q --doctest-modules gradformer_dgl preprocess cache
+
+wheel-check: $(VENV)/test
+	$(BIN)/python tests/wheel_check.py
+
+$(VENV)/bench: $(BIN)/python setup.cfg constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench,chem]"
+	@touch $@
+
+bench: $(VENV)/bench
+	$(BIN)/python benchmarks/preprocessing.py --data-root $(DATA_ROOT)
+	$(BIN)/python benchmarks/training_step.py --data-root $(DATA_ROOT)
+
+clean:
+	rm -rf $(VENV) build dist demo *.egg-info

@@ -1,0 +1,79 @@
+"""What `doctor` looks at."""
+
+import importlib
+import importlib.metadata
+import os
+import platform
+import sys
+from pathlib import Path
+
+import gradformer_dgl
+
+_REQUIRED = ("torch", "dgl", "numpy", "numba", "scipy", "networkx", "joblib", "h5py", "click", "rich")
+_OPTIONAL = {"rdkit": "chem", "ogb": "ogb"}
+
+
+def diagnose() -> list[tuple[str, str]]:
+    """Look at the installation; each finding is a topic and one line."""
+    findings = [
+        ("gradformer_dgl", f"{gradformer_dgl.__version__} in {Path(gradformer_dgl.__file__).parent}"),
+        ("python", f"{platform.python_version()} ({sys.executable})"),
+        ("machine", f"{platform.machine()}, {os.cpu_count()} processors"),
+    ]
+    findings += [(name, _version(name)) for name in _REQUIRED]
+    for name, extra in _OPTIONAL.items():
+        hint = f"not installed; `pip install gradformer-dgl[{extra}]` where you need it"
+        findings.append((name, _version(name, hint)))
+    findings.append(("dgl import", _dgl_import()))
+    findings.append(("gpu", _gpu()))
+    findings.append(("kernel cache", _kernel_cache()))
+    return findings
+
+
+def _version(name: str, missing: str = "MISSING; `pip install gradformer-dgl` brings it") -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return missing
+
+
+def _dgl_import() -> str:
+    try:
+        importlib.import_module("dgl")
+    except Exception as error:
+        text = " ".join(str(error).split())
+        return (
+            f"FAILS ({type(error).__name__}: {text[:120]}); `pip install dgl==1.1.3` works with any torch on "
+            "Python 3.10 and 3.11, environment.yml has DGL 2.4"
+        )
+    return "works"
+
+
+def _gpu() -> str:
+    try:
+        import torch
+    except ImportError as error:
+        return f"unknown: torch cannot be imported ({error})"
+    if not torch.cuda.is_available():
+        built = (
+            f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "torch is a CPU build"
+        )
+        return f"none ({built}); training runs on the CPU"
+    from gradformer_dgl.training.devices import dgl_runs_on_cuda
+
+    name = torch.cuda.get_device_name(0)
+    if dgl_runs_on_cuda():
+        return f"{name}, used by torch and DGL"
+    return f"{name}, but DGL is a CPU build; `conda env create -f environment.yml` brings one with CUDA"
+
+
+def _kernel_cache() -> str:
+    from gradformer_dgl.compiled import compiled, is_kept_on_disk
+
+    if is_kept_on_disk(compiled(_probe)):
+        return "compiled kernels are kept on disk"
+    return "no writable folder, kernels are compiled in every process; set NUMBA_CACHE_DIR to a writable one"
+
+
+def _probe() -> int:
+    return 0

@@ -1,0 +1,39 @@
+"""`gradformer-dgl evaluate`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from gradformer_dgl.cli import options
+
+
+@click.command("evaluate")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--data-root", type=click.Path(path_type=Path), help="Raw data. [default: as in training]")
+@click.option("--cache", type=click.Path(path_type=Path), help="Distances. [default: as in training]")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    default="test",
+    show_default=True,
+    help="Part to score.",
+)
+@options.device
+def command(run: Path, data_root: Path | None, cache: Path | None, split: str, device: str) -> None:
+    """Score the saved weights of the run folder RUN again.
+
+    The last line on stdout is the result as JSON. Example: gradformer-dgl evaluate runs/MUTAG --split val
+    """
+    from gradformer_dgl.training.threads import keep_waiting_threads_asleep
+
+    keep_waiting_threads_asleep()
+    from gradformer_dgl.training.runs import evaluate_run, open_run
+
+    request = open_run(
+        run,
+        None if data_root is None else str(data_root),
+        None if cache is None else str(cache),
+        options.chosen_device(device),
+    )
+    click.echo(json.dumps(evaluate_run(request, split)))

@@ -1,0 +1,93 @@
+"""`gradformer-dgl train`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gradformer_dgl.cli import options
+
+
+@click.command("train")
+@click.argument("dataset")
+@options.data_root
+@options.cache_dir
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Run folder. [default: runs/DATASET]"
+)
+@click.option("--preset", help="Settings that come with the package. [default: those made for DATASET]")
+@click.option("--config", type=click.Path(path_type=Path), help="YAML file of settings, over the preset.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the first run."
+)
+@click.option("--runs", type=click.IntRange(min=1), default=1, show_default=True, help="Number of seeds.")
+@click.option("--resume", is_flag=True, help="Go on from the checkpoints in the run folder.")
+@click.option(
+    "--threads", type=click.IntRange(min=0), default=0, help="Threads of a process; 0: one per processor."
+)
+@options.jobs
+@options.device
+@options.config_options
+@click.pass_obj
+def command(
+    obj: dict[str, bool],
+    dataset: str,
+    data_root: Path | None,
+    cache_dir: Path,
+    out: Path | None,
+    preset: str | None,
+    config: Path | None,
+    seed: int,
+    runs: int,
+    resume: bool,
+    threads: int,
+    jobs: int | None,
+    device: str,
+    **settings: Any,
+) -> None:
+    """Train a model on DATASET, whose distances `preprocess` has cached.
+
+    The last line on stdout is the result as JSON: mean and standard deviation over the runs of the test score
+    at the best validation epoch. With --jobs the seeds are trained side by side, in processes of one thread.
+
+    Example: gradformer-dgl train MUTAG --data-root data --runs 10 --jobs 2
+    """
+    from gradformer_dgl.training.threads import keep_waiting_threads_asleep
+
+    keep_waiting_threads_asleep()
+    from gradformer_dgl.cli.progress import EpochProgress
+    from gradformer_dgl.data.catalog import canonical_name
+    from gradformer_dgl.training.config import load_preset, preset_for, read_settings
+    from gradformer_dgl.training.runs import RunRequest, constant_prediction_error, train_run
+    from gradformer_dgl.training.threads import available_processors, use_threads
+
+    name = canonical_name(dataset, data_root)
+    chosen = load_preset(preset or preset_for(name))
+    if config is not None:
+        chosen = chosen.updated(read_settings(config))
+    chosen = chosen.updated({key: value for key, value in settings.items() if value is not None})
+    jobs = available_processors() if jobs == -1 else (jobs or 1)
+    request = RunRequest(
+        dataset=name,
+        data_root=None if data_root is None else str(data_root),
+        cache=str(options.cache_file(cache_dir, name)),
+        folder=str(out or Path("runs") / name),
+        config=chosen,
+        seeds=tuple(range(seed, seed + runs)),
+        device=options.chosen_device(device),
+        threads=threads,
+        resume=resume,
+    )
+    use_threads(threads or available_processors())
+    opened = request.open_dataset()
+    with EpochProgress(request.seeds, chosen.epochs, shown=not obj["quiet"]) as progress:
+        result = train_run(request, jobs, progress.advance, opened)
+    if opened.task == "regression":
+        baseline = constant_prediction_error(request, opened)
+        result["predicting_the_mean"] = baseline
+        click.echo(f"test {result['metric']} {result['mean']:.4g}; predicting the mean: {baseline:.4g}")
+    click.echo(f"run folder: {request.folder}", err=True)
+    sys.stderr.flush()
+    click.echo(json.dumps(result))

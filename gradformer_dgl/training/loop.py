@@ -1,0 +1,310 @@
+"""Training and evaluation of one model on one split."""
+
+import dataclasses
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradformer_dgl.data import GraphDataset, PackedGraphs
+from gradformer_dgl.errors import ConfigError, RunError
+from gradformer_dgl.training.checkpoint import load_tensors, save_tensors, write_whole
+from gradformer_dgl.training.config import RunConfig
+from gradformer_dgl.training.network import Network, build_model
+from gradformer_dgl.training.objectives import Objective, as_targets, objective_for
+from gradformer_dgl.training.schedule import learning_rate_factor
+from gradformer_dgl.training.splits import random_split
+
+log = logging.getLogger("gradformer_dgl")
+
+WEIGHTS, CHECKPOINT, METRICS = "weights.safetensors", "checkpoint.safetensors", "metrics.jsonl"
+SECONDS_BETWEEN_CHECKPOINTS = 10.0
+EVALUATION_BATCHES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class SeedResult:
+    """What one seed came to. Scores are in the unit of the metric, at the best validation epoch."""
+
+    seed: int
+    best_epoch: int
+    val: float
+    test: float
+    parameters: int
+    seconds: float
+
+
+EpochCallback = Callable[[int, dict[str, Any]], None]
+
+
+def split_of(dataset: GraphDataset, config: RunConfig, seed: int) -> dict[str, Tensor]:
+    """Return the data set's own split, or the random one of a seed."""
+    if dataset.splits is not None:
+        return dict(dataset.splits)
+    return random_split(len(dataset.graphs), seed, config.val_share, config.test_share)
+
+
+def batches(indices: Tensor, size: int) -> Iterator[Tensor]:
+    """Cut graph numbers into batches; a single graph left over joins the last batch.
+
+    Batch normalisation has no variance to normalise with where a batch is one graph of one node.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from gradformer_dgl.training.loop import batches
+    >>> [len(part) for part in batches(torch.arange(9), 4)]
+    [4, 5]
+    """
+    count = max(1, len(indices) // size if len(indices) % size == 1 else math.ceil(len(indices) / size))
+    for number in range(count):
+        yield indices[number * size : (number + 1) * size if number < count - 1 else len(indices)]
+
+
+@torch.no_grad()
+def predict(network: Network, graphs: PackedGraphs, indices: Tensor, size: int, device: str) -> Tensor:
+    """Outputs of a network on the training scale, rows in the order of the graph numbers.
+
+    Returns
+    -------
+    Tensor
+        (graphs, outputs), or (nodes, outputs) for a node task, on the CPU.
+    """
+    network.eval()
+    return torch.cat([network(graphs.batch(part).to(device)).cpu() for part in indices.split(size)])
+
+
+def evaluate(
+    network: Network,
+    dataset: GraphDataset,
+    indices: Tensor,
+    objective: Objective,
+    size: int,
+    device: str,
+) -> tuple[float, float]:
+    """Loss on the training scale and metric in its reported unit, over all graphs at once."""
+    outputs = predict(network, dataset.graphs, indices, size, device)
+    targets = as_targets(labels_of(dataset, indices), dataset.task)
+    loss = objective.loss(outputs, network.standardized(targets))
+    scores = network.in_target_units(outputs) if dataset.task == "regression" else outputs
+    return loss.item(), objective.report(scores, targets)
+
+
+def labels_of(dataset: GraphDataset, indices: Tensor) -> Tensor:
+    """Labels of graphs, or of all their nodes, in the order of the graph numbers."""
+    if dataset.level == "graph":
+        return dataset.graphs.labels[indices]
+    ends = dataset.graphs.node_counts.cumsum(0)
+    starts = ends - dataset.graphs.node_counts
+    return torch.cat([dataset.graphs.labels[starts[i] : ends[i]] for i in indices.tolist()])
+
+
+class Trainer:
+    """Train one network on one split, epoch by epoch.
+
+    Everything random in an epoch follows from the seed and the epoch's number, so that a run that goes on
+    from a checkpoint ends with the numbers of an uninterrupted one.
+
+    Parameters
+    ----------
+    dataset : GraphDataset
+        With distances, and the encodings that the settings ask for.
+    config : RunConfig
+        Settings of the run.
+    seed : int
+        Seed of split, initial weights, order of batches and dropout.
+    folder : Path
+        Where metrics, checkpoint and weights of this seed are written.
+    device : str
+        ``"cpu"`` or a CUDA device.
+    """
+
+    def __init__(
+        self, dataset: GraphDataset, config: RunConfig, seed: int, folder: Path, device: str = "cpu"
+    ) -> None:
+        if dataset.graphs.distances is None:
+            raise ConfigError(f"{dataset.name} has no distances attached: use PackedGraphs.with_cache")
+        self.dataset, self.config, self.seed, self.folder, self.device = dataset, config, seed, folder, device
+        self.split = split_of(dataset, config, seed)
+        self.objective = objective_for(dataset.task, config.class_weights)
+        torch.manual_seed(seed)
+        targets = None
+        if dataset.task == "regression" and config.standardize:
+            targets = as_targets(labels_of(dataset, self.split["train"]), dataset.task)
+        self.network = Network(build_model(dataset, config), targets).to(device)
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
+        self.optimizer = kind(self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        self.steps_per_epoch = len(list(batches(self.split["train"], config.batch_size)))
+        self.records: list[dict[str, Any]] = []
+        self.best: dict[str, Any] = {}
+        self.best_weights: dict[str, Tensor] = {}
+        self.seconds = 0.0
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained values."""
+        return sum(parameter.numel() for parameter in self.network.parameters() if parameter.requires_grad)
+
+    def train_epoch(self, epoch: int) -> float:
+        """Pass once over the training data; return the mean loss on the training scale."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        order = self.split["train"][torch.randperm(len(self.split["train"]), generator=generator)]
+        torch.manual_seed(self.seed * 1_000_003 + epoch)
+        self.network.train()
+        total, items = torch.zeros((), device=self.device), 0
+        warmup = round(self.config.warmup_epochs * self.steps_per_epoch)
+        for number, part in enumerate(batches(order, self.config.batch_size)):
+            factor = learning_rate_factor(
+                self.config.schedule,
+                epoch * self.steps_per_epoch + number,
+                warmup,
+                self.config.epochs * self.steps_per_epoch,
+            )
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.config.lr * factor
+            batch = self.dataset.graphs.batch(part).to(self.device)
+            targets = self.network.standardized(as_targets(batch.labels, self.dataset.task))
+            loss = self.objective.loss(self.network(batch), targets)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            if self.config.clip_norm:
+                torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
+            self.optimizer.step()
+            total += loss.detach() * len(targets)
+            items += len(targets)
+        mean = total.item() / max(1, items)
+        if not math.isfinite(mean):
+            raise RunError(
+                f"the training loss of seed {self.seed} is {mean} in epoch {epoch + 1}: "
+                "lower --lr, clip the gradient with --clip-norm 1, and look for extreme features or targets"
+            )
+        return mean
+
+    def run_epoch(self, epoch: int) -> dict[str, Any]:
+        """Train one epoch, validate, and remember the weights where they are the best so far."""
+        begin = time.perf_counter()
+        loss = self.train_epoch(epoch)
+        val_loss, val_score = self.evaluate("val")
+        self.seconds += time.perf_counter() - begin
+        record = {
+            "epoch": epoch + 1,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "train_loss": loss,
+            "val_loss": val_loss,
+            f"val_{self.objective.name}": val_score,
+            "seconds": round(self.seconds, 3),
+        }
+        # Of equal scores, frequent with few validation graphs, the one with the lower loss is the better.
+        best_score, best_loss = self.best.get("val", math.nan), self.best.get("val_loss", math.nan)
+        if (
+            not self.best
+            or self.objective.better(val_score, best_score)
+            or (val_score == best_score and val_loss < best_loss)
+        ):
+            self.best = {"epoch": epoch + 1, "val": val_score, "val_loss": val_loss}
+            self.best_weights = {
+                name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()
+            }
+        self.records.append(record)
+        return record
+
+    def evaluate(self, part: str) -> tuple[float, float]:
+        """Loss and metric on ``"train"``, ``"val"`` or ``"test"`` with the present weights."""
+        size = EVALUATION_BATCHES * self.config.batch_size
+        return evaluate(self.network, self.dataset, self.split[part], self.objective, size, self.device)
+
+    def run(self, on_epoch: EpochCallback | None = None, resume: bool = False) -> SeedResult:
+        """Train to the last epoch and test the best weights.
+
+        Parameters
+        ----------
+        on_epoch : callable, optional
+            Called with the seed and the record after every epoch.
+        resume : bool
+            Go on from the folder's checkpoint where it has one.
+
+        Raises
+        ------
+        RunError
+            Where the loss is no longer finite, or a file cannot be written or read.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if resume and (self.folder / CHECKPOINT).is_file():
+            self.load_checkpoint()
+        metrics = self.folder / METRICS
+        write_whole(metrics, "".join(json.dumps(record) + "\n" for record in self.records))
+        saved_at = -SECONDS_BETWEEN_CHECKPOINTS
+        try:
+            with metrics.open("a", encoding="utf-8") as stream:
+                for epoch in range(len(self.records), self.config.epochs):
+                    record = self.run_epoch(epoch)
+                    stream.write(json.dumps(record) + "\n")
+                    stream.flush()
+                    if on_epoch is not None:
+                        on_epoch(self.seed, record)
+                    # Only whole epochs are saved: a run that is interrupted goes on from the last of them.
+                    last = len(self.records) == self.config.epochs
+                    if last or time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS:
+                        self.save_checkpoint()
+                        saved_at = time.monotonic()
+        except OSError as error:
+            raise RunError(f"{metrics} cannot be written: {error.strerror}") from None
+        self.network.load_state_dict(self.best_weights)
+        save_tensors(
+            self.folder / WEIGHTS,
+            self.network.state_dict(),
+            {"seed": self.seed, "epoch": self.best["epoch"]},
+        )
+        return SeedResult(
+            seed=self.seed,
+            best_epoch=self.best["epoch"],
+            val=self.best["val"],
+            test=self.evaluate("test")[1],
+            parameters=self.parameters,
+            seconds=round(self.seconds, 3),
+        )
+
+    def save_checkpoint(self) -> None:
+        """Write all that the next epoch depends on."""
+        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self.best_weights.items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
+        facts = {
+            "seed": self.seed,
+            "config": self.config.as_dict(),
+            "records": self.records,
+            "best": self.best,
+            "seconds": self.seconds,
+        }
+        save_tensors(self.folder / CHECKPOINT, tensors, facts)
+
+    def load_checkpoint(self) -> None:
+        """Go back to where :meth:`save_checkpoint` was called.
+
+        Raises
+        ------
+        RunError
+            Where the checkpoint is of other settings or another seed.
+        """
+        tensors, facts = load_tensors(self.folder / CHECKPOINT)
+        if facts.get("seed") != self.seed or facts.get("config") != self.config.as_dict():
+            raise RunError(f"{self.folder} holds a run with other settings: choose another --out")
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimizer": {}}
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = tensor
+        self.network.load(parts["network"])
+        state = self.optimizer.state_dict()
+        for name, tensor in parts["optimizer"].items():
+            index, _, key = name.partition(".")
+            state["state"].setdefault(int(index), {})[key] = tensor
+        self.optimizer.load_state_dict(state)
+        self.best_weights = {name: tensor.to(self.device) for name, tensor in parts["best"].items()}
+        self.records, self.best, self.seconds = facts["records"], facts["best"], facts["seconds"]

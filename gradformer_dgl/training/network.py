@@ -1,0 +1,101 @@
+"""The model of a run: built from its settings and the facts of its data set."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gradformer_dgl.batch import GraphBatch
+from gradformer_dgl.data import GraphDataset
+from gradformer_dgl.errors import RunError
+from gradformer_dgl.model import Gradformer
+from gradformer_dgl.training.config import RunConfig
+
+
+def build_model(dataset: GraphDataset, config: RunConfig) -> Gradformer:
+    """Return a freshly initialised model for a data set."""
+    uses_edges = config.message_passing != "gin" and config.message_passing != "none"
+    return Gradformer(
+        dataset.out_size,
+        config.feat_size,
+        config.num_layers,
+        config.num_heads,
+        node_encoder=dataset.node_encoder,
+        node_size=dataset.node_size,
+        edge_encoder=dataset.edge_encoder if uses_edges else None,
+        edge_size=dataset.edge_size if uses_edges else None,
+        encoding=None if config.encoding == "none" else config.encoding,
+        encoding_mode=config.encoding_mode,
+        encoding_feat_size=config.encoding_feat_size or None,
+        encoding_norm=config.encoding_norm,
+        message_passing=None if config.message_passing == "none" else config.message_passing,
+        gamma=config.gamma,
+        hop=config.hop,
+        slope=config.slope,
+        learn_hop=config.learn_hop,
+        decay=config.decay,
+        dropout=config.dropout,
+        attn_drop=config.attn_drop,
+        drop_path=config.drop_path,
+        readout=None if dataset.level == "node" else config.readout,
+        head=config.head,
+    )
+
+
+class Network(nn.Module):
+    """A model whose outputs are in the unit of the targets, whatever scale it is trained on.
+
+    Parameters
+    ----------
+    model : Gradformer
+        Gives outputs of shape (items, outputs).
+    targets : Tensor, optional
+        Targets of the training data, (items, outputs); where given, the model learns
+        ``(target - mean) / deviation`` and predictions are scaled back.
+    """
+
+    target_mean: Tensor
+    target_deviation: Tensor
+
+    def __init__(self, model: Gradformer, targets: Float[Tensor, "items outputs"] | None = None) -> None:
+        super().__init__()
+        self.model = model
+        mean, deviation = torch.zeros(1), torch.ones(1)
+        if targets is not None:
+            given = torch.where(targets.isnan(), 0.0, targets)
+            counts = (~targets.isnan()).sum(0).clamp(min=1)
+            mean = given.sum(0) / counts
+            deviation = (torch.where(targets.isnan(), 0.0, targets - mean).square().sum(0) / counts).sqrt()
+            deviation = torch.where(deviation > 0, deviation, 1.0)
+        self.register_buffer("target_mean", mean)
+        self.register_buffer("target_deviation", deviation)
+
+    def forward(self, batch: GraphBatch) -> Tensor:
+        """Return the model's outputs, on the scale that the loss sees."""
+        return self.model(batch)
+
+    def standardized(self, targets: Tensor) -> Tensor:
+        """Bring targets to the scale of the model's outputs."""
+        return (
+            targets if targets.dtype == torch.long else (targets - self.target_mean) / self.target_deviation
+        )
+
+    def in_target_units(self, outputs: Tensor) -> Tensor:
+        """Bring outputs of the model to the unit of the targets."""
+        return outputs * self.target_deviation + self.target_mean
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Take over saved weights.
+
+        Raises
+        ------
+        RunError
+            Where they are those of another model.
+        """
+        for name in ("target_mean", "target_deviation"):
+            if name in tensors:
+                self.register_buffer(name, tensors[name].to(self.target_mean.device))
+        try:
+            self.load_state_dict(tensors)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise RunError(f"the saved weights do not fit the model of this run: {reason}") from None

@@ -1,0 +1,316 @@
+"""A run: one configuration trained with several seeds, in a folder of its own."""
+
+import dataclasses
+import json
+import math
+import multiprocessing
+import queue
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+import gradformer_dgl
+from gradformer_dgl.cache import DistanceCache
+from gradformer_dgl.data import GraphDataset, load_dataset
+from gradformer_dgl.errors import GradformerError, RunError
+from gradformer_dgl.training.checkpoint import load_tensors, write_whole
+from gradformer_dgl.training.config import RunConfig, read_settings
+from gradformer_dgl.training.figures import decay_figure, training_figure
+from gradformer_dgl.training.loop import WEIGHTS, SeedResult, Trainer
+from gradformer_dgl.training.objectives import objective_for
+from gradformer_dgl.training.tensorboard import EventWriter
+from gradformer_dgl.training.threads import use_threads
+
+CONFIG, RESULT = "config.yaml", "result.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRequest:
+    """Everything that a run needs to know; small enough to be sent to other processes.
+
+    Parameters
+    ----------
+    dataset : str
+        Name of the data set.
+    data_root : str, optional
+        Folder of the raw data.
+    cache : str
+        File with the distances.
+    folder : str
+        Folder of the run.
+    config : RunConfig
+        Settings.
+    seeds : tuple of int
+        One training each.
+    device : str
+        ``"cpu"`` or a CUDA device.
+    threads : int
+        Threads of each process; 0 leaves them as they are.
+    resume : bool
+        Go on from checkpoints in the folder.
+    """
+
+    dataset: str
+    data_root: str | None
+    cache: str
+    folder: str
+    config: RunConfig
+    seeds: tuple[int, ...]
+    device: str = "cpu"
+    threads: int = 0
+    resume: bool = False
+
+    def open_dataset(self) -> GraphDataset:
+        """Read the data set and attach the cached distances and encodings.
+
+        Raises
+        ------
+        DataError, CacheError
+            Where either is missing, broken, or they do not belong together.
+        """
+        dataset = load_dataset(self.dataset, self.data_root)
+        cache = DistanceCache(self.cache)
+        for name in self.config.encodings:
+            if name not in cache.encodings:
+                raise RunError(
+                    f"{self.cache} holds no encoding {name}: run `gradformer-dgl preprocess {self.dataset} "
+                    f"--encodings {name}` first"
+                )
+        return dataclasses.replace(dataset, graphs=dataset.graphs.with_cache(cache))
+
+    def seed_folder(self, seed: int) -> Path:
+        """Where one seed keeps its files."""
+        return Path(self.folder) / f"seed-{seed}"
+
+
+EpochCallback = Callable[[int, dict[str, Any]], None]
+
+
+def train_run(
+    request: RunRequest,
+    jobs: int = 1,
+    on_epoch: EpochCallback | None = None,
+    dataset: GraphDataset | None = None,
+) -> dict[str, Any]:
+    """Train all seeds of a run and write its folder.
+
+    Parameters
+    ----------
+    request : RunRequest
+        What to train.
+    jobs : int
+        Processes; the seeds are shared among them.
+    on_epoch : callable, optional
+        Called with seed and record after every epoch.
+    dataset : GraphDataset, optional
+        The data set where it is open already.
+
+    Returns
+    -------
+    dict
+        What ``result.json`` holds: the mean and the sample standard deviation of the test scores at the best
+        validation epochs, and the scores of each seed.
+
+    Raises
+    ------
+    GradformerError
+        For anything that keeps a seed from being trained.
+    """
+    folder = Path(request.folder)
+    begin = time.perf_counter()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder} cannot be made: {error.strerror}") from None
+    write_whole(folder / CONFIG, yaml.safe_dump(_description(request), sort_keys=False))
+    if jobs == 1 or len(request.seeds) == 1:
+        if dataset is None:
+            dataset = request.open_dataset()
+        results = [train_seed(request, seed, dataset, on_epoch) for seed in request.seeds]
+    else:
+        results = _train_in_processes(request, min(jobs, len(request.seeds)), on_epoch)
+        dataset = dataset or load_dataset(request.dataset, request.data_root)
+    summary = summarize(request, dataset, results, time.perf_counter() - begin)
+    write_whole(folder / RESULT, json.dumps(summary, indent=2) + "\n")
+    training_figure([request.seed_folder(seed) for seed in request.seeds], folder / "curve.png")
+    decay_figure(folder, [request.seed_folder(seed) for seed in request.seeds], request.config)
+    return summary
+
+
+def train_seed(
+    request: RunRequest, seed: int, dataset: GraphDataset, on_epoch: EpochCallback | None = None
+) -> SeedResult:
+    """Train one seed of a run on an open data set."""
+    folder = request.seed_folder(seed)
+    trainer = Trainer(dataset, request.config, seed, folder, request.device)
+    with EventWriter(folder) as events:
+
+        def report(seed: int, record: dict[str, Any]) -> None:
+            events.write(record)
+            if on_epoch is not None:
+                on_epoch(seed, record)
+
+        return trainer.run(report, request.resume)
+
+
+def _train_in_processes(request: RunRequest, jobs: int, on_epoch: EpochCallback | None) -> list[SeedResult]:
+    # Spawned, not forked: the OpenMP threads of torch and DGL do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager, ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        events = manager.Queue()
+        futures = [pool.submit(_train_one, request, seed, events) for seed in request.seeds]
+        try:
+            while not all(future.done() for future in futures):
+                _deliver(events, on_epoch, seconds=0.2)
+                if any(future.done() and future.exception() for future in futures):
+                    break
+            _deliver(events, on_epoch, seconds=0.0)
+            wait(futures, return_when=FIRST_EXCEPTION)
+            return [_result_of(future) for future in futures]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _result_of(future: "Future[SeedResult]") -> SeedResult:
+    try:
+        return future.result()
+    except GradformerError:
+        raise
+    except Exception as error:
+        raise RunError(f"a training process ended early: {error or type(error).__name__}") from error
+
+
+def _deliver(events: Any, on_epoch: EpochCallback | None, seconds: float) -> None:
+    try:
+        while True:
+            seed, record = events.get(timeout=seconds) if seconds else events.get_nowait()
+            if on_epoch is not None:
+                on_epoch(seed, record)
+    except queue.Empty:
+        return
+
+
+def _train_one(request: RunRequest, seed: int, events: Any) -> SeedResult:
+    use_threads(request.threads or 1)
+    return train_seed(request, seed, request.open_dataset(), lambda *event: events.put(event))
+
+
+def _description(request: RunRequest) -> dict[str, Any]:
+    return {
+        "dataset": request.dataset,
+        "data_root": request.data_root,
+        "cache": request.cache,
+        "seeds": list(request.seeds),
+        "config": request.config.as_dict(),
+        "version": gradformer_dgl.__version__,
+    }
+
+
+def summarize(
+    request: RunRequest, dataset: GraphDataset, results: Sequence[SeedResult], seconds: float
+) -> dict[str, Any]:
+    """Gather the scores of all seeds into what ``result.json`` holds."""
+    objective = objective_for(dataset.task, request.config.class_weights)
+    scores = [result.test for result in results]
+    deviation = statistics.stdev(scores) if len(scores) > 1 else 0.0
+    return {
+        "dataset": request.dataset,
+        "metric": objective.name,
+        "unit": objective.unit,
+        "mean": statistics.fmean(scores),
+        "std": deviation,
+        "val_mean": statistics.fmean(result.val for result in results),
+        "runs": [dataclasses.asdict(result) for result in results],
+        "seconds": round(seconds, 3),
+        "version": gradformer_dgl.__version__,
+        "torch": torch.__version__,
+    }
+
+
+def open_run(
+    folder: Path, data_root: str | None = None, cache: str | None = None, device: str = "cpu"
+) -> RunRequest:
+    """Read back what a run folder was trained with.
+
+    Raises
+    ------
+    RunError
+        Where the folder is no run folder.
+    """
+    file = folder / CONFIG
+    if not file.is_file():
+        raise RunError(f"{folder} is not a run folder: it has no {CONFIG}")
+    facts = read_settings(file)
+    try:
+        return RunRequest(
+            dataset=facts["dataset"],
+            data_root=data_root or facts["data_root"],
+            cache=cache or facts["cache"],
+            folder=str(folder),
+            config=RunConfig().updated(facts["config"]),
+            seeds=tuple(facts["seeds"]),
+            device=device,
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{file} is not the description of a run: {error} is missing or wrong") from None
+
+
+def evaluate_run(request: RunRequest, part: str = "test") -> dict[str, Any]:
+    """Score the saved weights of a run again.
+
+    Parameters
+    ----------
+    request : RunRequest
+        From :func:`open_run`.
+    part : str
+        ``"train"``, ``"val"`` or ``"test"``.
+
+    Returns
+    -------
+    dict
+        Mean and sample standard deviation over the seeds, and the score of each.
+
+    Raises
+    ------
+    GradformerError
+        Where weights, data or cache are missing or do not fit together.
+    """
+    weights = {seed: load_tensors(request.seed_folder(seed) / WEIGHTS)[0] for seed in request.seeds}
+    dataset = request.open_dataset()
+    scores = {}
+    for seed, tensors in weights.items():
+        trainer = Trainer(dataset, request.config, seed, request.seed_folder(seed), request.device)
+        trainer.network.load(tensors)
+        scores[seed] = trainer.evaluate(part)[1]
+    values = list(scores.values())
+    objective = objective_for(dataset.task, request.config.class_weights)
+    return {
+        "dataset": request.dataset,
+        "split": part,
+        "metric": objective.name,
+        "unit": objective.unit,
+        "mean": statistics.fmean(values),
+        "std": statistics.stdev(values) if len(values) > 1 else 0.0,
+        "runs": [{"seed": seed, "score": score} for seed, score in scores.items()],
+    }
+
+
+def constant_prediction_error(request: RunRequest, dataset: GraphDataset) -> float:
+    """Mean absolute error of predicting the mean of the training targets, averaged over the seeds' splits.
+
+    What a regression has to beat.
+    """
+    from gradformer_dgl.training.loop import labels_of, split_of
+
+    errors = []
+    for seed in request.seeds:
+        split = split_of(dataset, request.config, seed)
+        guess = labels_of(dataset, split["train"]).double().nanmean(0)
+        errors.append((labels_of(dataset, split["test"]).double() - guess).abs().nanmean().item())
+    return statistics.fmean(errors) if errors else math.nan
