@@ -1,0 +1,158 @@
+"""The table of data sets, and the one function that loads them."""
+
+import difflib
+import importlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gradformer_dgl.data.tu_names import TU_NAMES
+from gradformer_dgl.errors import DataError
+
+if TYPE_CHECKING:
+    from gradformer_dgl.data.dataset import GraphDataset
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One data set of the catalogue.
+
+    Parameters
+    ----------
+    name : str
+        As users write it (upper and lower case do not matter).
+    description : str
+        What it is, in a few words.
+    graphs : int
+        How many it has.
+    task : str
+        What is predicted, with the metric.
+    reader : str
+        ``"module:function"`` in ``gradformer_dgl.data``, imported when it is needed; called with the
+        name, the data folder and the options of :func:`load_dataset`.
+    """
+
+    name: str
+    description: str
+    graphs: int
+    task: str
+    reader: str
+
+
+_TU_READER = "tu:read_tu"
+_CATALOG = (
+    Entry("NCI1", "compounds, active against lung cancer cells", 4110, "2 classes, accuracy", _TU_READER),
+    Entry("PROTEINS", "proteins as graphs of secondary structures", 1113, "2 classes, accuracy", _TU_READER),
+    Entry("MUTAG", "nitroaromatic compounds, mutagenic or not", 188, "2 classes, accuracy", _TU_READER),
+    Entry("IMDB-BINARY", "ego networks of actors, by genre", 1000, "2 classes, accuracy", _TU_READER),
+    Entry("COLLAB", "ego networks of scientists, by field", 5000, "3 classes, accuracy", _TU_READER),
+    Entry("ZINC", "molecules, penalised logP (12,000 of ZINC)", 12000, "regression, MAE", "zinc:read_zinc"),
+    Entry(
+        "NCI-TPSA",
+        "molecules that come with RDKit, polar surface area",
+        4991,
+        "regression, MAE",
+        "nci:read_nci",
+    ),
+)
+_ALIASES = {"ZINC12k": "ZINC"}
+
+
+def catalog() -> tuple[Entry, ...]:
+    """Return the data sets with a description.
+
+    Examples
+    --------
+    >>> [entry.name for entry in catalog()][:3]
+    ['NCI1', 'PROTEINS', 'MUTAG']
+    """
+    return _CATALOG
+
+
+def dataset_names() -> tuple[str, ...]:
+    """Return the names of the catalogue; any other set of the TU collection is known by its own name.
+
+    Examples
+    --------
+    >>> "ZINC" in dataset_names()
+    True
+    """
+    return tuple(entry.name for entry in _CATALOG)
+
+
+def load_dataset(name: str, data_root: str | Path | None = None, **options: Any) -> "GraphDataset":
+    """Load a data set by name.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`dataset_names`, or any set of the TU collection; upper and lower case do not matter.
+    data_root : str or Path, optional
+        Folder with the raw files (``DIR/NAME/NAME.zip`` or unpacked); what is missing is downloaded to
+        it. Default: ``~/.cache/gradformer_dgl``.
+    **options
+        Passed to the reader, e.g. ``use_node_attributes=True`` to
+        :func:`gradformer_dgl.data.tu.read_tu`.
+
+    Returns
+    -------
+    GraphDataset
+
+    Raises
+    ------
+    DataError
+        If there is no such data set (the message suggests names like it), or its files are missing or
+        broken.
+
+    Examples
+    --------
+    >>> load_dataset("NCI-TSPA")
+    Traceback (most recent call last):
+    ...
+    gradformer_dgl.errors.DataError: there is no data set 'NCI-TSPA'; did you mean NCI-TPSA?
+    """
+    root = None if data_root is None else Path(data_root)
+    known = {entry.name.casefold(): entry for entry in _CATALOG}
+    known |= {alias.casefold(): known[target.casefold()] for alias, target in _ALIASES.items()}
+    entry = known.get(name.casefold())
+    if entry is not None:
+        return _reader(entry.reader)(entry.name, root, **options)
+    return _load_other(name, root, options)
+
+
+def _load_other(name: str, root: Path | None, options: dict[str, Any]) -> "GraphDataset":
+    listed = {tu_name.casefold(): tu_name for tu_name in TU_NAMES}.get(name.casefold())
+    if listed is None and not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        raise DataError(_unknown(name))
+    from gradformer_dgl.data import tu
+    from gradformer_dgl.data.download import NotFoundError, default_folder
+
+    folder = default_folder() if root is None else root
+    if listed is None and tu.find_raw_files(name, folder) is None and _close(name):
+        raise DataError(_unknown(name))
+    try:
+        return tu.read_tu(listed or name, folder, **options)
+    except NotFoundError as error:
+        raise DataError(_unknown(name)) from error
+
+
+def _unknown(name: str) -> str:
+    close = _close(name)
+    if close:
+        return f"there is no data set {name!r}; did you mean {' or '.join(close)}?"
+    return (
+        f"there is no data set {name!r}; choose one of {', '.join(dataset_names())}, "
+        "or any of https://chrsmrrs.github.io/datasets"
+    )
+
+
+def _close(name: str) -> list[str]:
+    spelled = {other.casefold(): other for other in (*TU_NAMES, *_ALIASES, *dataset_names())}
+    return [spelled[match] for match in difflib.get_close_matches(name.casefold(), spelled, n=3, cutoff=0.75)]
+
+
+def _reader(path: str) -> Callable[..., "GraphDataset"]:
+    module, function = path.split(":")
+    return getattr(importlib.import_module(f"gradformer_dgl.data.{module}"), function)

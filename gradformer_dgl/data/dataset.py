@@ -1,0 +1,56 @@
+"""A data set with what a model needs to know about it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Int64
+from torch import Tensor
+
+from gradformer_dgl.data.packed import PackedGraphs
+
+
+@dataclass(frozen=True, eq=False)
+class GraphDataset:
+    """Packed graphs, their task, and the encoders that fit their features.
+
+    Parameters
+    ----------
+    name : str
+        As in the catalogue.
+    graphs : PackedGraphs
+        Graphs, features and labels.
+    task : {"multiclass", "binary", "multilabel", "regression"}
+        Labels are (graphs,) int64 classes for ``"multiclass"``, and (graphs, out_size) float32 for the
+        others (nodes in place of graphs where ``level`` is ``"node"``).
+    level : {"graph", "node"}
+        What a label belongs to.
+    out_size : int
+        Classes for ``"multiclass"``, else columns of the labels.
+    node_encoder, edge_encoder : str or None
+        What turns features into channels: ``"linear"``, ``"embedding"``, ``"ogb"`` or None.
+    node_size, edge_size : int, tuple of int or None
+        Columns for ``"linear"``; categories for ``"embedding"``, one number per column if there are several.
+    splits : dict of str to Tensor, optional
+        Fixed ``"train"``, ``"val"`` and ``"test"`` graph numbers; None: drawn at random by seed.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.data import load_dataset
+    >>> data = load_dataset("NCI-TPSA")  # doctest: +SKIP
+    >>> data.task, data.out_size  # doctest: +SKIP
+    ('regression', 1)
+    """
+
+    name: str
+    graphs: PackedGraphs
+    task: str
+    level: str
+    out_size: int
+    node_encoder: str
+    node_size: Any
+    edge_encoder: str | None = None
+    edge_size: Any = None
+    splits: dict[str, Int64[Tensor, " _"]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.graphs)

@@ -1,0 +1,104 @@
+"""Which tensors of a DGLGraph are its features and labels."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dgl
+import numpy as np
+import torch
+from torch import Tensor
+
+from gradformer_dgl.errors import GraphError
+
+AUTO = "auto"
+FeatureKey = str | None
+
+_FEATURE_KEYS = {
+    "ndata": ("feat", "attr", "node_attr", "node_labels", "h"),
+    "edata": ("feat", "attr", "edge_attr", "edge_labels", "e"),
+}
+_NODE_LABEL_KEY = "label"
+
+
+def frame_features(frame: Mapping[str, Tensor], key: FeatureKey, frame_name: str) -> Tensor | None:
+    """Take the features out of the ``ndata`` or ``edata`` of a graph.
+
+    Parameters
+    ----------
+    frame : mapping of str to Tensor
+        ``graph.ndata`` or ``graph.edata``.
+    key : str or None
+        The key; ``"auto"`` for the first usual one that exists (``feat``, ``attr``, ``node_attr`` or
+        ``edge_attr``, ``node_labels`` or ``edge_labels``, ``h`` or ``e``); None for no features.
+    frame_name : {"ndata", "edata"}
+        For the message, and the usual keys.
+
+    Returns
+    -------
+    Tensor or None
+        float32 as they are, other floats and bool as float32, integers as int64 categories.
+
+    Raises
+    ------
+    GraphError
+        If the key does not exist.
+
+    Examples
+    --------
+    >>> frame_features({"attr": torch.tensor([[0.5], [1.0]])}, AUTO, "ndata").shape
+    torch.Size([2, 1])
+    """
+    if key is None:
+        return None
+    if key == AUTO:
+        key = next((usual for usual in _FEATURE_KEYS[frame_name] if usual in frame), None)
+        if key is None:
+            return None
+    if key not in frame:
+        raise GraphError(f"the graphs have no {frame_name}[{key!r}]; choose one of {sorted(frame)} or None")
+    return _as_features(frame[key])
+
+
+def node_labels(graph: dgl.DGLGraph) -> Tensor | None:
+    """Return ``graph.ndata["label"]``, the labels of a node task, where there are any."""
+    return graph.ndata.get(_NODE_LABEL_KEY)
+
+
+def stack_labels(labels: Any) -> Tensor | None:
+    """Stack the labels of several graphs.
+
+    Parameters
+    ----------
+    labels : Tensor, sequence of scalars, arrays or tensors, or None
+        One label per graph, all of one shape.
+
+    Returns
+    -------
+    Tensor or None
+        Shape (graphs, ...): integers int64, floats float32.
+
+    Raises
+    ------
+    GraphError
+        If the labels are of several shapes, or no numbers.
+
+    Examples
+    --------
+    >>> stack_labels([0.5, torch.tensor(2.0)]).tolist()
+    [0.5, 2.0]
+    """
+    if labels is None:
+        return None
+    try:
+        stacked = labels if isinstance(labels, Tensor) else torch.stack([_as_tensor(one) for one in labels])
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise GraphError(f"labels cannot be stacked: {' '.join(str(error).split())}") from error
+    return stacked.float() if stacked.is_floating_point() else stacked.long()
+
+
+def _as_tensor(label: Any) -> Tensor:
+    return label if isinstance(label, Tensor) else torch.as_tensor(np.asarray(label))
+
+
+def _as_features(values: Tensor) -> Tensor:
+    return values.float() if values.is_floating_point() or values.dtype == torch.bool else values.long()

@@ -1,0 +1,217 @@
+"""Raw files in a folder or a zip, and the tables of numbers in them."""
+
+import io
+import lzma
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from gradformer_dgl.data import tu_kernel
+from gradformer_dgl.errors import DataError
+
+_PIECE = 1 << 24
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+    OSError,
+)
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """One text file, in a folder or inside a zip.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or the zip that holds it.
+    member : str, optional
+        Its name inside the zip.
+    """
+
+    path: Path
+    member: str | None = None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.member is None else f"{self.path}/{self.member}"
+
+    def pieces(self) -> Iterator[bytes]:
+        """Read the file in pieces of some megabytes that end with a line's end."""
+        rest = b""
+        for block in self._blocks():
+            end = block.rfind(b"\n") + 1
+            if end:
+                yield rest + block[:end]
+                rest = block[end:]
+            else:
+                rest += block
+        if rest:
+            yield rest
+
+    def read(self) -> bytes:
+        """Read the whole file."""
+        return b"".join(self._blocks())
+
+    def integers(self, columns: int | None = None) -> np.ndarray:
+        """Read a table of integers, separated by commas or blanks.
+
+        Parameters
+        ----------
+        columns : int, optional
+            Numbers per line; those of the first line if not given.
+
+        Returns
+        -------
+        ndarray
+            Shape (lines, columns), int64, or int32 where a piece of the file allows.
+
+        Raises
+        ------
+        DataError
+            If the file is empty or a line is not that; the message names file and line.
+        """
+        state = np.zeros(2, dtype=np.int64)
+        parts = []
+        for text in self.pieces():
+            if columns is None:
+                columns = len(re.split(rb"[\s,]+", text.split(b"\n", 1)[0].strip()))
+            values = np.empty(len(text) // 2 + 1, dtype=np.int64)
+            count, status, line = tu_kernel.parse_integers(
+                np.frombuffer(text, dtype=np.uint8), columns, values, state
+            )
+            if status != tu_kernel.OK:
+                raise DataError(f"{self}, line {line}: {_FAULTS[status].format(columns=columns)}")
+            parts.append(_narrow(values[:count]))
+        if not sum(map(len, parts)):
+            raise DataError(f"{self} is empty; get the data again")
+        return np.concatenate(parts).reshape(-1, columns or 1)
+
+    def floats(self) -> np.ndarray:
+        """Read a table of finite numbers, separated by commas or blanks.
+
+        Returns
+        -------
+        ndarray
+            Shape (lines, columns), float32.
+
+        Raises
+        ------
+        DataError
+            If the file is empty, or a line holds something else, NaN or infinity, or has another number
+            of columns than the first; the message names file and line.
+        """
+        text = self.read()
+        if not text.strip():
+            raise DataError(f"{self} is empty; get the data again")
+        delimiter = "," if b"," in text[: text.find(b"\n") + 1 or None] else None
+        try:
+            table = np.loadtxt(
+                io.BytesIO(text), delimiter=delimiter, ndmin=2, comments=None, encoding="utf-8"
+            )
+        except ValueError as error:
+            raise DataError(f"{self}{_place(str(error))}: a number is expected in every column") from None
+        wrong = ~np.isfinite(table).all(1)
+        if wrong.any():
+            raise DataError(
+                f"{self}, line {int(wrong.argmax()) + 1}: NaN or infinite; mend or remove the value"
+            )
+        return table.astype(np.float32)
+
+    def _blocks(self) -> Iterator[bytes]:
+        try:
+            if self.member is None:
+                with self.path.open("rb") as file:
+                    yield from _blocks_of(file)
+            else:
+                with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as file:
+                    yield from _blocks_of(file)
+        except _BROKEN as error:
+            raise DataError(
+                f"{self} cannot be read ({_reason(error)}); delete it and get it again"
+            ) from error
+
+
+@dataclass(frozen=True)
+class RawFolder:
+    """The raw files of one data set, in a folder or a zip, by file name.
+
+    Parameters
+    ----------
+    path : Path
+        The folder or zip, for messages.
+    files : dict of str to RawFile
+        Those that exist.
+    """
+
+    path: Path
+    files: dict[str, RawFile]
+
+    @classmethod
+    def open(cls, path: Path) -> "RawFolder":
+        """List the files of a folder, or those in all folders of a zip.
+
+        Raises
+        ------
+        DataError
+            If the zip is not one.
+        """
+        if path.is_dir():
+            return cls(path, {file.name: RawFile(file) for file in path.iterdir() if file.is_file()})
+        try:
+            with zipfile.ZipFile(path) as archive:
+                members = [name for name in archive.namelist() if not name.startswith("__MACOSX/")]
+        except _BROKEN as error:
+            raise DataError(
+                f"{path} is not a zip file ({_reason(error)}); delete it and get it again"
+            ) from error
+        return cls(path, {name.rsplit("/", 1)[-1]: RawFile(path, name) for name in members})
+
+    def get(self, name: str) -> RawFile | None:
+        """Return a file, or None if there is none of that name."""
+        return self.files.get(name)
+
+    def __getitem__(self, name: str) -> RawFile:
+        if name not in self.files:
+            raise DataError(f"{self.path} lacks the raw file {name}; get the data again")
+        return self.files[name]
+
+
+_FAULTS = {
+    tu_kernel.NOT_AN_INTEGER: "an integer is expected in every column",
+    tu_kernel.WRONG_COLUMNS: "the number of columns is not {columns}",
+    tu_kernel.BLANK_LINE: "blank, but more lines follow",
+}
+
+
+def _blocks_of(file: IO[bytes]) -> Iterator[bytes]:
+    while block := file.read(_PIECE):
+        yield block
+
+
+def _narrow(values: np.ndarray) -> np.ndarray:
+    limits = np.iinfo(np.int32)
+    if len(values) and (values.min() < limits.min or values.max() > limits.max):
+        return values.copy()
+    return values.astype(np.int32)
+
+
+def _place(message: str) -> str:
+    row = re.search(r"at row (\d+)", message)
+    if row is None:
+        return ""
+    # loadtxt counts rows from 0 where a number is wrong, from 1 where the number of columns is
+    return f", line {int(row[1]) + (0 if 'columns changed' in message else 1)}"
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

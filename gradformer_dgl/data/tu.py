@@ -1,0 +1,289 @@
+"""Data sets of the TU Dortmund collection: text files in a folder or zip, straight to packed tensors.
+
+Format: Morris et al., "TUDataset: A collection of benchmark datasets for learning with graphs" (2020),
+https://chrsmrrs.github.io/datasets/docs/format/.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gradformer_dgl.data.dataset import GraphDataset
+from gradformer_dgl.data.download import default_folder, download_zip
+from gradformer_dgl.data.packed import PackedGraphs
+from gradformer_dgl.data.raw_files import RawFile, RawFolder
+from gradformer_dgl.errors import DataError
+
+TU_URL = "https://www.chrsmrrs.com/graphkerneldatasets/{name}.zip"
+MAX_DEGREE = 512
+
+
+def read_tu(
+    name: str,
+    data_root: str | Path | None = None,
+    *,
+    use_node_attributes: bool | None = None,
+    use_edge_attributes: bool | None = None,
+    max_degree: int = MAX_DEGREE,
+) -> GraphDataset:
+    """Read a TU data set, downloading it if it is not there.
+
+    Node labels become one column each (one-hot). Node attributes are real numbers. Where nodes have
+    neither, the degree takes the place of a label (self loops count once). Edge labels become
+    categories, or columns (one-hot) where attributes stand beside them. Parallel edges are removed, the
+    first one stays; self loops and directions are kept as listed.
+
+    Parameters
+    ----------
+    name : str
+        For example ``"PROTEINS"``, with upper and lower case as in the file names.
+    data_root : str or Path, optional
+        The folder with ``NAME/NAME.zip``, ``NAME.zip``, or ``NAME_A.txt`` and its siblings in ``NAME/``,
+        ``NAME/NAME/``, ``NAME/raw/`` or DGL's ``NAME_<hash>/NAME/``. What is not there is downloaded to
+        ``NAME/NAME.zip``. Default: ``~/.cache/gradformer_dgl``.
+    use_node_attributes, use_edge_attributes : bool, optional
+        Put the attributes in front of the labels' columns. Default: only where there are no labels.
+        (So PROTEINS has its 3 node labels, and not the attribute, as in the published benchmarks.)
+    max_degree : int
+        Higher degrees are counted as this one.
+
+    Returns
+    -------
+    GraphDataset
+        Task ``"multiclass"``, the classes numbered in the order of their values; or ``"regression"`` on
+        the graph attributes where there are no graph labels.
+
+    Raises
+    ------
+    DataError
+        If a file is missing or broken; the message names the file and line.
+
+    Notes
+    -----
+    The environment variable ``GRADFORMER_DGL_TU_URL`` names a mirror to download from, with ``{name}``
+    in place of the data set's name.
+    """
+    root = default_folder() if data_root is None else Path(data_root)
+    folder = find_raw_files(name, root) or _download(name, root)
+    layout = _read_layout(folder, name)
+    node_features, node_size = _node_features(folder, name, layout, use_node_attributes, max_degree)
+    edge_features, edge_encoder, edge_size = _edge_features(folder, name, layout, use_edge_attributes)
+    task, labels, out_size = _read_targets(folder, name, layout)
+    graphs = PackedGraphs(
+        torch.from_numpy(layout.node_counts),
+        torch.from_numpy(layout.edge_counts),
+        torch.from_numpy(layout.src),
+        torch.from_numpy(layout.dst),
+        node_features=node_features,
+        edge_features=edge_features,
+        labels=labels,
+    )
+    return GraphDataset(
+        name=name,
+        graphs=graphs,
+        task=task,
+        level="graph",
+        out_size=out_size,
+        node_encoder="linear",
+        node_size=node_size,
+        edge_encoder=edge_encoder,
+        edge_size=edge_size,
+    )
+
+
+def find_raw_files(name: str, root: Path) -> RawFolder | None:
+    """Find the raw files of a data set below a folder.
+
+    Raises
+    ------
+    DataError
+        If there is a zip of that name that is not one.
+    """
+    for folder in _folders(name, root):
+        if folder.is_dir() and any(folder.glob(f"{name}_*.txt")):
+            return RawFolder.open(folder)
+    for archive in (root / name / f"{name}.zip", root / f"{name}.zip"):
+        if archive.is_file():
+            return RawFolder.open(archive)
+    return None
+
+
+def _folders(name: str, root: Path) -> Iterator[Path]:
+    yield from (root / name, root / name / name, root / name / "raw", root / name / name / "raw")
+    for hashed in sorted(root.glob(f"{name}_????????")):
+        yield from (hashed / name, hashed)
+
+
+def _download(name: str, root: Path) -> RawFolder:
+    url = os.environ.get("GRADFORMER_DGL_TU_URL", TU_URL).format(name=name)
+    return RawFolder.open(download_zip(url, root / name / f"{name}.zip"))
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Nodes and edges as packed, and which rows of the raw files they come from."""
+
+    node_counts: np.ndarray
+    edge_counts: np.ndarray
+    src: np.ndarray
+    dst: np.ndarray
+    out_degrees: np.ndarray
+    node_rows: np.ndarray | None
+    edge_rows: np.ndarray | None
+    raw_nodes: int
+    raw_edges: int
+
+
+def _read_layout(folder: RawFolder, name: str) -> _Layout:
+    graph_of, node_counts = _read_nodes(folder, name)
+    node_rows = None
+    adjacency = folder[f"{name}_A.txt"]
+    ends = adjacency.integers(columns=2)
+    raw_edges = len(ends)
+    _check_ends(adjacency, ends, graph_of)
+    src, dst = ends[:, 0] - 1, ends[:, 1] - 1
+    del ends
+    if np.any(graph_of[1:] < graph_of[:-1]):
+        node_rows = np.argsort(graph_of, kind="stable")
+        place = np.empty(len(graph_of), dtype=np.int32)
+        place[node_rows] = np.arange(len(graph_of), dtype=np.int32)
+        src, dst, graph_of = place[src], place[dst], graph_of[node_rows]
+    src, dst, edge_rows = _sorted_without_parallels(src, dst, len(graph_of))
+    out_degrees = np.bincount(src, minlength=len(graph_of))
+    first_nodes = (np.cumsum(node_counts) - node_counts).astype(np.int32)
+    edge_graph = graph_of[src]
+    edge_counts = np.bincount(edge_graph, minlength=len(node_counts))
+    shift = first_nodes[edge_graph]
+    return _Layout(
+        node_counts,
+        edge_counts,
+        src - shift,
+        dst - shift,
+        out_degrees,
+        node_rows,
+        edge_rows,
+        len(graph_of),
+        raw_edges,
+    )
+
+
+def _read_nodes(folder: RawFolder, name: str) -> tuple[np.ndarray, np.ndarray]:
+    indicator = folder[f"{name}_graph_indicator.txt"]
+    graph_of = indicator.integers(columns=1)[:, 0] - 1
+    if graph_of.min() < 0:
+        line = int(graph_of.argmin()) + 1
+        raise DataError(
+            f"{indicator}, line {line}: graph {graph_of.min() + 1}, but graphs are counted from 1"
+        )
+    if graph_of.max() >= len(graph_of) + (1 << 20):
+        line = int(graph_of.argmax()) + 1
+        raise DataError(
+            f"{indicator}, line {line}: graph {graph_of.max() + 1}, but there are {len(graph_of)} nodes"
+        )
+    return graph_of, np.bincount(graph_of)
+
+
+def _check_ends(adjacency: RawFile, ends: np.ndarray, graph_of: np.ndarray) -> None:
+    if ends.min() < 1 or ends.max() > len(graph_of):
+        row, column = np.argwhere((ends < 1) | (ends > len(graph_of)))[0]
+        raise DataError(
+            f"{adjacency}, line {row + 1}: an edge to node {ends[row, column]}, "
+            f"but nodes are counted from 1 to {len(graph_of)}"
+        )
+    across = graph_of[ends[:, 0] - 1] != graph_of[ends[:, 1] - 1]
+    if across.any():
+        row = int(across.argmax())
+        one, other = graph_of[ends[row] - 1] + 1
+        raise DataError(f"{adjacency}, line {row + 1}: an edge between graph {one} and graph {other}")
+
+
+def _sorted_without_parallels(
+    src: np.ndarray, dst: np.ndarray, num_nodes: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Sort edges by their ends and drop repeated ones; also return the rows kept (None: all, as they are)."""
+    keys = src.astype(np.int64) * num_nodes + dst
+    steps = np.diff(keys)
+    if np.all(steps > 0):
+        return src, dst, None
+    rows = np.argsort(keys, kind="stable") if np.any(steps < 0) else np.arange(len(keys))
+    keys = keys[rows]
+    rows = rows[np.concatenate(([True], keys[1:] != keys[:-1]))]
+    return src[rows], dst[rows], rows
+
+
+def _rows(table: np.ndarray, file: RawFile, rows: np.ndarray | None, expected: int, what: str) -> np.ndarray:
+    if len(table) != expected:
+        raise DataError(f"{file} has {len(table)} lines, but there are {expected} {what}; get the data again")
+    return table if rows is None else table[rows]
+
+
+def _node_features(
+    folder: RawFolder, name: str, layout: _Layout, use_attributes: bool | None, max_degree: int
+) -> tuple[Tensor, int]:
+    labels, attributes = folder.get(f"{name}_node_labels.txt"), folder.get(f"{name}_node_attributes.txt")
+    parts = []
+    if attributes is not None and (labels is None if use_attributes is None else use_attributes):
+        parts.append(_rows(attributes.floats(), attributes, layout.node_rows, layout.raw_nodes, "nodes"))
+    elif use_attributes:
+        raise DataError(
+            f"{folder.path} has no {name}_node_attributes.txt; read it without use_node_attributes"
+        )
+    if labels is not None:
+        parts.append(_one_hot(_rows(labels.integers(), labels, layout.node_rows, layout.raw_nodes, "nodes")))
+    if not parts:
+        degrees = np.minimum(layout.out_degrees, max_degree)
+        parts.append(degrees[:, None] == np.arange(degrees.max() + 1))
+    return _columns(parts)
+
+
+def _edge_features(
+    folder: RawFolder, name: str, layout: _Layout, use_attributes: bool | None
+) -> tuple[Tensor | None, str | None, int | tuple[int, ...] | None]:
+    labels, attributes = folder.get(f"{name}_edge_labels.txt"), folder.get(f"{name}_edge_attributes.txt")
+    categories = None
+    if labels is not None:
+        categories = _rows(labels.integers(), labels, layout.edge_rows, layout.raw_edges, "edges")
+    if attributes is not None and (labels is None if use_attributes is None else use_attributes):
+        parts = [_rows(attributes.floats(), attributes, layout.edge_rows, layout.raw_edges, "edges")]
+        if categories is not None:
+            parts.append(_one_hot(categories))
+        return _columns(parts)[0], "linear", sum(part.shape[1] for part in parts)
+    if use_attributes:
+        raise DataError(
+            f"{folder.path} has no {name}_edge_attributes.txt; read it without use_edge_attributes"
+        )
+    if categories is None:
+        return None, None, None
+    numbered = [np.unique(column, return_inverse=True) for column in categories.T]
+    codes = torch.from_numpy(np.stack([code for _, code in numbered], axis=1))
+    sizes = tuple(len(values) for values, _ in numbered)
+    return (codes[:, 0], "embedding", sizes[0]) if len(sizes) == 1 else (codes, "embedding", sizes)
+
+
+def _read_targets(folder: RawFolder, name: str, layout: _Layout) -> tuple[str, Tensor, int]:
+    graphs = len(layout.node_counts)
+    attributes = folder.get(f"{name}_graph_attributes.txt")
+    if attributes is not None and folder.get(f"{name}_graph_labels.txt") is None:
+        values = _rows(attributes.floats(), attributes, None, graphs, "graphs")
+        return "regression", torch.from_numpy(values), values.shape[1]
+    file = folder[f"{name}_graph_labels.txt"]
+    labels = _rows(file.integers(columns=1)[:, 0], file, None, graphs, "graphs")
+    classes, codes = np.unique(labels, return_inverse=True)
+    return "multiclass", torch.from_numpy(codes), len(classes)
+
+
+def _one_hot(labels: np.ndarray) -> np.ndarray:
+    return np.concatenate([column[:, None] == np.unique(column) for column in labels.T], axis=1)
+
+
+def _columns(parts: list[np.ndarray]) -> tuple[Tensor, int]:
+    # bool columns stay bool: a quarter of the memory, floats once in a batch
+    table = (
+        parts[0] if len(parts) == 1 else np.concatenate([part.astype(np.float32) for part in parts], axis=1)
+    )
+    return torch.from_numpy(table), table.shape[1]
