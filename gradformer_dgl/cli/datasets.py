@@ -9,9 +9,9 @@ def command() -> None:
 
     Any other TU data set works by its name too.
     """
-    from gradformer_dgl.data.catalog import described_datasets
+    from gradformer_dgl.data.catalog import catalog
 
-    rows = described_datasets()
-    width = max(len(name) for name, _ in rows)
-    for name, description in rows:
-        click.echo(f"{name:<{width}}  {description}")
+    entries = catalog()
+    width = max(len(entry.name) for entry in entries)
+    for entry in entries:
+        click.echo(f"{entry.name:<{width}}  {entry.graphs:>6,} graphs; {entry.task}; {entry.description}")

@@ -58,12 +58,13 @@ def command(
 
     keep_waiting_threads_asleep()
     from gradformer_dgl.cli.progress import EpochProgress
-    from gradformer_dgl.data.catalog import canonical_name
+    from gradformer_dgl.data import load_dataset
     from gradformer_dgl.training.config import load_preset, preset_for, read_settings
     from gradformer_dgl.training.runs import RunRequest, constant_prediction_error, train_run
     from gradformer_dgl.training.threads import available_processors, use_threads
 
-    name = canonical_name(dataset, data_root)
+    raw = load_dataset(dataset, data_root)
+    name = raw.name
     chosen = load_preset(preset or preset_for(name))
     if config is not None:
         chosen = chosen.updated(read_settings(config))
@@ -81,7 +82,7 @@ def command(
         resume=resume,
     )
     use_threads(threads or available_processors())
-    opened = request.open_dataset()
+    opened = request.open_dataset(raw)
     with EpochProgress(request.seeds, chosen.epochs, shown=not obj["quiet"]) as progress:
         result = train_run(request, jobs, progress.advance, opened)
     if opened.task == "regression":

@@ -10,7 +10,7 @@ import numpy as np
 from gradformer_dgl.errors import RunError
 from gradformer_dgl.training.config import RunConfig
 
-DISTANCES_SHOWN = 16
+DISTANCES_SHOWN = 17
 
 
 def _save(figure: Any, file: Path) -> None:
@@ -53,16 +53,12 @@ def training_figure(seed_folders: Sequence[Path], file: Path) -> None:
     _save(figure, file)
 
 
-def decay_curve(config: RunConfig, hops: Sequence[float], distances: np.ndarray) -> np.ndarray:
-    """Return the decay of each head at some distances: gamma ** leaky_relu(distance - tau).
+def decay_curves(config: RunConfig, tau: Sequence[float], num_distances: int) -> np.ndarray:
+    """Return the decay of each head at the distances 0, 1, ..., (heads, num_distances)."""
+    from gradformer_dgl.decay import ExponentialDecay
 
-    Returns
-    -------
-    ndarray
-        (heads, distances).
-    """
-    beyond = distances[None, :] - np.asarray(hops, dtype=float)[:, None]
-    return config.gamma ** np.where(beyond > 0, beyond, config.slope * beyond)
+    decay = ExponentialDecay(len(tau), config.gamma, tau, config.slope, learnable=False)
+    return decay.table(num_distances)[:, :-1].numpy()
 
 
 def decay_figure(folder: Path, seed_folders: Sequence[Path], config: RunConfig) -> None:
@@ -70,15 +66,16 @@ def decay_figure(folder: Path, seed_folders: Sequence[Path], config: RunConfig) 
     from matplotlib.figure import Figure
 
     records = read_records(seed_folders[0])
-    if "hop" not in records[-1]:
+    if "tau" not in records[-1]:
         return
-    distances = np.arange(DISTANCES_SHOWN + 1)
+    distances = np.arange(DISTANCES_SHOWN)
+    learned = records[-1]["tau"]
     figure = Figure(figsize=(5.2, 3.6), layout="constrained")
     axes = figure.subplots()
-    axes.plot(distances, decay_curve(config, [config.hop], distances)[0], "k--", lw=1.5, label="start")
-    for head, curve in enumerate(decay_curve(config, records[-1]["hop"], distances)):
-        hop = records[-1]["hop"][head]
-        axes.plot(distances, curve, "o-", ms=3, label=f"head {head + 1}, tau = {hop:.2f}")
+    start = decay_curves(config, [config.hop], DISTANCES_SHOWN)[0]
+    axes.plot(distances, start, "k--", lw=1.5, label=f"start, tau = {config.hop:.2f}")
+    for head, curve in enumerate(decay_curves(config, learned, DISTANCES_SHOWN)):
+        axes.plot(distances, curve, "o-", ms=3, label=f"head {head + 1}, tau = {learned[head]:.2f}")
     axes.set(
         xlabel="shortest-path distance in hops",
         ylabel="factor on the attention logit",

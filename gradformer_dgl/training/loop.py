@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gradformer_dgl.data import GraphDataset, PackedGraphs
+from gradformer_dgl.decay import ExponentialDecay
 from gradformer_dgl.errors import ConfigError, RunError
 from gradformer_dgl.training.checkpoint import load_tensors, save_tensors, write_whole
 from gradformer_dgl.training.config import RunConfig
@@ -200,6 +201,8 @@ class Trainer:
             f"val_{self.objective.name}": val_score,
             "seconds": round(self.seconds, 3),
         }
+        if isinstance(self.network.model.decay, ExponentialDecay):
+            record["tau"] = self.network.model.decay.tau.detach().tolist()
         # Of equal scores, frequent with few validation graphs, the one with the lower loss is the better.
         best_score, best_loss = self.best.get("val", math.nan), self.best.get("val_loss", math.nan)
         if (

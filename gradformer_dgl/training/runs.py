@@ -66,15 +66,15 @@ class RunRequest:
     threads: int = 0
     resume: bool = False
 
-    def open_dataset(self) -> GraphDataset:
-        """Read the data set and attach the cached distances and encodings.
+    def open_dataset(self, dataset: GraphDataset | None = None) -> GraphDataset:
+        """Attach the cached distances and encodings to the data set, which is read unless it is given.
 
         Raises
         ------
         DataError, CacheError
             Where either is missing, broken, or they do not belong together.
         """
-        dataset = load_dataset(self.dataset, self.data_root)
+        dataset = dataset or load_dataset(self.dataset, self.data_root)
         cache = DistanceCache(self.cache)
         for name in self.config.encodings:
             if name not in cache.encodings:
