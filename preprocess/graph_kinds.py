@@ -1,0 +1,183 @@
+"""The kinds of graph objects that are understood, and how each gives its edges."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradformer_dgl.errors import GraphError
+
+Edges = tuple[np.ndarray, np.ndarray, int]
+Packed = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+SUPPORTED = "a DGLGraph, a networkx graph, a SciPy sparse matrix or (src, dst, num_nodes)"
+
+
+def _is_dgl(graph: Any) -> bool:
+    # A DGLGraph exists only where dgl has been imported: no need to import it for other kinds.
+    dgl = sys.modules.get("dgl")
+    return dgl is not None and isinstance(graph, dgl.DGLGraph)
+
+
+def _is_networkx(graph: Any) -> bool:
+    networkx = sys.modules.get("networkx")
+    return networkx is not None and isinstance(graph, networkx.Graph)
+
+
+def _is_sparse(graph: Any) -> bool:
+    sparse = sys.modules.get("scipy.sparse")
+    return sparse is not None and sparse.issparse(graph)
+
+
+def _is_triple(graph: Any) -> bool:
+    return (
+        isinstance(graph, tuple | list)
+        and len(graph) == 3
+        and isinstance(graph[2], int | np.integer)
+        and not isinstance(graph[2], bool)
+        and not any(check(graph[0]) for check in (_is_dgl, _is_networkx, _is_sparse))
+    )
+
+
+def _edges_of_dgl(graph: Any) -> Edges:
+    if len(graph.canonical_etypes) != 1 or len(graph.ntypes) != 1:
+        raise GraphError(
+            f"has {len(graph.ntypes)} node types and {len(graph.canonical_etypes)} edge types: "
+            "convert it with dgl.to_homogeneous first"
+        )
+    src, dst = graph.edges()
+    return src.cpu().numpy(), dst.cpu().numpy(), graph.num_nodes()
+
+
+def _edges_of_networkx(graph: Any) -> Edges:
+    place = {node: index for index, node in enumerate(graph)}
+    ends = np.array([(place[u], place[v]) for u, v in graph.edges()], dtype=np.int64).reshape(-1, 2)
+    if graph.is_directed():
+        return ends[:, 0], ends[:, 1], len(place)
+    # Listed once by networkx; both directions, so that it stays undirected with directed=True.
+    return ends.T.ravel(), ends[:, ::-1].T.ravel(), len(place)
+
+
+def _edges_of_sparse(graph: Any) -> Edges:
+    if graph.ndim != 2 or graph.shape[0] != graph.shape[1]:
+        raise GraphError(f"is a matrix of shape {graph.shape}: an adjacency matrix is square")
+    src, dst = graph.nonzero()
+    return src, dst, graph.shape[0]
+
+
+def _edges_of_triple(graph: Any) -> Edges:
+    src, dst, num_nodes = graph
+    return _as_ids(src), _as_ids(dst), int(num_nodes)
+
+
+def _as_ids(values: Any) -> np.ndarray:
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+    array = np.asarray(values)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise GraphError(f"has node ids of type {array.dtype} and shape {array.shape}: give integers, one per edge")
+    return array.astype(np.int64, copy=False)
+
+
+KINDS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Edges]], ...] = (
+    (_is_dgl, _edges_of_dgl),
+    (_is_networkx, _edges_of_networkx),
+    (_is_sparse, _edges_of_sparse),
+    (_is_triple, _edges_of_triple),
+)
+
+
+def _graph_of(item: Any) -> Any:
+    """The graph of a data set's item: the item itself, or the first of a tuple."""
+    if isinstance(item, tuple | list) and not _is_triple(item) and len(item):
+        return item[0]
+    return item
+
+
+def edges_of(item: Any, index: int = 0) -> Edges:
+    """Return the edges of one graph.
+
+    Parameters
+    ----------
+    item : graph of any supported kind
+        See `GraphStructures.from_graphs`.
+    index : int
+        The graph's number, for messages.
+
+    Returns
+    -------
+    tuple
+        ``(src, dst, num_nodes)``.
+
+    Raises
+    ------
+    GraphError
+        Where it is no graph, or not a valid one.
+    """
+    graph = _graph_of(item)
+    for matches, read in KINDS:
+        if matches(graph):
+            try:
+                src, dst, num_nodes = read(graph)
+            except GraphError as error:
+                raise GraphError(f"graph {index} {error}") from None
+            if len(src) != len(dst):
+                raise GraphError(f"graph {index} has {len(src)} sources but {len(dst)} destinations")
+            if num_nodes < 0:
+                raise GraphError(f"graph {index} has {num_nodes} nodes: the number must not be negative")
+            return src, dst, num_nodes
+    raise GraphError(f"item {index} is no graph: expected {SUPPORTED}, got {type(graph).__name__}")
+
+
+def edges_of_all(items: Sequence[Any], first: int = 0) -> Packed:
+    """Return node counts, edge counts, sources and destinations (local ids) of many graphs.
+
+    Parameters
+    ----------
+    items : sequence
+        Graphs of any supported kinds.
+    first : int
+        Number of the first of them, for messages.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        The arguments of `GraphStructures`.
+    """
+    graphs = [_graph_of(item) for item in items]
+    if graphs and all(_is_dgl(graph) for graph in graphs):
+        packed = _edges_of_dgl_graphs(graphs)
+        if packed is not None:
+            return packed
+    edges = [edges_of(graph, first + number) for number, graph in enumerate(graphs)]
+    none = np.empty(0, np.int64)
+    return (
+        np.array([num_nodes for _, _, num_nodes in edges], dtype=np.int64),
+        np.array([len(src) for src, _, _ in edges], dtype=np.int64),
+        np.concatenate([none, *(src for src, _, _ in edges)]),
+        np.concatenate([none, *(dst for _, dst, _ in edges)]),
+    )
+
+
+def _edges_of_dgl_graphs(graphs: list[Any]) -> Packed | None:
+    """Join homogeneous CPU graphs in DGL's C++ core, leaving features aside: no Python per edge array.
+
+    The core's functions are not public: None where this DGL has them no longer, and for graphs of
+    several types, which the general path refuses by name.
+    """
+    if any(len(graph._ntypes) != 1 or len(graph._etypes) != 1 for graph in graphs):
+        return None
+    from dgl import DGLError
+
+    try:
+        from dgl.heterograph_index import disjoint_union
+
+        cores = [graph._graph for graph in graphs]
+        src, dst, _ = disjoint_union(cores[0].metagraph, cores).edges(0, "eid")
+        node_counts = np.fromiter((core.num_nodes(0) for core in cores), np.int64, len(cores))
+        edge_counts = np.fromiter((core.num_edges(0) for core in cores), np.int64, len(cores))
+    except (ImportError, AttributeError, TypeError, DGLError):
+        return None
+    starts = np.repeat(np.cumsum(node_counts) - node_counts, edge_counts)
+    return node_counts, edge_counts, src.cpu().numpy() - starts, dst.cpu().numpy() - starts

@@ -1,0 +1,165 @@
+"""Shortest-path distances of one graph and of many."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64, Shaped, UInt64
+from torch import Tensor
+
+from gradformer_dgl.errors import ConfigError, GraphError
+from gradformer_dgl.preprocess.structures import GraphStructures
+
+# Beyond any path; what "no cut-off" means to the kernel.
+NO_LIMIT = 1 << 40
+
+
+class DistanceOverflowError(GraphError):
+    """A finite distance does not fit the type that was asked for."""
+
+
+def checked_max_distance(max_distance: Any) -> int | None:
+    """Return the cut-off as a Python integer, or raise `ConfigError`."""
+    if max_distance is None:
+        return None
+    if isinstance(max_distance, bool) or not isinstance(max_distance, int | np.integer) or max_distance < 1:
+        raise ConfigError(f"max_distance must be a positive number of hops or None, got {max_distance!r}")
+    return int(max_distance)
+
+
+def packed_distances(
+    structures: GraphStructures, dtype: Any, directed: bool = False, max_distance: int | None = None
+) -> tuple[
+    Shaped[np.ndarray, "pairs"], UInt64[np.ndarray, "graphs"], Int64[np.ndarray, "distances"]
+]:
+    """Distances, fingerprints and the distance histogram of many graphs, without Python per graph.
+
+    Parameters
+    ----------
+    structures : GraphStructures
+        The graphs.
+    dtype : numpy.dtype
+        ``uint8`` or ``uint16``; its largest value marks pairs without a path (within the cut-off).
+    directed : bool
+        Follow edges from source to destination only. Otherwise every edge counts both ways.
+    max_distance : int, optional
+        Pairs farther apart count as unreachable.
+
+    Returns
+    -------
+    distances : numpy.ndarray
+        Row-major matrices, one after the other, shape ``(pairs,)``; ``[i, j]`` is from i to j.
+    fingerprints : numpy.ndarray
+        Hash of each graph's structure, shape ``(graphs,)``.
+    histogram : numpy.ndarray
+        Number of pairs at each finite distance, up to the largest.
+
+    Raises
+    ------
+    DistanceOverflowError
+        Where a finite distance is not below the largest value of ``dtype``.
+    """
+    from gradformer_dgl.preprocess.shortest_paths_kernels import pair_distances
+
+    dtype = np.dtype(dtype)
+    num_pairs = structures.num_pairs
+    # The kernel writes 64 entries at a time, beyond the last pair too.
+    distances = np.empty(num_pairs + 64, dtype)
+    prints = np.empty(len(structures), np.uint64)
+    histogram = np.zeros(1 << (8 * dtype.itemsize), np.int64)
+    failed = pair_distances(
+        structures.node_counts,
+        structures.edge_counts,
+        structures.src,
+        structures.dst,
+        directed,
+        NO_LIMIT if max_distance is None else max_distance,
+        distances,
+        prints,
+        histogram,
+    )
+    if failed >= 0:
+        raise DistanceOverflowError(
+            f"graph {failed} has a shortest path longer than {np.iinfo(dtype).max - 1} hops: "
+            f"pass max_distance={np.iinfo(dtype).max - 1} or less to leave farther pairs out"
+        )
+    longest = int(np.flatnonzero(histogram)[-1]) if histogram.any() else 0
+    return distances[:num_pairs], prints, histogram[: longest + 1]
+
+
+def structure_fingerprints(
+    structures: GraphStructures, directed: bool = False
+) -> UInt64[np.ndarray, "graphs"]:
+    """Hash each graph's structure: its number of nodes and its set of edges.
+
+    The order of the edges, self loops and parallel edges make no difference, nor does the direction of
+    edges unless ``directed``.
+
+    Parameters
+    ----------
+    structures : GraphStructures
+        The graphs.
+    directed : bool
+        Tell an edge from its reverse.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(graphs,)``.
+    """
+    from gradformer_dgl.preprocess.adjacency_kernels import fingerprints
+
+    result = np.empty(len(structures), np.uint64)
+    fingerprints(
+        structures.node_counts, structures.edge_counts, structures.src, structures.dst, directed, result
+    )
+    return result
+
+
+def shortest_path_distances(graph: Any, max_distance: int | None = None, directed: bool = False) -> Tensor:
+    """Hop counts between all pairs of nodes of one graph.
+
+    This is psi(i, j) of the decay mask (Gradformer, section "Exponential decay mask"). Self loops and parallel
+    edges make no difference; edge weights are not read.
+
+    Parameters
+    ----------
+    graph : dgl.DGLGraph, networkx.Graph, scipy.sparse array or matrix, or tuple
+        The graph; a tuple is ``(src, dst, num_nodes)``. Rows and columns of the result follow the
+        graph's own order of nodes (for networkx, whatever the labels).
+    max_distance : int, optional
+        Cut-off in hops: pairs farther apart count as unreachable.
+    directed : bool
+        Follow edges from source to destination only. By default every edge counts both ways.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape ``(nodes, nodes)``, ``[i, j]`` the hops from i to j; uint8, or uint16 where a finite distance
+        is 255 or more. The dtype's largest value marks an unreachable pair.
+
+    Raises
+    ------
+    GraphError
+        Where it is no valid graph, or a distance exceeds 65,534 hops.
+    ConfigError
+        Where ``max_distance`` is not a positive integer.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.preprocess import shortest_path_distances
+    >>> shortest_path_distances(([0, 1], [1, 2], 4))
+    tensor([[  0,   1,   2, 255],
+            [  1,   0,   1, 255],
+            [  2,   1,   0, 255],
+            [255, 255, 255,   0]], dtype=torch.uint8)
+    """
+    import torch
+
+    max_distance = checked_max_distance(max_distance)
+    structures = GraphStructures.from_graphs([graph])
+    num_nodes = int(structures.node_counts[0])
+    try:
+        distances, _, _ = packed_distances(structures, np.uint8, directed, max_distance)
+    except DistanceOverflowError:
+        distances, _, _ = packed_distances(structures, np.uint16, directed, max_distance)
+    return torch.from_numpy(distances.reshape(num_nodes, num_nodes))

@@ -1,0 +1,280 @@
+"""All-pairs shortest paths by bit-parallel breadth-first search.
+
+Every node holds the set of nodes that it reaches within the present level as bits, one word for 64
+nodes. One level is one OR of the heads' sets into the tails' sets, so the sets of all pairs grow at
+once. The level at which a bit appears is its distance; it is kept bit-sliced (plane p holds bit p of
+the distances) and spread to bytes once at the end.
+
+Sets hold targets, not sources: rows of the result come out in row-major order for directed graphs too.
+"""
+
+import numpy as np
+
+from gradformer_dgl.compiled import compiled
+from gradformer_dgl.preprocess.adjacency_kernels import MATRIX_WORDS, adjacency, fingerprint
+from gradformer_dgl.preprocess.bits_kernels import (
+    WORD,
+    add_bytes,
+    add_bytes_of_half,
+    count_bits,
+    set_bytes,
+    set_bytes_of_half,
+)
+
+# Words of one block of targets: 256 targets are one vector register wide.
+LANES = 4
+FULL_BYTE = np.uint8(255)
+# With one node in so many active, looking at all nodes is cheaper than remembering which were touched.
+DENSE = 4
+
+
+@compiled
+def distances_of_few(num_nodes, num_edges, tails, heads, limit, largest, sets, planes, histogram, line, out, start):
+    """Distances of a graph of at most 64 nodes into ``out[start:]``; -1 where one exceeds ``largest``."""
+    reached = sets[0]
+    grown = sets[1]
+    for node in range(num_nodes):
+        reached[node] = np.uint64(1) << np.uint64(node)
+        grown[node] = reached[node]
+    histogram[0] += num_nodes
+    num_missing = num_nodes * (num_nodes - 1)
+    num_planes = 0
+    level = 0
+    while num_missing and level < limit:
+        level += 1
+        for edge in range(num_edges):
+            grown[np.uint64(tails[edge])] |= reached[np.uint64(heads[edge])]
+        found = np.uint64(0)
+        for node in range(num_nodes):
+            new = grown[node] & ~reached[node]
+            reached[node] = grown[node]
+            sets[2, node] = new
+            found += count_bits(new)
+        if found == 0:
+            break
+        if level > largest:
+            return -1
+        histogram[level] += np.int64(found)
+        num_missing -= np.int64(found)
+        if level >> num_planes:
+            for node in range(num_nodes):
+                planes[num_planes, node] = np.uint64(0)
+            num_planes += 1
+        for plane in range(num_planes):
+            if (level >> plane) & 1:
+                for node in range(num_nodes):
+                    planes[plane, node] |= sets[2, node]
+
+    full = ~np.uint64(0) >> np.uint64(WORD - num_nodes)
+    for node in range(num_nodes):
+        missing = full & ~reached[node]
+        row = start + node * num_nodes
+        if out.itemsize == 2:
+            # At most 64 nodes: the high byte holds nothing but the mark of a missing path.
+            set_bytes(line, 0, missing, FULL_BYTE)
+            for lane in range(num_nodes):
+                out[row + lane] = line[lane] * np.uint16(256)
+            for plane in range(num_planes):
+                add_bytes(line, 0, planes[plane, node], np.uint8(1 << plane))
+            for lane in range(num_nodes):
+                out[row + lane] |= line[lane]
+        elif num_nodes <= WORD // 2:
+            # Runs over into the next row, which is written after it.
+            set_bytes_of_half(out, row, missing, FULL_BYTE)
+            for plane in range(num_planes):
+                add_bytes_of_half(out, row, planes[plane, node], np.uint8(1 << plane))
+        else:
+            set_bytes(out, row, missing, FULL_BYTE)
+            for plane in range(num_planes):
+                add_bytes(out, row, planes[plane, node], np.uint8(1 << plane))
+    return 0
+
+
+@compiled
+def clear(block, num_nodes):
+    """Set the first rows of a block of words to zero."""
+    for node in range(num_nodes):
+        for lane in range(LANES):
+            block[node, lane] = np.uint64(0)
+
+
+@compiled
+def push(head, offsets, tails, front, grown):
+    """OR the newest bits of one node into the sets of the nodes with an edge to it."""
+    word0 = front[head, 0]
+    word1 = front[head, 1]
+    word2 = front[head, 2]
+    word3 = front[head, 3]
+    for edge in range(offsets[head], offsets[head + np.uint64(1)]):
+        tail = np.uint64(tails[edge])
+        grown[tail, 0] |= word0
+        grown[tail, 1] |= word1
+        grown[tail, 2] |= word2
+        grown[tail, 3] |= word3
+
+
+@compiled
+def search_block(
+    num_nodes, offsets, tails, limit, largest, base, width, sets, planes, nodes, marks, histogram
+):
+    """Bit-sliced distances from all nodes to the targets ``base .. base + width``.
+
+    Only nodes whose sets grew in the last level pass their new bits on, so a long path costs no more
+    per level than a short one. Returns the number of planes, -1 where a distance exceeds ``largest``.
+    """
+    reached = sets[0]
+    front = sets[1]
+    grown = sets[2]
+    active = nodes[0]
+    touched = nodes[1]
+    clear(reached, num_nodes)
+    clear(grown, num_nodes)
+    for node in range(num_nodes):
+        marks[node] = 0
+    for target in range(width):
+        bit = np.uint64(1) << np.uint64(target % WORD)
+        for lane in range(LANES):
+            front[base + target, lane] = np.uint64(0)
+        reached[base + target, target // WORD] = bit
+        front[base + target, target // WORD] = bit
+        active[target] = base + target
+    histogram[0] += width
+    num_active = width
+    num_planes = 0
+    level = 0
+    num_missing = (num_nodes - 1) * width
+    while num_missing and num_active and level < limit:
+        level += 1
+        if DENSE * num_active > num_nodes:
+            num_touched = num_nodes
+            for node in range(num_nodes):
+                touched[node] = node
+            for place in range(num_active):
+                push(np.uint64(active[place]), offsets, tails, front, grown)
+        else:
+            num_touched = 0
+            for place in range(num_active):
+                head = np.uint64(active[place])
+                push(head, offsets, tails, front, grown)
+                for edge in range(offsets[head], offsets[head + np.uint64(1)]):
+                    tail = np.uint64(tails[edge])
+                    touched[num_touched] = np.int64(tail)
+                    num_touched += marks[tail] != level
+                    marks[tail] = level
+        num_active = 0
+        found = np.uint64(0)
+        for place in range(num_touched):
+            node = np.uint64(touched[place])
+            fresh = np.uint64(0)
+            for lane in range(LANES):
+                new = grown[node, lane] & ~reached[node, lane]
+                reached[node, lane] |= new
+                front[node, lane] = new
+                grown[node, lane] = np.uint64(0)
+                fresh += count_bits(new)
+            found += fresh
+            active[num_active] = np.int64(node)
+            num_active += fresh != 0
+        if num_active == 0:
+            break
+        if level > largest:
+            return -1
+        histogram[level] += np.int64(found)
+        num_missing -= np.int64(found)
+        if level >> num_planes:
+            clear(planes[num_planes], num_nodes)
+            num_planes += 1
+        for plane in range(num_planes):
+            if (level >> plane) & 1:
+                for place in range(num_active):
+                    node = np.uint64(active[place])
+                    for lane in range(LANES):
+                        planes[plane, node, lane] |= front[node, lane]
+    return num_planes
+
+
+@compiled
+def write_block(num_nodes, base, width, num_planes, reached, planes, line, out, start):
+    """Spread the bit-sliced distances of one block of targets into the rows of ``out``."""
+    for node in range(num_nodes):
+        for lane in range((width + WORD - 1) // WORD):
+            missing = ~reached[node, lane]
+            place = start + node * num_nodes + base + lane * WORD
+            columns = min(WORD, width - lane * WORD)
+            if out.itemsize == 1 and columns == WORD:
+                set_bytes(out, place, missing, FULL_BYTE)
+                for plane in range(num_planes):
+                    add_bytes(out, place, planes[plane, node, lane], np.uint8(1 << plane))
+                continue
+            set_bytes(line, 0, missing, FULL_BYTE)
+            for plane in range(min(8, num_planes)):
+                add_bytes(line, 0, planes[plane, node, lane], np.uint8(1 << plane))
+            for column in range(columns):
+                out[place + column] = line[column]
+            if out.itemsize == 2:
+                set_bytes(line, 0, missing, FULL_BYTE)
+                for plane in range(8, num_planes):
+                    add_bytes(line, 0, planes[plane, node, lane], np.uint8(1 << (plane - 8)))
+                for column in range(columns):
+                    out[place + column] |= np.uint16(line[column]) << np.uint16(8)
+
+
+@compiled
+def pair_distances(node_counts, edge_counts, src, dst, directed, limit, out, prints, histogram):
+    """Distances of many graphs, row-major, one matrix after the other, with each graph's fingerprint.
+
+    ``out`` needs 64 entries more than there are pairs: the last row of a small graph runs over. Returns the index of the first graph with a
+    distance that the type of ``out`` cannot hold, -1 where there is none.
+    """
+    most_nodes = 0
+    most_edges = 0
+    for graph in range(len(node_counts)):
+        most_nodes = max(most_nodes, node_counts[graph])
+        most_edges = max(most_edges, edge_counts[graph])
+    offsets = np.empty(most_nodes + 1, np.int64)
+    cursor = np.empty(most_nodes + 1, np.int64)
+    tails = np.empty(2 * most_edges, np.int32)
+    heads = np.empty(2 * most_edges, np.int32)
+    words = np.empty(MATRIX_WORDS, np.uint64)
+    line = np.empty(WORD, np.uint8)
+    bits = 8 * out.itemsize
+    largest = (1 << bits) - 2
+    few_sets = np.empty((3, WORD), np.uint64)
+    few_planes = np.empty((bits, WORD), np.uint64)
+    rows = most_nodes if most_nodes > WORD else 0
+    sets = np.empty((3, rows, LANES), np.uint64)
+    # A distance is below the number of nodes, which bounds the planes.
+    most_planes = 0
+    while most_planes < bits and rows >> most_planes:
+        most_planes += 1
+    planes = np.empty((most_planes, rows, LANES), np.uint64)
+    nodes = np.empty((2, rows + 1), np.int64)
+    marks = np.empty(rows, np.int64)
+
+    first = 0
+    start = 0
+    for graph in range(len(node_counts)):
+        num_nodes = node_counts[graph]
+        end = first + edge_counts[graph]
+        num_edges = adjacency(
+            src[first:end], dst[first:end], directed, num_nodes, offsets, tails, heads, cursor, words
+        )
+        first = end
+        prints[graph] = fingerprint(num_nodes, offsets, tails)
+        if num_nodes <= WORD:
+            status = distances_of_few(
+                num_nodes, num_edges, tails, heads, limit, largest, few_sets, few_planes, histogram, line, out, start
+            )
+            if status < 0:
+                return graph
+        else:
+            for base in range(0, num_nodes, LANES * WORD):
+                width = min(LANES * WORD, num_nodes - base)
+                num_planes = search_block(
+                    num_nodes, offsets, tails, limit, largest, base, width, sets, planes, nodes, marks, histogram
+                )
+                if num_planes < 0:
+                    return graph
+                write_block(num_nodes, base, width, num_planes, sets[0], planes, line, out, start)
+        start += num_nodes * num_nodes
+    return -1

@@ -1,0 +1,216 @@
+"""The structure of many graphs as four arrays: what distances, encodings and fingerprints are made from."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int32, Int64
+
+from gradformer_dgl.errors import GraphError
+
+# Graphs converted at a time: enough to make DGL's cost per call small, few enough to keep memory low.
+BATCH_SIZE = 4096
+MOST_NODES = np.iinfo(np.int32).max
+
+Edges = tuple[np.ndarray, np.ndarray, int]
+
+
+@dataclass(frozen=True)
+class GraphStructures:
+    """Edges of many graphs, one graph after the other, without any object per graph.
+
+    Parameters
+    ----------
+    node_counts : numpy.ndarray
+        Nodes of each graph, shape ``(graphs,)``.
+    edge_counts : numpy.ndarray
+        Edges of each graph, shape ``(graphs,)``; an undirected edge may be listed once or in both directions.
+    src, dst : numpy.ndarray
+        Source and destination of every edge, shape ``(edges,)``, as node ids local to their graph:
+        edges of graph 0 first, then those of graph 1, and so on.
+
+    Raises
+    ------
+    GraphError
+        Where counts are negative or do not add up, or an edge names a node that its graph does not have.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.preprocess import GraphStructures
+    >>> structures = GraphStructures([3, 2], [2, 1], [0, 1, 0], [1, 2, 1])
+    >>> len(structures), structures.num_pairs
+    (2, 13)
+    >>> structures.slice(1, 2).node_counts
+    array([2])
+    """
+
+    node_counts: Int64[np.ndarray, "graphs"]
+    edge_counts: Int64[np.ndarray, "graphs"]
+    src: Int32[np.ndarray, "edges"]
+    dst: Int32[np.ndarray, "edges"]
+
+    def __init__(self, node_counts: Any, edge_counts: Any, src: Any, dst: Any) -> None:
+        object.__setattr__(self, "node_counts", _counts(node_counts, "node_counts"))
+        object.__setattr__(self, "edge_counts", _counts(edge_counts, "edge_counts"))
+        if len(self.node_counts) != len(self.edge_counts):
+            raise GraphError(
+                f"{len(self.node_counts)} node counts but {len(self.edge_counts)} edge counts: give one of each per graph"
+            )
+        src, dst = _integers(src, "src"), _integers(dst, "dst")
+        if not len(src) == len(dst) == self.edge_counts.sum():
+            raise GraphError(
+                f"the edge counts add up to {self.edge_counts.sum()}, but src has {len(src)} and dst {len(dst)} entries"
+            )
+        self._check_ids(src, dst)
+        object.__setattr__(self, "src", np.ascontiguousarray(src, dtype=np.int32))
+        object.__setattr__(self, "dst", np.ascontiguousarray(dst, dtype=np.int32))
+
+    def _check_ids(self, src: np.ndarray, dst: np.ndarray) -> None:
+        bound = np.repeat(self.node_counts, self.edge_counts)
+        wrong = (src < 0) | (dst < 0) | (src >= bound) | (dst >= bound)
+        if wrong.any():
+            edge = int(wrong.argmax())
+            ends = np.cumsum(self.edge_counts)
+            graph = int(np.searchsorted(ends, edge, side="right"))
+            local = edge - int(ends[graph] - self.edge_counts[graph])
+            raise GraphError(
+                f"edge {local} of graph {graph} goes from node {src[edge]} to node {dst[edge]}, "
+                f"but the graph has {self.node_counts[graph]} nodes (ids start at 0)"
+            )
+
+    @classmethod
+    def from_graphs(cls, graphs: Iterable[Any]) -> "GraphStructures":
+        """Collect the structure of graphs of any supported kind.
+
+        Parameters
+        ----------
+        graphs : iterable
+            Each item a DGLGraph, a networkx graph (any node labels; nodes in the graph's own order), a square
+            SciPy sparse matrix (a stored non-zero at ``[i, j]`` is an edge from i to j), a triple
+            ``(src, dst, num_nodes)``, or a tuple that begins with a DGLGraph, networkx graph or matrix
+            (an item of a data set: graph, label). Consumed once, a few thousand graphs at a time.
+
+        Returns
+        -------
+        GraphStructures
+            The graphs in the same order.
+
+        Raises
+        ------
+        GraphError
+            Where an item is no graph, or not a valid one.
+
+        Examples
+        --------
+        >>> import networkx as nx
+        >>> from gradformer_dgl.preprocess import GraphStructures
+        >>> GraphStructures.from_graphs([nx.path_graph(3), ([0, 1], [1, 0], 2)]).node_counts
+        array([3, 2])
+        """
+        from gradformer_dgl.preprocess.graph_kinds import edges_of_all
+
+        parts: list[GraphStructures] = []
+        iterator = _items(graphs)
+        first = 0
+        while batch := list(islice(iterator, BATCH_SIZE)):
+            parts.append(cls(*edges_of_all(batch, first)))
+            first += len(batch)
+        if len(parts) == 1:
+            return parts[0]
+        return cls.concatenate(parts)
+
+    @classmethod
+    def concatenate(cls, parts: Iterable["GraphStructures"]) -> "GraphStructures":
+        """Return the graphs of all parts, one part after the other."""
+        parts = list(parts)
+        none = np.empty(0, np.int64)
+        return cls(
+            np.concatenate([none, *(part.node_counts for part in parts)]),
+            np.concatenate([none, *(part.edge_counts for part in parts)]),
+            np.concatenate([none, *(part.src for part in parts)], dtype=np.int32, casting="unsafe"),
+            np.concatenate([none, *(part.dst for part in parts)], dtype=np.int32, casting="unsafe"),
+        )
+
+    @property
+    def num_pairs(self) -> int:
+        """Number of node pairs: the sum of squared node counts."""
+        return int(np.square(self.node_counts).sum())
+
+    def __len__(self) -> int:
+        return len(self.node_counts)
+
+    def slice(self, start: int, stop: int) -> "GraphStructures":
+        """Return the graphs ``start .. stop`` without copying.
+
+        Parameters
+        ----------
+        start, stop : int
+            The first graph, and the one after the last.
+
+        Returns
+        -------
+        GraphStructures
+            A view of the arrays.
+        """
+        first = int(self.edge_counts[:start].sum())
+        end = first + int(self.edge_counts[start:stop].sum())
+        part = object.__new__(GraphStructures)
+        for name, value in (
+            ("node_counts", self.node_counts[start:stop]),
+            ("edge_counts", self.edge_counts[start:stop]),
+            ("src", self.src[first:end]),
+            ("dst", self.dst[first:end]),
+        ):
+            object.__setattr__(part, name, value)
+        return part
+
+
+def as_structures(graphs: Any) -> GraphStructures:
+    """Return the structure of whatever holds graphs: structures, a packed data set, an iterable of graphs.
+
+    Parameters
+    ----------
+    graphs : GraphStructures, object with a ``structures()`` method, or iterable of graphs
+        The graphs.
+
+    Returns
+    -------
+    GraphStructures
+        Their structure.
+    """
+    if isinstance(graphs, GraphStructures):
+        return graphs
+    if callable(getattr(graphs, "structures", None)):
+        return graphs.structures()
+    return GraphStructures.from_graphs(graphs)
+
+
+def _items(graphs: Any) -> Iterator[Any]:
+    if hasattr(graphs, "__len__") and hasattr(graphs, "__getitem__"):
+        # A DGL data set has a length and items; plain iteration would run until an IndexError that not all raise.
+        return (graphs[index] for index in range(len(graphs)))
+    try:
+        return iter(graphs)
+    except TypeError:
+        raise GraphError(
+            f"expected graphs (a list, a data set, an iterable), got {type(graphs).__name__}"
+        ) from None
+
+
+def _integers(values: Any, name: str) -> np.ndarray:
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise GraphError(f"{name} must have one dimension, got shape {array.shape}")
+    if array.size and array.dtype.kind not in "iu":
+        raise GraphError(f"{name} must hold integers, got {array.dtype}")
+    return array if array.size else array.astype(np.int64)
+
+
+def _counts(values: Any, name: str) -> np.ndarray:
+    array = _integers(values, name).astype(np.int64, copy=False)
+    if array.size and (array.min() < 0 or array.max() > MOST_NODES):
+        graph = int(((array < 0) | (array > MOST_NODES)).argmax())
+        raise GraphError(f"{name} of graph {graph} is {array[graph]}: it must be between 0 and {MOST_NODES}")
+    return np.ascontiguousarray(array)
