@@ -1,0 +1,166 @@
+"""Decay attention: checks its inputs and hands them to the backend that suits them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradformer_dgl.attention.blocks import block_attention
+from gradformer_dgl.attention.reference import reference_attention
+from gradformer_dgl.distances import PairDistances
+from gradformer_dgl.errors import ConfigError, GraphError
+
+
+def _reference(qkv: Tensor, distances: PairDistances, table: Tensor, dropout_p: float, seed: int) -> Tensor:
+    if dropout_p:
+        raise ConfigError("the reference backend has no attention dropout; set attn_drop to 0")
+    query, key, value = qkv.unbind(1)
+    return reference_attention(query, key, value, distances, table)
+
+
+BACKENDS: dict[str, Callable[..., Tensor]] = {"blocks": block_attention, "reference": _reference}
+"""Backends by name; each takes (qkv, distances, table, dropout_p, seed) and options of its own."""
+
+_forced: list[tuple[str, dict[str, Any]]] = []
+
+
+@contextmanager
+def attention_backend(name: str, **options: Any) -> Iterator[None]:
+    """Use one backend for all decay attention in a ``with`` block.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``BACKENDS``.
+    **options
+        Passed to it, such as ``max_blocks=1`` for "blocks".
+
+    Raises
+    ------
+    ConfigError
+        If there is no such backend.
+
+    Examples
+    --------
+    >>> with attention_backend("blocks", max_blocks=1):
+    ...     pass
+    """
+    if name not in BACKENDS:
+        raise ConfigError(f"no attention backend named {name!r} (there are {', '.join(BACKENDS)})")
+    _forced.append((name, options))
+    try:
+        yield
+    finally:
+        _forced.pop()
+
+
+def decay_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    distances: PairDistances,
+    table: Tensor,
+    dropout_p: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    r"""Softmax attention within each graph, the logits multiplied by a decay of the distance.
+
+    .. math::
+
+        A_{hij} = \mathrm{softmax}_j\left(\frac{q_{hi} \cdot k_{hj}}{\sqrt{d}}\ T_{h,\psi(i,j)}\right),
+        \quad \text{out}_{hi} = \sum_j A_{hij} v_{hj}
+
+    An unreachable pair has the logit :math:`0 \cdot T = 0`, not minus infinity, where the last column
+    of the table is 0.
+
+    Parameters
+    ----------
+    query, key, value : Tensor
+        Shape (nodes, heads, head_dim), nodes of all graphs one after the other.
+    distances : PairDistances
+        Of the same graphs.
+    table : Tensor
+        Shape (heads, D + 1): factor by head and distance 0 .. D - 1; last, that of unreachable pairs.
+    dropout_p : float
+        Probability for an attention weight to be dropped, 0 <= dropout_p < 1.
+    generator : torch.Generator, optional
+        A CPU generator, for the seed of the dropout; torch's default if not given.
+
+    Returns
+    -------
+    Tensor
+        Shape (nodes, heads, head_dim). Differentiable once by query, key, value and table.
+
+    Raises
+    ------
+    GraphError
+        If shapes do not fit together, or a distance has no column in the table.
+    ConfigError
+        If ``dropout_p`` is not a probability below 1.
+
+    Examples
+    --------
+    >>> from gradformer_dgl import ExponentialDecay, PairDistances
+    >>> q, k, v = torch.rand(3, 5, 2, 8)
+    >>> distances = PairDistances(torch.zeros(13, dtype=torch.uint8), torch.tensor([3, 2]))
+    >>> decay_attention(q, k, v, distances, ExponentialDecay(num_heads=2).table(1)).shape
+    torch.Size([5, 2, 8])
+    """
+    if query.ndim != 3 or key.shape != query.shape or value.shape != query.shape:
+        given = ", ".join(str(tuple(part.shape)) for part in (query, key, value))
+        raise GraphError(
+            f"query, key and value must have one shape (nodes, heads, head_dim), but have {given}"
+        )
+    qkv = torch.stack([query, key, value], dim=1)
+    return packed_decay_attention(qkv, distances, table, dropout_p, generator)
+
+
+def packed_decay_attention(
+    qkv: Tensor,
+    distances: PairDistances,
+    table: Tensor,
+    dropout_p: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Compute :func:`decay_attention` of query, key and value in one tensor, as one projection makes them.
+
+    Parameters
+    ----------
+    qkv : Tensor
+        Shape (nodes, 3, heads, head_dim).
+    distances, table, dropout_p, generator
+        See :func:`decay_attention`.
+
+    Returns
+    -------
+    Tensor
+        Shape (nodes, heads, head_dim).
+    """
+    _check(qkv, distances, table)
+    if not 0 <= dropout_p < 1:
+        raise ConfigError(f"dropout_p must be at least 0 and below 1, but is {dropout_p}")
+    seed = 0
+    if dropout_p:
+        seed = int(torch.randint(2**62, (), generator=generator))
+    name, options = _forced[-1] if _forced else ("blocks", {})
+    return BACKENDS[name](qkv, distances, table, dropout_p, seed, **options)
+
+
+def _check(qkv: Tensor, distances: PairDistances, table: Tensor) -> None:
+    nodes, _, heads, _ = qkv.shape
+    if distances.num_nodes != nodes:
+        raise GraphError(
+            f"{nodes} nodes are given, but the distances are those of {distances.num_nodes} nodes"
+        )
+    if table.ndim != 2 or table.shape[0] != heads or table.shape[1] == 0:
+        raise GraphError(f"the table must have the shape ({heads}, D + 1), but has {tuple(table.shape)}")
+    if distances.device != qkv.device:
+        raise GraphError(f"the distances lie on {distances.device}, but the nodes on {qkv.device}")
+    # A table with a column for every value that uint8 can take needs no look at the values.
+    if table.shape[1] <= distances.num_distances and distances.longest >= table.shape[1] - 1:
+        raise GraphError(
+            f"the table has columns for distances below {table.shape[1] - 1}, "
+            f"but a distance is {distances.longest}; make it with table({distances.longest + 1})"
+        )

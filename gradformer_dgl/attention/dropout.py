@@ -1,0 +1,44 @@
+"""Which attention weights to drop: few random bits for every real pair."""
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+
+def kept(
+    count: int, dropout_p: float, seed: int, device: torch.device
+) -> tuple[Bool[Tensor, " count"], float]:
+    """Draw which of ``count`` weights stay.
+
+    Eight bits are drawn for a weight where they suffice for ``dropout_p``, as for 0.5; else sixteen.
+
+    Parameters
+    ----------
+    count : int
+        Number of weights.
+    dropout_p : float
+        Probability of being dropped, rounded to a multiple of 1 / 65536.
+    seed : int
+        Equal seeds draw equal masks, so that a mask need not be kept for the backward pass.
+    device : torch.device
+        Where to draw.
+
+    Returns
+    -------
+    tuple of Tensor and float
+        Shape (count,), True for a weight that stays; and the factor that keeps the expectation.
+
+    Examples
+    --------
+    >>> stays, factor = kept(10_000, 0.5, seed=3, device=torch.device("cpu"))
+    >>> bool((stays.float().mean() - 0.5).abs() < 0.02), factor
+    (True, 2.0)
+    """
+    few = (dropout_p * 256).is_integer()
+    levels, dtype, per_word = (256, torch.uint8, 8) if few else (65536, torch.int16, 4)
+    threshold = min(round(dropout_p * levels), levels - 1)
+    generator = torch.Generator(device).manual_seed(seed)
+    words = torch.empty(-(-count // per_word), dtype=torch.int64, device=device)
+    words.random_(-(2**63), None, generator=generator)
+    draws = words.view(dtype)[:count]
+    return draws >= (threshold if few else threshold - 32768), levels / (levels - threshold)

@@ -1,0 +1,233 @@
+"""One layer: message passing beside decay attention, and a feed-forward network."""
+
+from collections.abc import Callable, Sequence
+
+import dgl
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gradformer_dgl.attention import packed_decay_attention
+from gradformer_dgl.decay import make_decay
+from gradformer_dgl.distances import PairDistances
+from gradformer_dgl.errors import ConfigError, GraphError
+from gradformer_dgl.message_passing import MessagePassing, make_message_passing
+
+
+class DecayAttention(nn.Module):
+    """Multi-head attention with decay: the projections around :func:`decay_attention`.
+
+    Parameters
+    ----------
+    feat_size : int
+        Channels, divisible by ``num_heads``.
+    num_heads : int
+        Number of heads.
+    attn_drop : float
+        Dropout of attention weights.
+    """
+
+    def __init__(self, feat_size: int, num_heads: int, attn_drop: float = 0.0) -> None:
+        super().__init__()
+        if num_heads < 1 or feat_size % num_heads:
+            raise ConfigError(
+                f"feat_size must be divisible by num_heads, but {feat_size} is not by {num_heads}"
+            )
+        self.num_heads = num_heads
+        self.attn_drop = _probability(attn_drop, "attn_drop")
+        self.qkv = nn.Linear(feat_size, 3 * feat_size)
+        self.out = nn.Linear(feat_size, feat_size)
+
+    def forward(
+        self,
+        x: Float[Tensor, "nodes channels"],
+        distances: PairDistances,
+        table: Float[Tensor, "heads columns"],
+    ) -> Float[Tensor, "nodes channels"]:
+        nodes, channels = x.shape
+        qkv = self.qkv(x).view(nodes, 3, self.num_heads, channels // self.num_heads)
+        dropout_p = self.attn_drop if self.training else 0.0
+        return self.out(packed_decay_attention(qkv, distances, table, dropout_p).reshape(nodes, channels))
+
+
+class GradformerLayer(nn.Module):
+    r"""Message passing and exponential-decay attention side by side, then a feed-forward network.
+
+    .. math::
+
+        h_\text{local} &= \mathrm{norm}_1(x + \mathrm{dropout}(\mathrm{mpnn}(x, e))) \\
+        h_\text{global} &= \mathrm{norm}_2(x +
+            \mathrm{drop\_path}(\mathrm{dropout}(\mathrm{attention}(x)))) \\
+        y &= h_\text{local} + h_\text{global} \\
+        \text{out} &= \mathrm{norm}_3(y + \mathrm{mlp}(y))
+
+    Parameters
+    ----------
+    feat_size : int
+        Channels, divisible by ``num_heads``.
+    num_heads : int
+        Number of attention heads.
+    message_passing : str, nn.Module, callable or None
+        "gin", "gine", "gatedgcn", "gatedgcn_gate"; a module, called as ``module(graph, x)`` or
+        ``module(graph, x, edge_features)`` if the layer is given edge features; a function that makes
+        such a module of the number of channels; or None: attention alone.
+    gamma, hop, slope
+        See :class:`ExponentialDecay`.
+    dropout, attn_drop : float
+        Dropout of activations and of attention weights.
+    drop_path : float
+        Probability for a graph to skip the attention branch in training.
+    decay : nn.Module, str or None
+        A decay to share among layers, or the name of one; the layer's own exponential decay if None.
+    learn_hop : bool
+        Whether the layer's own exponential decay learns its thresholds.
+
+    Raises
+    ------
+    ConfigError
+        If an option makes no sense.
+
+    Notes
+    -----
+    Liu et al., "Gradformer: Graph Transformer with Exponential Decay", IJCAI 2024, section 4; the recipe
+    of the layer is that of Rampasek et al., "Recipe for a General, Powerful, Scalable Graph
+    Transformer", NeurIPS 2022.
+
+    Examples
+    --------
+    >>> graph = dgl.graph(([0, 1, 1, 2], [1, 0, 2, 1]))
+    >>> padded = torch.tensor([[[0, 1, 2], [1, 0, 1], [2, 1, 0]]])
+    >>> GradformerLayer(feat_size=8, num_heads=2)(graph, torch.rand(3, 8), padded).shape
+    torch.Size([3, 8])
+    """
+
+    def __init__(
+        self,
+        feat_size: int,
+        num_heads: int,
+        message_passing: str | nn.Module | Callable[[int], nn.Module] | None = "gin",
+        gamma: float = 0.6,
+        hop: float | Sequence[float] = 5.0,
+        slope: float = 0.0,
+        dropout: float = 0.0,
+        attn_drop: float = 0.0,
+        drop_path: float = 0.0,
+        decay: nn.Module | str | None = None,
+        learn_hop: bool = True,
+    ) -> None:
+        super().__init__()
+        self.feat_size = feat_size
+        self.attention = DecayAttention(feat_size, num_heads, attn_drop)
+        self.decay: nn.Module | None = make_decay(
+            decay or "exponential", num_heads, gamma, hop, slope, learn_hop
+        )
+        self.message_passing = make_message_passing(message_passing, feat_size)
+        self.drop_path = _probability(drop_path, "drop_path")
+        self.dropout = nn.Dropout(_probability(dropout, "dropout"))
+        self.norm_local = None if self.message_passing is None else nn.BatchNorm1d(feat_size)
+        self.norm_global = nn.BatchNorm1d(feat_size)
+        self.norm_out = nn.BatchNorm1d(feat_size)
+        self.mlp = nn.Sequential(
+            nn.Linear(feat_size, 2 * feat_size),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(2 * feat_size, feat_size),
+            nn.Dropout(dropout),
+        )
+
+    def forward(
+        self,
+        graph: dgl.DGLGraph,
+        x: Tensor,
+        distances: PairDistances | Tensor,
+        edge_features: Tensor | None = None,
+        encodings: Tensor | None = None,
+        table: Tensor | None = None,
+    ) -> Float[Tensor, "nodes channels"]:
+        """Run the layer.
+
+        Parameters
+        ----------
+        graph : dgl.DGLGraph
+            One graph, or a batch of graphs.
+        x : Tensor
+            Shape (nodes, feat_size).
+        distances : PairDistances or Tensor
+            Shortest-path distances of the same graphs; or padded, shape (graphs, N, N), integer, -1 for
+            unreachable pairs and padding, as :class:`dgl.nn.SpatialEncoder` has them; (N, N) for one
+            graph.
+        edge_features : Tensor, optional
+            Shape (edges, feat_size), or what a message passing module of one's own takes.
+        encodings : Tensor, optional
+            Shape (nodes, columns): for the gate of "gatedgcn_gate".
+        table : Tensor, optional
+            Shape (heads, D + 1): the decay's table, where it is at hand; made from ``decay`` if not.
+
+        Returns
+        -------
+        Tensor
+            Shape (nodes, feat_size).
+
+        Raises
+        ------
+        GraphError
+            If shapes do not fit, or features that the message passing needs are missing.
+        """
+        if x.ndim != 2 or x.shape != (graph.num_nodes(), self.feat_size):
+            raise GraphError(
+                f"node features must have the shape ({graph.num_nodes()}, {self.feat_size}) "
+                f"(nodes, feat_size), but have {tuple(x.shape)}"
+            )
+        if isinstance(distances, Tensor):
+            distances = _ragged(graph, distances)
+        if distances.num_nodes != len(x):
+            raise GraphError(
+                f"the graph has {len(x)} nodes, but the distances are those of {distances.num_nodes} nodes"
+            )
+        if table is None:
+            assert self.decay is not None
+            table = self.decay.table(distances.num_distances)
+        attended = self.dropout(self.attention(x, distances, table.to(x.dtype)))
+        h = self.norm_global(x + self._keep_path(attended, distances))
+        if self.message_passing is not None and self.norm_local is not None:
+            h = h + self.norm_local(x + self.dropout(self._local(graph, x, edge_features, encodings)))
+        return self.norm_out(h + self.mlp(h))
+
+    def _local(
+        self, graph: dgl.DGLGraph, x: Tensor, edge_features: Tensor | None, encodings: Tensor | None
+    ) -> Tensor:
+        module = self.message_passing
+        assert module is not None
+        if isinstance(module, MessagePassing):
+            out = module(graph, x, edge_features, encodings)
+        elif edge_features is None:
+            out = module(graph, x)
+        else:
+            out = module(graph, x, edge_features)
+        if out.shape != x.shape:
+            raise GraphError(
+                f"message passing must return the shape {tuple(x.shape)}, "
+                f"but {type(module).__name__} returned {tuple(out.shape)}"
+            )
+        return out
+
+    def _keep_path(
+        self, branch: Float[Tensor, "nodes channels"], distances: PairDistances
+    ) -> Float[Tensor, "nodes channels"]:
+        if self.drop_path == 0 or not self.training:
+            return branch
+        keep = 1 - self.drop_path
+        stays = branch.new_empty(len(distances), 1).bernoulli_(keep).div_(keep)
+        return branch * stays.repeat_interleave(distances.node_counts, dim=0, output_size=len(branch))
+
+
+def _ragged(graph: dgl.DGLGraph, padded: Tensor) -> PairDistances:
+    if padded.ndim == 2:
+        padded = padded[None]
+    return PairDistances.from_padded(padded, graph.batch_num_nodes().to(torch.int64).cpu())
+
+
+def _probability(value: float, name: str) -> float:
+    if not 0 <= value < 1:
+        raise ConfigError(f"{name} must be at least 0 and below 1, but is {value}")
+    return float(value)

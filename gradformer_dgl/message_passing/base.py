@@ -1,0 +1,42 @@
+"""What all message passing of this package has in common."""
+
+import dgl
+from torch import Tensor, nn
+
+from gradformer_dgl.errors import GraphError
+
+
+class MessagePassing(nn.Module):
+    """Base of message passing modules: called as ``module(graph, x, edge_features, encodings)``.
+
+    Attributes
+    ----------
+    needs_edge_features, needs_encodings : bool
+        What the module cannot do without.
+    """
+
+    needs_edge_features = False
+    needs_encodings = False
+
+    def check(
+        self, graph: dgl.DGLGraph, x: Tensor, edge_features: Tensor | None, encodings: Tensor | None
+    ) -> None:
+        """Raise GraphError where features are missing or of another shape than the graph needs."""
+        name = type(self).__name__
+        if self.needs_edge_features:
+            if edge_features is None:
+                raise GraphError(f"{name} needs edge features; pass edge_features, or choose 'gin'")
+            wanted = (graph.num_edges(), x.shape[1])
+            if edge_features.shape != wanted:
+                raise GraphError(
+                    f"{name} needs edge features of the shape {wanted} (edges, channels), "
+                    f"but has {tuple(edge_features.shape)}"
+                )
+        if self.needs_encodings:
+            if encodings is None:
+                raise GraphError(f"{name} with a distance gate needs node encodings; pass encodings")
+            if encodings.ndim != 2 or len(encodings) != len(x):
+                raise GraphError(
+                    f"{name} needs encodings of the shape ({len(x)}, columns), "
+                    f"but has {tuple(encodings.shape)}"
+                )

@@ -1,0 +1,50 @@
+"""Message passing by name."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from functools import partial
+
+from torch import nn
+
+from gradformer_dgl.errors import ConfigError
+from gradformer_dgl.message_passing.gatedgcn import GatedGCN
+from gradformer_dgl.message_passing.gin import GIN, GINE
+
+MESSAGE_PASSING: dict[str, Callable[[int], nn.Module]] = {
+    "gin": GIN,
+    "gine": GINE,
+    "gatedgcn": GatedGCN,
+    "gatedgcn_gate": partial(GatedGCN, encoding_gate=True),
+}
+"""What makes a message passing module of a number of channels, by name."""
+
+
+def make_message_passing(
+    choice: str | nn.Module | Callable[[int], nn.Module] | None, feat_size: int
+) -> nn.Module | None:
+    """Return the message passing of that name, of a function of the channels, or the module itself.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such name.
+
+    Examples
+    --------
+    >>> type(make_message_passing("gine", feat_size=5)).__name__
+    'GINE'
+    >>> import dgl.nn
+    >>> make_message_passing(lambda size: dgl.nn.GraphConv(size, size), feat_size=5)
+    GraphConv(in=5, out=5, normalization=both, activation=None)
+    """
+    if choice is None or isinstance(choice, nn.Module):
+        return choice
+    if callable(choice):
+        return choice(feat_size)
+    if choice not in MESSAGE_PASSING:
+        near = get_close_matches(choice, MESSAGE_PASSING, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(
+            f"no message passing named {choice!r} (there are {', '.join(MESSAGE_PASSING)}, None){hint}"
+        )
+    return MESSAGE_PASSING[choice](feat_size)

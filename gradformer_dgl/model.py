@@ -1,0 +1,236 @@
+"""The whole model: encoders, layers with one shared decay, readout and head."""
+
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gradformer_dgl.batch import GraphBatch
+from gradformer_dgl.decay import make_decay
+from gradformer_dgl.encoders import EDGE_ENCODERS, NODE_ENCODERS, StructuralEncoder, make_encoder
+from gradformer_dgl.errors import ConfigError, GraphError
+from gradformer_dgl.layer import GradformerLayer
+from gradformer_dgl.message_passing import MessagePassing
+from gradformer_dgl.readout import READOUTS
+
+HEADS: dict[str, Callable[[int, int], nn.Module]] = {
+    "linear": lambda feat_size, out_size: nn.Linear(feat_size, out_size),
+    "mlp": lambda feat_size, out_size: nn.Sequential(
+        nn.Linear(feat_size, feat_size // 2),
+        nn.ReLU(),
+        nn.Linear(feat_size // 2, feat_size // 4),
+        nn.ReLU(),
+        nn.Linear(feat_size // 4, out_size),
+    ),
+}
+"""What maps channels to outputs, by name."""
+
+
+class Gradformer(nn.Module):
+    r"""Graph transformer with exponential decay.
+
+    Nodes are encoded, pass through layers of message passing and decay attention, and are read out to
+    one output per graph or per node. All layers share the decay, and so its thresholds :math:`\tau`.
+
+    Parameters
+    ----------
+    out_size : int
+        Outputs per graph (or per node).
+    feat_size : int
+        Channels, divisible by ``num_heads``.
+    num_layers, num_heads : int
+        Layers, and attention heads in each.
+    node_encoder : {"linear", "embedding", "ogb"} or nn.Module
+        What turns node features into channels. In "concat" mode a module of one's own must give
+        ``feat_size - encoding_feat_size`` channels.
+    node_size : int or sequence of int, optional
+        Columns for "linear"; categories for "embedding", a sequence for several columns.
+    edge_encoder, edge_size
+        The same for edge features; None for no edge features.
+    encoding : str, optional
+        Name of a node encoding of the batch, such as "rwse:20": its number of columns after the colon.
+    encoding_mode : {"add", "concat"}
+        Whether the encoding's channels are added to the node's, or stand after them.
+    encoding_feat_size : int, optional
+        Channels of the encoding in "concat" mode; a quarter if not given.
+    encoding_norm : bool
+        Batch norm of the raw encoding.
+    message_passing : str, callable or None
+        See :class:`GradformerLayer`; a callable makes a module for every layer of the channels.
+    gamma, hop, slope, learn_hop
+        See :class:`ExponentialDecay` (``learn_hop`` is its ``learnable``).
+    decay : {"exponential", "none"} or nn.Module
+        Which decay.
+    dropout, attn_drop, drop_path : float
+        See :class:`GradformerLayer`.
+    readout : {"sum", "mean", "max"} or None
+        How nodes make a graph; None for one output per node.
+    head : {"linear", "mlp"}
+        What maps channels to outputs.
+
+    Raises
+    ------
+    ConfigError
+        If an option makes no sense.
+
+    Notes
+    -----
+    Liu et al., "Gradformer: Graph Transformer with Exponential Decay", IJCAI 2024.
+
+    Examples
+    --------
+    >>> import dgl
+    >>> from gradformer_dgl import GraphBatch, PairDistances
+    >>> model = Gradformer(out_size=2, feat_size=16, num_layers=2, node_size=7)
+    >>> graph = dgl.graph(([0, 1], [1, 0]))
+    >>> distances = PairDistances(torch.tensor([0, 1, 1, 0], dtype=torch.uint8), torch.tensor([2]))
+    >>> model(GraphBatch(graph, distances, node_features=torch.rand(2, 7))).shape
+    torch.Size([1, 2])
+    """
+
+    def __init__(
+        self,
+        out_size: int,
+        feat_size: int = 64,
+        num_layers: int = 4,
+        num_heads: int = 4,
+        *,
+        node_encoder: str | nn.Module = "linear",
+        node_size: int | Sequence[int] | None = None,
+        edge_encoder: str | nn.Module | None = None,
+        edge_size: int | Sequence[int] | None = None,
+        encoding: str | None = None,
+        encoding_mode: str = "add",
+        encoding_feat_size: int | None = None,
+        encoding_norm: bool = False,
+        message_passing: str | Callable[[int], nn.Module] | None = "gin",
+        gamma: float = 0.6,
+        hop: float | Sequence[float] = 5.0,
+        slope: float = 0.0,
+        learn_hop: bool = True,
+        decay: str | nn.Module = "exponential",
+        dropout: float = 0.0,
+        attn_drop: float = 0.0,
+        drop_path: float = 0.0,
+        readout: str | None = "sum",
+        head: str = "linear",
+    ) -> None:
+        super().__init__()
+        for name, size in [("out_size", out_size), ("feat_size", feat_size), ("num_layers", num_layers)]:
+            if size < 1:
+                raise ConfigError(f"{name} must be at least 1, but is {size}")
+        if isinstance(message_passing, nn.Module):
+            raise ConfigError(
+                "message_passing must be a name or a function that makes a module for each layer"
+            )
+        _known(encoding_mode, ("add", "concat"), "encoding_mode")
+        self.readout = None if readout is None else READOUTS[_known(readout, READOUTS, "readout")]
+        self.encoding, self.encoding_mode = encoding, encoding_mode
+        node_channels = feat_size
+        self.structural_encoder = None
+        if encoding is not None:
+            channels = feat_size
+            if encoding_mode == "concat":
+                channels = feat_size // 4 if encoding_feat_size is None else encoding_feat_size
+                if not 0 < channels < feat_size:
+                    raise ConfigError(
+                        f"encoding_feat_size must be above 0 and below feat_size, which is {feat_size}, "
+                        f"but is {channels}"
+                    )
+                node_channels = feat_size - channels
+            self.structural_encoder = StructuralEncoder(_columns(encoding), channels, encoding_norm)
+        self.node_encoder = make_encoder(NODE_ENCODERS, node_encoder, node_size, node_channels)
+        self.edge_encoder = None
+        if edge_encoder is not None:
+            self.edge_encoder = make_encoder(EDGE_ENCODERS, edge_encoder, edge_size, feat_size)
+        self.decay = make_decay(decay, num_heads, gamma, hop, slope, learn_hop)
+        self.layers = nn.ModuleList(
+            [
+                GradformerLayer(
+                    feat_size,
+                    num_heads,
+                    message_passing,
+                    dropout=dropout,
+                    attn_drop=attn_drop,
+                    drop_path=drop_path,
+                    decay=self.decay,
+                )
+                for _ in range(num_layers)
+            ]
+        )
+        for layer in self.layers:
+            # Layers are given the table: the thresholds shall stand in the state dict once.
+            layer.decay = None
+        self.head = HEADS[_known(head, HEADS, "head")](feat_size, out_size)
+        local = self.layers[0].message_passing
+        if isinstance(local, MessagePassing):
+            if local.needs_edge_features and self.edge_encoder is None:
+                raise ConfigError(
+                    f"message_passing={message_passing!r} needs edge features: give edge_encoder"
+                )
+            if local.needs_encodings and encoding is None:
+                raise ConfigError(f"message_passing={message_passing!r} needs encodings: give encoding")
+
+    def forward(self, batch: GraphBatch) -> Float[Tensor, "rows out"]:
+        """Return the outputs of a batch.
+
+        Parameters
+        ----------
+        batch : GraphBatch
+            With distances, node features, and the edge features and encoding that the model uses.
+
+        Returns
+        -------
+        Tensor
+            Shape (graphs, out_size), or (nodes, out_size) without a readout.
+
+        Raises
+        ------
+        GraphError
+            If the batch lacks something the model uses, or it has another shape than expected.
+        """
+        if batch.distances is None:
+            raise GraphError("the batch has no distances: preprocess the graphs and attach the cache")
+        if batch.node_features is None:
+            raise GraphError("the batch has no node features")
+        x = self.node_encoder(batch.node_features)
+        encodings = None
+        if self.structural_encoder is not None:
+            assert self.encoding is not None
+            if self.encoding not in batch.encodings:
+                there = ", ".join(batch.encodings) or "none"
+                raise GraphError(f"the batch has no encoding {self.encoding!r} (there are: {there})")
+            encodings = batch.encodings[self.encoding].to(x.dtype)
+            encoded = self.structural_encoder(encodings)
+            x = x + encoded if self.encoding_mode == "add" else torch.cat([x, encoded], dim=1)
+        edges = None
+        if self.edge_encoder is not None:
+            if batch.edge_features is None:
+                raise GraphError("the batch has no edge features, which the model's edge encoder needs")
+            edges = self.edge_encoder(batch.edge_features)
+        table = self.decay.table(batch.distances.num_distances)
+        for layer in self.layers:
+            x = layer(batch.graph, x, batch.distances, edges, encodings, table)
+        if self.readout is not None:
+            assert batch.node_counts is not None
+            x = self.readout(x, batch.node_counts)
+        return self.head(x)
+
+
+def _columns(encoding: str) -> int:
+    _, _, columns = encoding.partition(":")
+    if not columns.isdigit() or int(columns) < 1:
+        raise ConfigError(
+            f"an encoding is named with its number of columns, like 'rwse:20', but this is {encoding!r}"
+        )
+    return int(columns)
+
+
+def _known(choice: str, known: Sequence[str] | dict[str, Callable[..., object]], option: str) -> str:
+    if choice not in known:
+        near = get_close_matches(str(choice), known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"{option} must be one of {', '.join(known)}, but is {choice!r}{hint}")
+    return choice
