@@ -1,16 +1,35 @@
 """The one way in which this package compiles a function with numba."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import numba
+from numba.core.caching import FunctionCache
+
+
+class _ForgivingCache(FunctionCache):
+    """numba's cache on disk, where a broken or unwritable file costs a compilation and nothing else."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except Exception:
+            # A full disk, or an index that was cut short; the compiled function works all the same.
+            self.disable()
 
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile a function for one thread, without the GIL, kept on disk where a place is writable.
 
-    numba looks for a writable folder when the function is decorated and raises where it finds none
-    (package folder and home both read-only). The function then is compiled anew in every process.
+    The places are those of numba: the folder of ``NUMBA_CACHE_DIR``, ``__pycache__`` beside the source, the
+    user's cache folder. Where none is writable the function is compiled anew in every process.
 
     Parameters
     ----------
@@ -30,12 +49,13 @@ def compiled(function: Callable[..., Any]) -> Any:
     >>> compiled(add)(2, 3)
     5
     """
-    try:
-        return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:
-        return numba.njit(nogil=True)(function)
+    dispatcher = numba.njit(nogil=True)(function)
+    # numba raises where it finds no writable place; it then compiles in every process.
+    with contextlib.suppress(RuntimeError):
+        dispatcher._cache = _ForgivingCache(function)
+    return dispatcher
 
 
 def is_kept_on_disk(function: Any) -> bool:
     """Whether a compiled function is kept on disk between processes."""
-    return bool(getattr(function._cache, "cache_path", None))
+    return isinstance(function._cache, _ForgivingCache)

@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import beartype
 import jaxtyping
 import numpy as np
 import pytest
@@ -26,7 +27,9 @@ def annotated_modules() -> list[str]:
     return modules
 
 
-jaxtyping.install_import_hook(annotated_modules(), "beartype.beartype")
+# An int passes for a float, as it does for mypy. The hook takes a name alone, so it is given one.
+beartype.numeric_tower = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
+jaxtyping.install_import_hook(annotated_modules(), "beartype.numeric_tower")
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +49,28 @@ def golden() -> dict[str, np.ndarray]:
         pytest.skip(f"no reference arrays: {file} is absent")
     with np.load(file) as archive:
         return {name: archive[name] for name in archive.files}
+
+
+@pytest.fixture(scope="session")
+def shapes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a small TU data set, SHAPES: rings (class 1) and chains (class -1) of 5 to 19 nodes."""
+    root = tmp_path_factory.mktemp("raw")
+    folder = root / "SHAPES"
+    folder.mkdir()
+    edges, indicator, graph_labels, node_labels, first = [], [], [], [], 1
+    for graph in range(97):
+        size, ring = 5 + graph % 15, (graph * 7) % 3 == 0
+        pairs = [(i, i + 1) for i in range(size - 1)] + ([(size - 1, 0)] if ring else [])
+        edges += [(first + i, first + j) for a, b in pairs for i, j in ((a, b), (b, a))]
+        indicator += [graph + 1] * size
+        node_labels += [i % 3 for i in range(size)]
+        graph_labels.append(1 if ring else -1)
+        first += size
+    for name, lines in [
+        ("A", [f"{i}, {j}" for i, j in edges]),
+        ("graph_indicator", indicator),
+        ("graph_labels", graph_labels),
+        ("node_labels", node_labels),
+    ]:
+        (folder / f"SHAPES_{name}.txt").write_text("".join(f"{line}\n" for line in lines))
+    return root

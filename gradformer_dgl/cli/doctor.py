@@ -12,4 +12,4 @@ def command() -> None:
     from gradformer_dgl.cli.diagnosis import diagnose
 
     for topic, finding in diagnose():
-        click.echo(f"{topic:<14}{finding}")
+        click.echo(f"{topic:<16}{finding}")

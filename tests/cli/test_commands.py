@@ -1,0 +1,44 @@
+import json
+
+
+def test_preprocess_then_again(command, raw, cached):
+    again = command("preprocess", "shapes", "--data-root", raw, "--cache-dir", cached.parent)
+    assert again.status == 0
+    assert "is current" in again.err
+    assert "97 graphs" in again.out
+
+
+def test_info_shows_what_is_inside(command, cached):
+    done = command("info", cached, "--verify", "--json")
+    facts = json.loads(done.out)
+    assert facts["graphs"] == 97
+    assert facts["verified"] == "all checksums agree"
+    shown = command("info", cached)
+    assert "rwse:20" in shown.out
+    assert shown.status == 0
+
+
+def test_train_and_evaluate(command, raw, cached, tmp_path):
+    options = ("--data-root", raw, "--cache-dir", cached.parent, "--out", tmp_path / "run")
+    done = command("train", "SHAPES", *options, "--epochs", "2", "--runs", "2", "--threads", "1")
+    assert done.status == 0, done.err
+    result = json.loads(done.out.splitlines()[-1])
+    assert result == json.loads((tmp_path / "run" / "result.json").read_text())
+    assert "epoch 2/2" in done.err
+    again = json.loads(command("evaluate", tmp_path / "run").out)
+    assert again["mean"] == result["mean"]
+    quiet = command("-q", "train", "SHAPES", *options, "--epochs", "2", "--threads", "1", "--resume")
+    assert quiet.err == ""
+    assert quiet.status == 0
+
+
+def test_options_go_over_the_file_and_the_file_over_the_preset(command, raw, cached, tmp_path):
+    (tmp_path / "mine.yaml").write_text("epochs: 2\nfeat_size: 8\n")
+    options = ("--data-root", raw, "--cache-dir", cached.parent, "--out", tmp_path / "run")
+    config = ("--config", tmp_path / "mine.yaml", "--epochs", "1", "--no-learn-hop", "--threads", "1")
+    assert command("train", "SHAPES", *options, *config).status == 0
+    written = (tmp_path / "run" / "config.yaml").read_text()
+    assert "epochs: 1\n" in written
+    assert "feat_size: 8\n" in written
+    assert "learn_hop: false\n" in written
+    assert "batch_size: 128\n" in written

@@ -1,0 +1,143 @@
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from gradformer_dgl.errors import ConfigError, RunError
+from gradformer_dgl.training.config import RunConfig
+from gradformer_dgl.training.loop import Trainer, batches, labels_of, predict
+from gradformer_dgl.training.splits import random_split
+
+SMALL = {"feat_size": 16, "num_layers": 2, "num_heads": 2, "batch_size": 17, "lr": 5e-3, "warmup_epochs": 1}
+
+
+def config_of(**settings):
+    return RunConfig().updated(SMALL | {"epochs": 40, "attn_drop": 0.1} | settings)
+
+
+def test_learns_rings_from_chains(shapes, tmp_path):
+    result = Trainer(shapes, config_of(), 0, tmp_path).run()
+    assert result.test == 100.0
+    assert result.val == 100.0
+
+
+def test_learns_a_regression_in_its_own_unit(shapes, relabelled, tmp_path):
+    sizes = 1000.0 + 50.0 * shapes.graphs.node_counts.float()[:, None]
+    dataset = relabelled(sizes, "regression", "graph", 1)
+    trainer = Trainer(dataset, config_of(), 0, tmp_path)
+    result = trainer.run()
+    spread = (sizes - sizes.mean()).abs().mean().item()
+    assert result.test < 0.2 * spread
+    outputs = predict(trainer.network, dataset.graphs, trainer.split["test"], 5, "cpu")
+    expected = (trainer.network.in_target_units(outputs) - sizes[trainer.split["test"]]).abs().mean().item()
+    assert result.test == pytest.approx(expected, rel=1e-4)
+
+
+def test_learns_labels_of_nodes(shapes, relabelled, tmp_path):
+    degrees = torch.bincount(
+        shapes.graphs.src.long()
+        + torch.repeat_interleave(
+            shapes.graphs.node_counts.cumsum(0) - shapes.graphs.node_counts, shapes.graphs.edge_counts
+        ),
+        minlength=shapes.graphs.num_nodes,
+    )
+    dataset = relabelled((degrees == 2).long(), "multiclass", "node", 2)
+    result = Trainer(dataset, config_of(class_weights=True), 0, tmp_path).run()
+    assert result.test > 95
+
+
+def test_labels_of_nodes_follow_the_graphs(shapes, relabelled):
+    numbers = torch.arange(shapes.graphs.num_nodes)
+    dataset = relabelled(numbers, "multiclass", "node", 2)
+    chosen = torch.tensor([5, 2])
+    assert torch.equal(labels_of(dataset, chosen), shapes_nodes(dataset, chosen))
+
+
+def shapes_nodes(dataset, chosen):
+    return dataset.graphs.batch(chosen).labels
+
+
+def test_the_seed_makes_a_run_repeatable(shapes, tmp_path):
+    first = Trainer(shapes, config_of(epochs=3), 5, tmp_path / "a").run()
+    torch.rand(11)
+    second = Trainer(shapes, config_of(epochs=3), 5, tmp_path / "b").run()
+    other = Trainer(shapes, config_of(epochs=3), 6, tmp_path / "c").run()
+    lines = [
+        [
+            {key: value for key, value in json.loads(line).items() if key != "seconds"}
+            for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        ]
+        for name in "abc"
+    ]
+    assert lines[0] == lines[1] != lines[2]
+    assert dataclasses.replace(first, seconds=0) == dataclasses.replace(second, seconds=0)
+    assert other.seed == 6
+
+
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(shapes, tmp_path):
+    whole = Trainer(shapes, config_of(epochs=6), 1, tmp_path / "whole").run()
+
+    class StopError(Exception):
+        pass
+
+    def stop(seed, record):
+        if record["epoch"] == 3:
+            raise StopError
+
+    broken = Trainer(shapes, config_of(epochs=6), 1, tmp_path / "broken")
+    with pytest.raises(StopError):
+        broken.run(stop)
+    resumed = Trainer(shapes, config_of(epochs=6), 1, tmp_path / "broken").run(resume=True)
+    assert (resumed.test, resumed.val, resumed.best_epoch) == (whole.test, whole.val, whole.best_epoch)
+    losses = [
+        [
+            json.loads(line)["train_loss"]
+            for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        ]
+        for name in ("whole", "broken")
+    ]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 6
+
+
+def test_resuming_with_other_settings_is_refused(shapes, tmp_path):
+    Trainer(shapes, config_of(epochs=1), 1, tmp_path).run()
+    with pytest.raises(RunError, match="holds a run with other settings: choose another --out"):
+        Trainer(shapes, config_of(epochs=2), 1, tmp_path).run(resume=True)
+
+
+def test_the_weights_kept_are_those_of_the_best_epoch(shapes, tmp_path):
+    trainer = Trainer(shapes, config_of(epochs=8, lr=0.03), 2, tmp_path)
+    result = trainer.run()
+    scores = [record["val_accuracy"] for record in trainer.records]
+    assert result.val == max(scores) == trainer.evaluate("val")[1]
+    tied = [record for record in trainer.records if record["val_accuracy"] == max(scores)]
+    assert result.best_epoch == min(tied, key=lambda record: record["val_loss"])["epoch"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(shapes, tmp_path):
+    trainer = Trainer(shapes, config_of(lr=1.0), 0, tmp_path)
+    with torch.no_grad():
+        next(trainer.network.parameters()).fill_(torch.inf)
+    with pytest.raises(RunError, match="the training loss of seed 0 is nan in epoch 1: lower --lr"):
+        trainer.run()
+
+
+def test_distances_are_needed(shapes, tmp_path):
+    bare = dataclasses.replace(shapes, graphs=dataclasses.replace(shapes.graphs, distances=None))
+    with pytest.raises(ConfigError, match="SHAPES has no distances attached"):
+        Trainer(bare, config_of(), 0, tmp_path)
+
+
+@pytest.mark.parametrize(("items", "size"), [(9, 4), (8, 4), (1, 4), (5, 1), (2, 128)])
+def test_batches_cover_everything_once(items, size):
+    parts = list(batches(torch.arange(items), size))
+    assert torch.cat(parts).tolist() == list(range(items))
+    assert all(len(part) > 1 for part in parts) or min(items, size) == 1
+
+
+def test_a_fixed_split_goes_before_a_random_one(shapes, tmp_path):
+    split = random_split(len(shapes.graphs), 99, 0.2, 0.2)
+    trainer = Trainer(dataclasses.replace(shapes, splits=split), config_of(), 0, tmp_path)
+    assert torch.equal(trainer.split["test"], split["test"])

@@ -1,0 +1,100 @@
+import json
+import statistics
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from gradformer_dgl.errors import CacheError, RunError
+from gradformer_dgl.training.loop import Trainer
+from gradformer_dgl.training.runs import evaluate_run, open_run, train_run
+
+
+def test_a_run_folder_holds_everything(request_for, tmp_path):
+    request = request_for(seeds=(3, 4))
+    seen = []
+    result = train_run(request, on_epoch=lambda seed, record: seen.append((seed, record["epoch"])))
+    folder = tmp_path / "run"
+    assert seen == [(3, 1), (3, 2), (3, 3), (4, 1), (4, 2), (4, 3)]
+    assert json.loads((folder / "result.json").read_text()) == result
+    scores = [run["test"] for run in result["runs"]]
+    assert result["mean"] == statistics.fmean(scores)
+    assert result["std"] == statistics.stdev(scores)
+    for name in ("curve.png", "decay.png"):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+    for seed in (3, 4):
+        files = {file.name.split(".")[0] for file in (folder / f"seed-{seed}").iterdir()}
+        assert {"metrics", "checkpoint", "weights", "events"} <= files
+    records = [json.loads(line) for line in (folder / "seed-3" / "metrics.jsonl").read_text().splitlines()]
+    assert [len(record["tau"]) for record in records] == [2, 2, 2]
+    events = EventAccumulator(str(folder / "seed-3")).Reload()
+    assert [event.value for event in events.Scalars("val/accuracy")] == pytest.approx(
+        [record["val_accuracy"] for record in records]
+    )
+
+
+def test_seeds_in_processes_give_the_same_scores(request_for):
+    alone = train_run(request_for(seeds=(0, 1), folder="alone"))
+    seen = []
+    together = train_run(
+        request_for(seeds=(0, 1), folder="together"), jobs=2, on_epoch=lambda seed, record: seen.append(seed)
+    )
+    assert sorted(seen) == [0, 0, 0, 1, 1, 1]
+    assert [run["test"] for run in together["runs"]] == [run["test"] for run in alone["runs"]]
+
+
+def test_an_error_in_a_process_is_the_same_error(request_for):
+    request = request_for(seeds=(0, 1), encoding="lappe:3")
+    with pytest.raises(RunError, match="holds no encoding lappe:3: run `gradformer-dgl preprocess SHAPES"):
+        train_run(request, jobs=2)
+
+
+def test_evaluation_repeats_the_test_score(request_for, tmp_path):
+    result = train_run(request_for(seeds=(0, 1)))
+    again = evaluate_run(open_run(tmp_path / "run"))
+    assert again["mean"] == result["mean"]
+    assert [run["score"] for run in again["runs"]] == [run["test"] for run in result["runs"]]
+    assert evaluate_run(open_run(tmp_path / "run"), "val")["mean"] == result["val_mean"]
+
+
+def test_what_is_no_run_folder(request_for, tmp_path):
+    with pytest.raises(RunError, match=r"is not a run folder: it has no config\.yaml"):
+        open_run(tmp_path)
+    (tmp_path / "config.yaml").write_text("epochs: 3\n")
+    with pytest.raises(RunError, match="is not the description of a run: 'dataset' is missing"):
+        open_run(tmp_path)
+    train_run(request_for(epochs=1))
+    (tmp_path / "run" / "seed-0" / "weights.safetensors").unlink()
+    with pytest.raises(RunError, match=r"no weights\.safetensors in .*: the run was not started"):
+        evaluate_run(open_run(tmp_path / "run"))
+
+
+def test_weights_of_another_model(request_for, tmp_path):
+    train_run(request_for(epochs=1))
+    train_run(request_for(epochs=1, folder="other", feat_size=8))
+    weights = tmp_path / "run" / "seed-0" / "weights.safetensors"
+    weights.write_bytes((tmp_path / "other" / "seed-0" / "weights.safetensors").read_bytes())
+    with pytest.raises(RunError, match="the saved weights do not fit the model of this run") as caught:
+        evaluate_run(open_run(tmp_path / "run"))
+    assert "\n" not in str(caught.value)
+
+
+def test_cache_of_other_data(request_for, tmp_path, shapes_root):
+    request = request_for()
+    other = tmp_path / "raw" / "SHAPES"
+    other.mkdir(parents=True)
+    for file in (shapes_root / "SHAPES").iterdir():
+        (other / file.name).write_text(file.read_text())
+    edges = (other / "SHAPES_A.txt").read_text().splitlines()
+    (other / "SHAPES_A.txt").write_text("\n".join(edges[2:]) + "\n")
+    request = type(request)(**{**vars(request), "data_root": str(tmp_path / "raw")})
+    with pytest.raises(CacheError, match="graph 0"):
+        request.open_dataset()
+
+
+def test_parameters_are_counted(request_for, tmp_path):
+    request = request_for()
+    trainer = Trainer(request.open_dataset(), request.config, 0, tmp_path)
+    expected = sum(p.numel() for p in trainer.network.model.parameters())
+    assert trainer.parameters == expected > 1000
+    assert isinstance(trainer.network.model.decay.tau, torch.nn.Parameter)
