@@ -58,7 +58,7 @@ def read_nci(
     for row, (text, (other, _)) in enumerate(zip(smiles, targets, strict=True)):
         if text != other:
             raise DataError(
-                f"{source / _TARGETS}, line {row + 2}: the molecule is not that of {_SMILES}, line {row + 1}; "
+                f"{source / _TARGETS}, line {row + 2}: not the molecule of {_SMILES}, line {row + 1}; "
                 "install RDKit again"
             )
     graphs, unreadable = pack_molecules(smiles)

@@ -50,8 +50,9 @@ class PackedGraphs:
     Raises
     ------
     GraphError
-        If lengths do not agree, an edge points to a node that its graph does not have, or a feature
-        is NaN or infinite.
+        If lengths do not agree, or an edge points to a node that its graph does not have.
+    DataError
+        If a feature is NaN or infinite; the message names the graph.
 
     Examples
     --------
@@ -77,6 +78,10 @@ class PackedGraphs:
     label_level: str = "graph"
 
     def __post_init__(self) -> None:
+        # Batches are copied out byte by byte.
+        for name in ("src", "dst", "node_features", "edge_features"):
+            part = getattr(self, name)
+            setattr(self, name, None if part is None else part.contiguous())
         self.structures()
         self._check_length("node_features", self.node_features, self.num_nodes)
         self._check_length("edge_features", self.edge_features, self.num_edges)
@@ -236,8 +241,9 @@ class PackedGraphs:
         node_counts, edge_counts = self.node_counts[chosen], self.edge_counts[chosen]
         nodes = Rows(self._node_starts[chosen], node_counts, self.device)
         edges = Rows(self._edge_starts[chosen], edge_counts, self.device)
-        shift = edges.spread(starts_of(node_counts).to(self.device, non_blocking=True))
-        graph = dgl.graph((edges.take(self.src) + shift, edges.take(self.dst) + shift), num_nodes=nodes.total)
+        shifts = starts_of(node_counts)
+        ends = (edges.take_shifted(self.src, shifts), edges.take_shifted(self.dst, shifts))
+        graph = dgl.graph(ends, num_nodes=nodes.total)
         graph.set_batch_num_nodes(nodes.counts)
         graph.set_batch_num_edges(edges.counts)
         return GraphBatch(
@@ -297,7 +303,8 @@ class PackedGraphs:
         graph = int(torch.searchsorted(counts.cumsum(0), row, right=True))
         number = row - int(starts_of(counts)[graph])
         raise DataError(
-            f"a feature of {part} {number} of graph {graph} is NaN or infinite; mend the data or leave the graph out"
+            f"a feature of {part} {number} of graph {graph} is NaN or infinite; "
+            "mend the data or leave the graph out"
         )
 
 

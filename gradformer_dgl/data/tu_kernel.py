@@ -26,7 +26,7 @@ def parse_integers(text, columns, values, state):
         after_comma = False
         while position < len(text) and text[position] != _NEWLINE:
             byte = text[position]
-            if byte == _SPACE or byte == _TAB or byte == _RETURN:
+            if byte in (_SPACE, _TAB, _RETURN):
                 position += 1
                 continue
             if byte == _COMMA:
@@ -35,7 +35,7 @@ def parse_integers(text, columns, values, state):
                 after_comma = True
                 position += 1
                 continue
-            if byte == _MINUS or byte == _PLUS:
+            if byte in (_MINUS, _PLUS):
                 position += 1
             start = position
             number = 0
@@ -46,7 +46,7 @@ def parse_integers(text, columns, values, state):
                 return count, NOT_AN_INTEGER, line
             if position < len(text):
                 end = text[position]
-                if not (end == _NEWLINE or end == _COMMA or end == _SPACE or end == _TAB or end == _RETURN):
+                if end not in (_NEWLINE, _COMMA, _SPACE, _TAB, _RETURN):
                     return count, NOT_AN_INTEGER, line
             if found == columns:
                 return count, WRONG_COLUMNS, line
