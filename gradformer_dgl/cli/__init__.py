@@ -47,9 +47,11 @@ class _LazyGroup(click.Group):
             import difflib
 
             guess = difflib.get_close_matches(args[0], _COMMANDS, n=1)
-            if guess:
-                error.message += f" Did you mean {guess[0]!r}?"
-            raise
+            if not guess:
+                raise
+            raise click.UsageError(
+                f"No such command {args[0]!r}. Did you mean {guess[0]!r}?", context
+            ) from error
 
 
 @click.group(

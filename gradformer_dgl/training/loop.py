@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gradformer_dgl.data import GraphDataset, PackedGraphs
 from gradformer_dgl.decay import ExponentialDecay
-from gradformer_dgl.errors import ConfigError, RunError
+from gradformer_dgl.errors import ConfigError, DataError, RunError
 from gradformer_dgl.training.checkpoint import load_tensors, save_tensors, write_whole
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.network import Network, build_model
@@ -98,12 +98,21 @@ def evaluate(
 
 
 def labels_of(dataset: GraphDataset, indices: Tensor) -> Tensor:
-    """Labels of graphs, or of all their nodes, in the order of the graph numbers."""
+    """Labels of graphs, or of all their nodes, in the order of the graph numbers.
+
+    Raises
+    ------
+    DataError
+        Where the data set has no labels.
+    """
+    labels = dataset.graphs.labels
+    if labels is None:
+        raise DataError(f"{dataset.name} has no labels to train on")
     if dataset.level == "graph":
-        return dataset.graphs.labels[indices]
+        return labels[indices]
     ends = dataset.graphs.node_counts.cumsum(0)
     starts = ends - dataset.graphs.node_counts
-    return torch.cat([dataset.graphs.labels[starts[i] : ends[i]] for i in indices.tolist()])
+    return torch.cat([labels[starts[i] : ends[i]] for i in indices.tolist()])
 
 
 class Trainer:
@@ -135,10 +144,9 @@ class Trainer:
         self.split = split_of(dataset, config, seed)
         self.objective = objective_for(dataset.task, config.class_weights)
         torch.manual_seed(seed)
-        targets = None
-        if dataset.task == "regression" and config.standardize:
-            targets = as_targets(labels_of(dataset, self.split["train"]), dataset.task)
-        self.network = Network(build_model(dataset, config), targets).to(device)
+        targets = as_targets(labels_of(dataset, self.split["train"]), dataset.task)
+        scaled = dataset.task == "regression" and config.standardize
+        self.network = Network(build_model(dataset, config), targets if scaled else None).to(device)
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
         self.optimizer = kind(self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
         self.steps_per_epoch = len(list(batches(self.split["train"], config.batch_size)))
@@ -170,6 +178,7 @@ class Trainer:
             for group in self.optimizer.param_groups:
                 group["lr"] = self.config.lr * factor
             batch = self.dataset.graphs.batch(part).to(self.device)
+            assert batch.labels is not None
             targets = self.network.standardized(as_targets(batch.labels, self.dataset.task))
             loss = self.objective.loss(self.network(batch), targets)
             self.optimizer.zero_grad(set_to_none=True)
