@@ -1,6 +1,7 @@
 """The one way in which this package compiles a function with numba."""
 
 import contextlib
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +26,7 @@ class _ForgivingCache(FunctionCache):
             self.disable()
 
 
-def compiled(function: Callable[..., Any]) -> Any:
+def compiled(function: Callable[..., Any] | None = None, *, fastmath: tuple[str, ...] = ()) -> Any:
     """Compile a function for one thread, without the GIL, kept on disk where a place is writable.
 
     The places are those of numba: the folder of ``NUMBA_CACHE_DIR``, ``__pycache__`` beside the source, the
@@ -35,6 +36,8 @@ def compiled(function: Callable[..., Any]) -> Any:
     ----------
     function : callable
         A function of scalars and NumPy arrays in the subset of Python that numba compiles.
+    fastmath : tuple of str
+        What LLVM may do to floating-point arithmetic, such as ``"contract"``: fuse products with sums.
 
     Returns
     -------
@@ -49,7 +52,9 @@ def compiled(function: Callable[..., Any]) -> Any:
     >>> compiled(add)(2, 3)
     5
     """
-    dispatcher = numba.njit(nogil=True)(function)
+    if function is None:
+        return functools.partial(compiled, fastmath=fastmath)
+    dispatcher = numba.njit(nogil=True, fastmath=set(fastmath))(function)
     # numba raises where it finds no writable place; it then compiles in every process.
     with contextlib.suppress(RuntimeError):
         dispatcher._cache = _ForgivingCache(function)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gradformer_dgl.attention.blocks import block_attention
+from gradformer_dgl.attention.ragged import ragged_attention
 from gradformer_dgl.attention.reference import reference_attention
 from gradformer_dgl.distances import PairDistances
 from gradformer_dgl.errors import ConfigError, GraphError
@@ -20,8 +21,17 @@ def _reference(qkv: Tensor, distances: PairDistances, table: Tensor, dropout_p: 
     return reference_attention(query, key, value, distances, table)
 
 
-BACKENDS: dict[str, Callable[..., Tensor]] = {"blocks": block_attention, "reference": _reference}
+BACKENDS: dict[str, Callable[..., Tensor]] = {
+    "ragged": ragged_attention,
+    "blocks": block_attention,
+    "reference": _reference,
+}
 """Backends by name; each takes (qkv, distances, table, dropout_p, seed) and options of its own."""
+
+
+def _fastest(qkv: Tensor) -> str:
+    return "ragged" if qkv.device.type == "cpu" and qkv.dtype == torch.float32 else "blocks"
+
 
 _forced: list[tuple[str, dict[str, Any]]] = []
 
@@ -144,7 +154,7 @@ def packed_decay_attention(
     seed = 0
     if dropout_p:
         seed = int(torch.randint(2**62, (), generator=generator))
-    name, options = _forced[-1] if _forced else ("blocks", {})
+    name, options = _forced[-1] if _forced else (_fastest(qkv), {})
     return BACKENDS[name](qkv, distances, table, dropout_p, seed, **options)
 
 
@@ -156,6 +166,8 @@ def _check(qkv: Tensor, distances: PairDistances, table: Tensor) -> None:
         )
     if table.ndim != 2 or table.shape[0] != heads or table.shape[1] == 0:
         raise GraphError(f"the table must have the shape ({heads}, D + 1), but has {tuple(table.shape)}")
+    if table.dtype != qkv.dtype:
+        raise GraphError(f"table and nodes must be of one dtype, but are {table.dtype} and {qkv.dtype}")
     if distances.device != qkv.device:
         raise GraphError(f"the distances lie on {distances.device}, but the nodes on {qkv.device}")
     # A table with a column for every value that uint8 can take needs no look at the values.
