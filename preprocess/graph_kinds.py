@@ -76,7 +76,9 @@ def _as_ids(values: Any) -> np.ndarray:
         values = values.detach().cpu()
     array = np.asarray(values)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-        raise GraphError(f"has node ids of type {array.dtype} and shape {array.shape}: give integers, one per edge")
+        raise GraphError(
+            f"has node ids of type {array.dtype} and shape {array.shape}: give integers, one per edge"
+        )
     return array.astype(np.int64, copy=False)
 
 

@@ -27,10 +27,12 @@ def checked_max_distance(max_distance: Any) -> int | None:
 
 
 def packed_distances(
-    structures: GraphStructures, dtype: Any, directed: bool = False, max_distance: int | None = None
-) -> tuple[
-    Shaped[np.ndarray, "pairs"], UInt64[np.ndarray, "graphs"], Int64[np.ndarray, "distances"]
-]:
+    structures: GraphStructures,
+    dtype: Any,
+    directed: bool = False,
+    max_distance: int | None = None,
+    first_graph: int = 0,
+) -> tuple[Shaped[np.ndarray, "pairs"], UInt64[np.ndarray, "graphs"], Int64[np.ndarray, "distances"]]:
     """Distances, fingerprints and the distance histogram of many graphs, without Python per graph.
 
     Parameters
@@ -43,6 +45,8 @@ def packed_distances(
         Follow edges from source to destination only. Otherwise every edge counts both ways.
     max_distance : int, optional
         Pairs farther apart count as unreachable.
+    first_graph : int
+        Number of the first graph, for messages.
 
     Returns
     -------
@@ -79,7 +83,7 @@ def packed_distances(
     )
     if failed >= 0:
         raise DistanceOverflowError(
-            f"graph {failed} has a shortest path longer than {np.iinfo(dtype).max - 1} hops: "
+            f"graph {first_graph + failed} has a shortest path longer than {np.iinfo(dtype).max - 1} hops: "
             f"pass max_distance={np.iinfo(dtype).max - 1} or less to leave farther pairs out"
         )
     longest = int(np.flatnonzero(histogram)[-1]) if histogram.any() else 0

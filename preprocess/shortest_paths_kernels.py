@@ -29,7 +29,9 @@ DENSE = 4
 
 
 @compiled
-def distances_of_few(num_nodes, num_edges, tails, heads, limit, largest, sets, planes, histogram, line, out, start):
+def distances_of_few(
+    num_nodes, num_edges, tails, heads, limit, largest, sets, planes, histogram, line, out, start
+):
     """Distances of a graph of at most 64 nodes into ``out[start:]``; -1 where one exceeds ``largest``."""
     reached = sets[0]
     grown = sets[1]
@@ -263,7 +265,18 @@ def pair_distances(node_counts, edge_counts, src, dst, directed, limit, out, pri
         prints[graph] = fingerprint(num_nodes, offsets, tails)
         if num_nodes <= WORD:
             status = distances_of_few(
-                num_nodes, num_edges, tails, heads, limit, largest, few_sets, few_planes, histogram, line, out, start
+                num_nodes,
+                num_edges,
+                tails,
+                heads,
+                limit,
+                largest,
+                few_sets,
+                few_planes,
+                histogram,
+                line,
+                out,
+                start,
             )
             if status < 0:
                 return graph
@@ -271,7 +284,18 @@ def pair_distances(node_counts, edge_counts, src, dst, directed, limit, out, pri
             for base in range(0, num_nodes, LANES * WORD):
                 width = min(LANES * WORD, num_nodes - base)
                 num_planes = search_block(
-                    num_nodes, offsets, tails, limit, largest, base, width, sets, planes, nodes, marks, histogram
+                    num_nodes,
+                    offsets,
+                    tails,
+                    limit,
+                    largest,
+                    base,
+                    width,
+                    sets,
+                    planes,
+                    nodes,
+                    marks,
+                    histogram,
                 )
                 if num_planes < 0:
                     return graph

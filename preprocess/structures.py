@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -13,8 +14,6 @@ from gradformer_dgl.errors import GraphError
 # Graphs converted at a time: enough to make DGL's cost per call small, few enough to keep memory low.
 BATCH_SIZE = 4096
 MOST_NODES = np.iinfo(np.int32).max
-
-Edges = tuple[np.ndarray, np.ndarray, int]
 
 
 @dataclass(frozen=True)
@@ -133,6 +132,10 @@ class GraphStructures:
             np.concatenate([none, *(part.dst for part in parts)], dtype=np.int32, casting="unsafe"),
         )
 
+    @cached_property
+    def _edge_offsets(self) -> np.ndarray:
+        return np.concatenate([[0], np.cumsum(self.edge_counts)])
+
     @property
     def num_pairs(self) -> int:
         """Number of node pairs: the sum of squared node counts."""
@@ -154,8 +157,7 @@ class GraphStructures:
         GraphStructures
             A view of the arrays.
         """
-        first = int(self.edge_counts[:start].sum())
-        end = first + int(self.edge_counts[start:stop].sum())
+        first, end = self._edge_offsets[start], self._edge_offsets[stop]
         part = object.__new__(GraphStructures)
         for name, value in (
             ("node_counts", self.node_counts[start:stop]),

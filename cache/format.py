@@ -1,0 +1,110 @@
+"""Names, types and versions of the cache file: one place that writer and reader agree on.
+
+A cache is one HDF5 file with flat arrays for all graphs, never an object per graph:
+
+==================  ===========================  ============================================================
+object              shape, type                  meaning
+==================  ===========================  ============================================================
+``node_counts``     (graphs,) int32              nodes per graph
+``distances``       (pairs,) uint8 or uint16     row-major distance matrices, one after the other
+``fingerprints``    (graphs,) uint64             hash of each graph's structure
+``histogram``       (longest + 1,) int64         number of pairs at each finite distance
+``encodings/NAME``  (nodes, k) float32           node encodings
+==================  ===========================  ============================================================
+
+All arrays are chunked, deflated and carry HDF5's Fletcher-32 checksum; object headers carry HDF5's own
+checksums (file format 1.10), and the attributes of the root group a CRC-32 in ``attributes-crc32``.
+"""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+TYPE = "gradformer-dgl-distances"
+VERSION = 1
+
+NODE_COUNTS = "node_counts"
+DISTANCES = "distances"
+FINGERPRINTS = "fingerprints"
+HISTOGRAM = "histogram"
+ENCODINGS = "encodings"
+
+ATTRIBUTES_CHECKSUM = "attributes-crc32"
+# What the attribute max_distance says where there is no cut-off.
+NO_CUTOFF = -1
+
+# One random graph costs one chunk's decompression; smaller chunks compress worse.
+CHUNK_BYTES = 1 << 15
+
+
+@dataclass(frozen=True)
+class ArrayLayout:
+    """How one array lies in the file.
+
+    Parameters
+    ----------
+    name : str
+        Path of the data set in the file.
+    dtype : numpy.dtype
+        Type of its entries.
+    shape : tuple of int
+        ``(rows,)`` or ``(rows, columns)``.
+    """
+
+    name: str
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        """Entries along the first axis."""
+        return self.shape[0]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return self.dtype.itemsize * (self.shape[1] if len(self.shape) == 2 else 1)
+
+    @property
+    def chunk_rows(self) -> int:
+        """Rows of one chunk."""
+        return max(1, min(self.rows, CHUNK_BYTES // max(1, self.row_bytes)))
+
+    @property
+    def chunk_shape(self) -> tuple[int, ...]:
+        """Shape of one chunk."""
+        return (self.chunk_rows, *self.shape[1:])
+
+    @property
+    def shuffled(self) -> bool:
+        """Whether bytes of like significance are gathered before compression."""
+        return self.dtype.itemsize > 1
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to store, which HDF5 cannot chunk."""
+        return 0 in self.shape
+
+
+def attributes_checksum(attributes: Mapping[str, Any]) -> int:
+    """Return the CRC-32 of all root attributes but the checksum itself.
+
+    Parameters
+    ----------
+    attributes : mapping
+        Names and values as read from the file, or as to be written to it.
+
+    Returns
+    -------
+    int
+        The checksum.
+    """
+    lines = []
+    for name in sorted(attributes):
+        if name != ATTRIBUTES_CHECKSUM:
+            value = attributes[name]
+            lines.append(f"{name}={value if isinstance(value, str) else int(value)}")
+    return zlib.crc32("\n".join(lines).encode())

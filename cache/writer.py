@@ -1,0 +1,263 @@
+"""Writing a cache: beside its final name until it is whole."""
+
+import contextlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from gradformer_dgl import __version__
+from gradformer_dgl.cache import format as cache_format
+from gradformer_dgl.cache.chunks import EncodedRows, encode_chunk, encode_rows
+from gradformer_dgl.cache.format import ArrayLayout
+from gradformer_dgl.errors import CacheError
+
+
+class CacheWriter:
+    """Write one cache file; the final name changes only in `finish`, and at once.
+
+    Rows of ``distances`` and of each encoding are added in order. As a context manager it removes what it
+    wrote where it was left without `finish`.
+
+    Parameters
+    ----------
+    path : path-like
+        The final name.
+    node_counts : numpy.ndarray
+        Nodes of each graph, shape ``(graphs,)``.
+    dtype : numpy.dtype
+        ``uint8`` or ``uint16``.
+    encodings : mapping of str to int
+        Columns of each node encoding.
+    directed : bool
+        Whether distances follow the direction of edges.
+    max_distance : int or None
+        The cut-off.
+
+    Raises
+    ------
+    CacheError
+        Where the file cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        node_counts: np.ndarray,
+        dtype: Any,
+        encodings: Mapping[str, int],
+        directed: bool,
+        max_distance: int | None,
+    ) -> None:
+        self.path = Path(path)
+        self._temporary = self.path.with_name(self.path.name + ".tmp")
+        self._node_counts = np.asarray(node_counts)
+        self._dtype = np.dtype(dtype)
+        self._directed = directed
+        self._max_distance = max_distance
+        counts = self._node_counts.astype(np.int64)
+        pairs = int(np.square(counts).sum())
+        nodes = int(counts.sum())
+        self.layouts = cache_layouts(pairs, nodes, self._dtype, encodings)
+        self._pending: dict[str, np.ndarray] = {
+            name: np.empty((0, *layout.shape[1:]), layout.dtype) for name, layout in self.layouts.items()
+        }
+        self._rows_written = dict.fromkeys(self.layouts, 0)
+        self._file: h5py.File | None = None
+        self._finished = False
+        with self._writing():
+            self._temporary.parent.mkdir(parents=True, exist_ok=True)
+            self._file = h5py.File(self._temporary, "w", libver=("v110", "v110"), locking="best-effort")
+            for layout in self.layouts.values():
+                self._create(layout)
+
+    def __enter__(self) -> "CacheWriter":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if not self._finished:
+            self.abort()
+
+    def append(self, name: str, rows: EncodedRows) -> None:
+        """Add the next rows of one array.
+
+        Parameters
+        ----------
+        name : str
+            Name of the array in ``layouts``.
+        rows : EncodedRows
+            Made with the array's layout; beginning where the last ones ended.
+        """
+        layout = self.layouts[name]
+        pending = self._pending[name]
+        position = self._rows_written[name] + len(pending)
+        if rows.start != position:
+            raise ValueError(f"rows of {name} begin at {rows.start}, expected {position}")
+        with self._writing():
+            pending = np.concatenate([pending, rows.head])
+            if len(pending) == layout.chunk_rows and not layout.empty:
+                self._write_chunk(layout, encode_chunk(layout, pending))
+                pending = pending[:0]
+            for chunk in rows.chunks:
+                self._write_chunk(layout, chunk)
+            self._pending[name] = np.concatenate([pending, rows.tail])
+
+    def finish(self, fingerprints: np.ndarray, histogram: np.ndarray) -> None:
+        """Write what is left, make it durable, and give the file its final name.
+
+        Parameters
+        ----------
+        fingerprints : numpy.ndarray
+            Hash of each graph's structure, shape ``(graphs,)``.
+        histogram : numpy.ndarray
+            Number of pairs at each finite distance.
+        """
+        assert self._file is not None
+        with self._writing():
+            for name, layout in self.layouts.items():
+                pending = self._pending[name]
+                if len(pending) and not layout.empty:
+                    self._write_chunk(layout, encode_chunk(layout, pending), len(pending))
+                if self._rows_written[name] != layout.rows and not layout.empty:
+                    raise ValueError(f"{name} has {self._rows_written[name]} rows of {layout.rows}")
+            for name, values in (
+                (cache_format.NODE_COUNTS, self._node_counts.astype(np.int32)),
+                (cache_format.FINGERPRINTS, fingerprints.astype(np.uint64)),
+                (cache_format.HISTOGRAM, histogram.astype(np.int64)),
+            ):
+                self._write_whole(name, values)
+            attributes = self._attributes(fingerprints, histogram)
+            attributes[cache_format.ATTRIBUTES_CHECKSUM] = cache_format.attributes_checksum(attributes)
+            self._file.attrs.update(attributes)
+            self._file.close()
+            self._file = None
+            sync(self._temporary)
+            self._temporary.replace(self.path)
+            sync(self.path.parent)
+        self._finished = True
+
+    def abort(self) -> None:
+        """Remove what was written."""
+        if self._file is not None:
+            # A full disk fails again here, where HDF5 flushes.
+            with contextlib.suppress(OSError, RuntimeError, ValueError):
+                self._file.close()
+            self._file = None
+        with contextlib.suppress(OSError):
+            self._temporary.unlink(missing_ok=True)
+
+    def _attributes(self, fingerprints: np.ndarray, histogram: np.ndarray) -> dict[str, Any]:
+        finite = np.flatnonzero(histogram)
+        return {
+            "encoding-type": cache_format.TYPE,
+            "encoding-version": cache_format.VERSION,
+            "distance": "shortest_path",
+            "directed": self._directed,
+            "max_distance": cache_format.NO_CUTOFF if self._max_distance is None else self._max_distance,
+            "unreachable": int(np.iinfo(self._dtype).max),
+            "num_graphs": len(self._node_counts),
+            "longest_distance": int(finite[-1]) if len(finite) else 0,
+            "data-fingerprint": data_fingerprint(fingerprints),
+            "created-by": f"gradformer-dgl {__version__}",
+        }
+
+    def _create(self, layout: ArrayLayout) -> None:
+        assert self._file is not None
+        if layout.empty:
+            self._file.create_dataset(layout.name, layout.shape, layout.dtype)
+            return
+        self._file.create_dataset(
+            layout.name,
+            layout.shape,
+            layout.dtype,
+            chunks=layout.chunk_shape,
+            compression="gzip",
+            compression_opts=4,
+            shuffle=layout.shuffled,
+            fletcher32=True,
+        )
+
+    def _write_whole(self, name: str, values: np.ndarray) -> None:
+        layout = ArrayLayout(name, values.dtype, values.shape)
+        self._create(layout)
+        if not layout.empty:
+            self._rows_written[name] = 0
+            encoded = encode_rows(layout, 0, values)
+            for chunk in encoded.chunks:
+                self._write_chunk(layout, chunk)
+            if len(encoded.tail):
+                self._write_chunk(layout, encode_chunk(layout, encoded.tail), len(encoded.tail))
+
+    def _write_chunk(self, layout: ArrayLayout, chunk: bytes, rows: int | None = None) -> None:
+        assert self._file is not None
+        first = self._rows_written[layout.name]
+        offset = (first,) + (0,) * (len(layout.shape) - 1)
+        self._file[layout.name].id.write_direct_chunk(offset, chunk)
+        self._rows_written[layout.name] = first + (layout.chunk_rows if rows is None else rows)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Any:
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            self.abort()
+            raise CacheError(f"cannot write {self.path}: {reason_of(error)}") from error
+
+
+def cache_layouts(
+    pairs: int, nodes: int, dtype: np.dtype, encodings: Mapping[str, int]
+) -> dict[str, ArrayLayout]:
+    """Layouts of the arrays that grow with the graphs: distances, and each node encoding.
+
+    Parameters
+    ----------
+    pairs, nodes : int
+        Sum of the squared node counts, and of the node counts.
+    dtype : numpy.dtype
+        Type of the distances.
+    encodings : mapping of str to int
+        Columns of each encoding.
+
+    Returns
+    -------
+    dict
+        By the name of the data set.
+    """
+    layouts = [ArrayLayout(cache_format.DISTANCES, dtype, (pairs,))]
+    for name, columns in encodings.items():
+        layouts.append(
+            ArrayLayout(f"{cache_format.ENCODINGS}/{name}", np.dtype(np.float32), (nodes, columns))
+        )
+    return {layout.name: layout for layout in layouts}
+
+
+def data_fingerprint(fingerprints: np.ndarray) -> str:
+    """Return one hash of all graphs' fingerprints: which data this is."""
+    import hashlib
+
+    return hashlib.blake2b(np.ascontiguousarray(fingerprints, np.uint64).data, digest_size=8).hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or a folder's list of names, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def reason_of(error: BaseException) -> str:
+    """One line that says why writing failed, without HDF5's inner words."""
+    text = " ".join(str(error).split())
+    for number in (28, 122, 27):
+        if getattr(error, "errno", None) == number or f"errno = {number}" in text:
+            return f"{os.strerror(number)}; free some space or choose another folder, then run it again"
+    if isinstance(error, PermissionError) or "errno = 13" in text:
+        return "no permission; choose a folder that you may write to"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return text
