@@ -17,7 +17,7 @@ _FEATURE_KEYS = {
     "ndata": ("feat", "attr", "node_attr", "node_labels", "h"),
     "edata": ("feat", "attr", "edge_attr", "edge_labels", "e"),
 }
-_NODE_LABEL_KEY = "label"
+NODE_LABEL_KEY = "label"
 
 
 def frame_features(frame: Mapping[str, Tensor], key: FeatureKey, frame_name: str) -> Tensor | None:
@@ -48,20 +48,22 @@ def frame_features(frame: Mapping[str, Tensor], key: FeatureKey, frame_name: str
     >>> frame_features({"attr": torch.tensor([[0.5], [1.0]])}, AUTO, "ndata").shape
     torch.Size([2, 1])
     """
-    if key is None:
-        return None
+    chosen = feature_keys(frame, key, frame_name)
+    return _as_features(frame[chosen[0]]) if chosen else None
+
+
+def feature_keys(frame: Mapping[str, Tensor], key: FeatureKey, frame_name: str) -> list[str]:
+    """Return the key of the features as a list of one, or of none; see :func:`frame_features`."""
     if key == AUTO:
-        key = next((usual for usual in _FEATURE_KEYS[frame_name] if usual in frame), None)
-        if key is None:
-            return None
-    if key not in frame:
+        return [usual for usual in _FEATURE_KEYS[frame_name] if usual in frame][:1]
+    if key is not None and key not in frame:
         raise GraphError(f"the graphs have no {frame_name}[{key!r}]; choose one of {sorted(frame)} or None")
-    return _as_features(frame[key])
+    return [] if key is None else [key]
 
 
 def node_labels(graph: dgl.DGLGraph) -> Tensor | None:
     """Return ``graph.ndata["label"]``, the labels of a node task, where there are any."""
-    return graph.ndata.get(_NODE_LABEL_KEY)
+    return graph.ndata.get(NODE_LABEL_KEY)
 
 
 def stack_labels(labels: Any) -> Tensor | None:

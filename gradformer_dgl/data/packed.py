@@ -13,7 +13,15 @@ from torch import Tensor
 
 from gradformer_dgl.batch import GraphBatch
 from gradformer_dgl.cache import DistanceCache
-from gradformer_dgl.data.frames import AUTO, FeatureKey, frame_features, node_labels, stack_labels
+from gradformer_dgl.data.frames import (
+    AUTO,
+    NODE_LABEL_KEY,
+    FeatureKey,
+    feature_keys,
+    frame_features,
+    node_labels,
+    stack_labels,
+)
 from gradformer_dgl.data.ragged import Rows, starts_of
 from gradformer_dgl.distances import PairDistances
 from gradformer_dgl.errors import DataError, GraphError
@@ -70,8 +78,8 @@ class PackedGraphs:
     edge_counts: Int64[Tensor, " graphs"]
     src: Int32[Tensor, " edges"]
     dst: Int32[Tensor, " edges"]
-    node_features: Shaped[Tensor, "nodes *columns"] | None = None
-    edge_features: Shaped[Tensor, "edges *edge_columns"] | None = None
+    node_features: Shaped[Tensor, "_nodes *columns"] | None = None
+    edge_features: Shaped[Tensor, "_edges *edge_columns"] | None = None
     labels: Tensor | None = None
     distances: PairDistances | None = None
     encodings: dict[str, Tensor] = field(default_factory=dict)
@@ -150,14 +158,21 @@ class PackedGraphs:
         parts, own_labels = _split_items(graphs)
         if not parts:
             raise GraphError("no graphs to pack: the list is empty")
+        # Only what is read has to agree. A graph without nodes or edges may lack their features.
+        with_nodes = next((part for part in parts if part.num_nodes()), parts[0])
+        with_edges = next((part for part in parts if part.num_edges()), parts[0])
+        node_keys = feature_keys(with_nodes.ndata, node_features, "ndata")
+        edge_keys = feature_keys(with_edges.edata, edge_features, "edata")
+        given = stack_labels(own_labels if labels is None else labels)
+        if given is None and NODE_LABEL_KEY in with_nodes.ndata:
+            node_keys.append(NODE_LABEL_KEY)
         try:
-            whole = dgl.batch(parts)
+            whole = dgl.batch(parts, node_keys, edge_keys)
         except dgl.DGLError as error:
             raise GraphError(f"these graphs cannot be one data set: {_one_line(error)}") from error
         node_counts, edge_counts = whole.batch_num_nodes().long(), whole.batch_num_edges().long()
         src, dst = whole.edges()
         first = torch.repeat_interleave(starts_of(node_counts), edge_counts)
-        given = stack_labels(own_labels if labels is None else labels)
         of_nodes = node_labels(whole) if given is None else None
         return cls(
             node_counts,

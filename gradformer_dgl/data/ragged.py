@@ -51,12 +51,13 @@ class Rows:
         self, starts: Int64[Tensor, " graphs"], counts: Int64[Tensor, " graphs"], device: torch.device
     ) -> None:
         self.starts, self.host_counts, self.device = starts, counts, device
+        self.gathers = device.type != "cpu"
         self.total = int(counts.sum())
         self.counts = counts.to(device, non_blocking=True)
 
     def take(self, values: Shaped[Tensor, "all_rows *columns"]) -> Shaped[Tensor, "rows *columns"]:
         """Return these rows of a tensor."""
-        if self.device.type != "cpu":
+        if self.gathers:
             return _gathered(values, self.index)
         taken = values.new_empty((self.total, *values.shape[1:]))
         # As bytes, one compiled function serves all dtypes.
@@ -70,7 +71,7 @@ class Rows:
         self, ids: Int32[Tensor, " all_rows"], shifts: Int64[Tensor, " graphs"]
     ) -> Int64[Tensor, " rows"]:
         """Return these rows of a tensor of ids, plus a number for each graph (on the CPU)."""
-        if self.device.type != "cpu":
+        if self.gathers:
             return ids.index_select(0, self.index) + self._spread(shifts)
         taken = torch.empty(self.total, dtype=torch.int64)
         shift_runs(ids.numpy(), self.starts.numpy(), self.host_counts.numpy(), shifts.numpy(), taken.numpy())

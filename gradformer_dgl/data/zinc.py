@@ -75,7 +75,7 @@ def read_zinc(name: str = "ZINC", data_root: str | Path | None = None) -> GraphD
 
 def _read_npz(file: Path) -> tuple[PackedGraphs, list[int]]:
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
             arrays = {key: [archive[f"{split}_{key}"] for split in _SPLITS] for key in _ARRAYS}
     except KeyError as error:
         raise DataError(f"{file} has no array {error.args[0].split(' ')[0]}; get the data again") from error

@@ -206,6 +206,9 @@ def test_graphs_that_cannot_be_packed_are_refused() -> None:
     bare = dgl.graph(([0], [1]))
     with pytest.raises(GraphError, match="cannot be one data set"):
         PackedGraphs.from_graphs([graphs[0], bare])
+    with pytest.raises(GraphError, match="cannot be one data set"):
+        PackedGraphs.from_graphs([graphs[0], graphs[3].int()], node_features=None, edge_features=None)
+    assert len(PackedGraphs.from_graphs([graphs[0], bare], node_features=None, edge_features=None)) == 2
     with pytest.raises(GraphError, match="1 of 2 graphs have a label"):
         PackedGraphs.from_graphs([(graphs[0], 1), graphs[3]])
     with pytest.raises(GraphError, match="have no ndata\\['x'\\]"):

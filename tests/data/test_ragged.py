@@ -48,10 +48,18 @@ def test_strided_values_are_taken_right() -> None:
     assert rows.take(values).tolist() == [7, 9]
 
 
-def test_the_other_devices_path_gathers_the_same() -> None:
-    # The meta device runs the path of accelerators, for shapes and dtypes only.
-    rows = Rows(torch.tensor([3, 0]), torch.tensor([2, 5]), torch.device("meta"))
-    assert rows.take(torch.empty(13, 3, device="meta")).shape == (7, 3)
-    shifted = rows.take_shifted(torch.empty(13, dtype=torch.int32, device="meta"), torch.tensor([0, 2]))
-    assert shifted.shape == (7,)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gathering_as_on_accelerators_gives_the_same(dtype: torch.dtype) -> None:
+    values = torch.arange(26).view(13, 2).to(dtype)
+    ids = torch.arange(13, dtype=torch.int32)
+    shifts = torch.tensor([100, 0, 300])
+    copying, gathering = (
+        Rows(torch.tensor([11, 5, 2]), torch.tensor([2, 0, 3]), torch.device("cpu")) for _ in range(2)
+    )
+    gathering.gathers = True
+    one, other = copying.take(values), gathering.take(values)
+    assert one.dtype == other.dtype
+    assert torch.equal(one.to(torch.float64), other.to(torch.float64))
+    shifted = gathering.take_shifted(ids, shifts)
     assert shifted.dtype == torch.int64
+    assert torch.equal(copying.take_shifted(ids, shifts), shifted)

@@ -126,8 +126,6 @@ def test_attributes_stand_before_labels_where_wanted(write_tu: WriteTu) -> None:
     data = read_tu("TINY", root, use_node_attributes=True)
     assert data.node_size == 5
     assert data.graphs.node_features[3].tolist() == pytest.approx([3.5, -0.3, 0, 1, 0])
-    alone = read_tu("TINY", write_tu("TINY", node_labels=None, node_attributes=ATTRIBUTES))
-    assert alone.graphs.node_features.shape == (7, 5)
 
 
 def test_attributes_alone_are_used(write_tu: WriteTu) -> None:

@@ -1,0 +1,60 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gradformer_dgl.data import dataset_names, load_dataset
+from gradformer_dgl.data.catalog import Entry, catalog
+from gradformer_dgl.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("NCI2", "there is no data set 'NCI2'; did you mean NCI1"),
+        ("MUTAGG", "did you mean MUTAG"),
+        ("PROTEIN", "did you mean PROTEINS"),
+        ("enzime", "did you mean ENZYMES"),
+        ("Zink", "did you mean ZINC"),
+        ("../secrets", "there is no data set '../secrets'; choose one of NCI1, "),
+        ("", "there is no data set ''; choose one of NCI1, "),
+    ],
+)
+def test_a_wrong_name_gets_suggestions_and_no_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
+) -> None:
+    monkeypatch.setenv("GRADFORMER_DGL_TU_URL", "nothing is asked of {name}")
+    with pytest.raises(DataError) as caught:
+        load_dataset(name, tmp_path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_names_are_found_in_any_case(data_root: Path) -> None:
+    assert load_dataset("mutag", data_root).name == "MUTAG"
+
+
+def test_a_set_of_ones_own_is_read_by_name(write_tu: Callable[..., Path]) -> None:
+    data = load_dataset("TINY", write_tu(), use_node_attributes=False)
+    assert (data.name, len(data)) == ("TINY", 3)
+
+
+QUICK = [entry for entry in catalog() if entry.name not in ("COLLAB", "NCI-TPSA")]
+
+
+@pytest.mark.parametrize("entry", QUICK, ids=lambda entry: entry.name)
+def test_the_catalogue_says_how_many_graphs_there_are(data_root: Path, entry: Entry) -> None:
+    assert len(load_dataset(entry.name, data_root)) == entry.graphs
+
+
+def test_names_are_listed_without_loading_torch() -> None:
+    assert dataset_names()[:2] == ("NCI1", "PROTEINS")
+    heavy = "torch", "dgl", "rdkit", "ogb", "numba"
+    code = (
+        "import sys; from gradformer_dgl.data import dataset_names; dataset_names(); "
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
