@@ -1,7 +1,7 @@
 """`gradformer-dgl train`."""
 
 import json
-import sys
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,5 @@ def command(
         baseline = constant_prediction_error(request, opened)
         result["predicting_the_mean"] = baseline
         click.echo(f"test {result['metric']} {result['mean']:.4g}; predicting the mean: {baseline:.4g}")
-    click.echo(f"run folder: {request.folder}", err=True)
-    sys.stderr.flush()
+    logging.getLogger("gradformer_dgl").info("run folder: %s", request.folder)
     click.echo(json.dumps(result))

@@ -2,7 +2,7 @@ import json
 
 
 def test_preprocess_then_again(command, raw, cached):
-    again = command("preprocess", "shapes", "--data-root", raw, "--cache-dir", cached.parent)
+    again = command("preprocess", "SHAPES", "--data-root", raw, "--cache-dir", cached.parent)
     assert again.status == 0
     assert "is current" in again.err
     assert "97 graphs" in again.out

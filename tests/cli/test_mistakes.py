@@ -150,7 +150,9 @@ def test_a_folder_that_cannot_be_made(mistake, raw, cached, tmp_path):
     (tmp_path / "file").write_text("")
     options = ("--data-root", raw, "--cache-dir", cached.parent, "--epochs", "1")
     assert "file" in mistake("train", "SHAPES", *options, "--out", tmp_path / "file" / "run")
-    assert "file" in mistake("preprocess", "SHAPES", "--data-root", raw, "--cache-dir", tmp_path / "file")
+    assert "file" in mistake(
+        "preprocess", "SHAPES", "--data-root", raw, "--cache-dir", tmp_path / "file" / "c"
+    )
 
 
 def test_a_disk_that_fills_up(raw, cached):
