@@ -35,10 +35,16 @@ class GraphDataset:
 
     Examples
     --------
-    >>> from gradformer_dgl.data import load_dataset
-    >>> data = load_dataset("NCI-TPSA")  # doctest: +SKIP
-    >>> data.task, data.out_size  # doctest: +SKIP
-    ('regression', 1)
+    >>> import dgl, torch
+    >>> graphs = [dgl.graph(([0, 1], [1, 0])), dgl.graph(([0], [0]))]
+    >>> for graph in graphs:
+    ...     graph.ndata["feat"] = torch.ones(graph.num_nodes(), 5)
+    >>> packed = PackedGraphs.from_graphs(graphs, labels=[0, 1])
+    >>> data = GraphDataset(
+    ...     "two", packed, task="multiclass", level="graph", out_size=2, node_encoder="linear", node_size=5
+    ... )
+    >>> len(data), data.splits
+    (2, None)
     """
 
     name: str

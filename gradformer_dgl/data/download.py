@@ -1,18 +1,20 @@
 """Files from the web, whole or not at all."""
 
 import http.client
+import logging
 import os
+import shutil
 import tempfile
 import urllib.error
 import urllib.request
 import zipfile
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 from gradformer_dgl.errors import DataError
 
-_PIECE = 1 << 20
 _TIMEOUT = 30.0
+_logger = logging.getLogger("gradformer_dgl")
 
 
 class NotFoundError(DataError):
@@ -50,6 +52,22 @@ def download_zip(url: str, target: Path) -> Path:
     DataError
         If there is no connection, what came is not a zip, or the folder cannot be written.
     """
+    by_hand = f"get it by hand and put it at {target}"
+    _logger.info("downloading %s to %s", url, target)
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT) as response:
+            _store(response, url, target, by_hand)
+    except urllib.error.HTTPError as error:
+        error.close()
+        kind = NotFoundError if error.code == 404 else DataError
+        raise kind(f"{url} answers {error.code} {error.reason}; {by_hand}") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise DataError(f"cannot download {url} ({reason}); {by_hand}") from error
+    return target
+
+
+def _store(response: Any, url: str, target: Path, by_hand: str) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -58,30 +76,16 @@ def download_zip(url: str, target: Path) -> Path:
             f"cannot write to {target.parent} ({error.strerror}); choose another data folder"
         ) from error
     part = Path(name)
+    expected = response.headers.get("Content-Length")
     try:
         with os.fdopen(handle, "wb") as file:
-            _copy(url, file, target)
+            shutil.copyfileobj(response, file)
+            received = file.tell()
+        if expected is not None and received != int(expected):
+            raise DataError(f"{url} broke off after {received} of {expected} bytes; try again, or {by_hand}")
         if not zipfile.is_zipfile(part):
-            raise DataError(f"what {url} sent is not a zip file; get it by hand and put it at {target}")
+            raise DataError(f"what {url} sent is not a zip file; {by_hand}")
         part.chmod(0o644)
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
-    return target
-
-
-def _copy(url: str, file: IO[bytes], target: Path) -> None:
-    by_hand = f"get it by hand and put it at {target}"
-    try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT) as response:
-            expected = response.headers.get("Content-Length")
-            while piece := response.read(_PIECE):
-                file.write(piece)
-    except urllib.error.HTTPError as error:
-        kind = NotFoundError if error.code == 404 else DataError
-        raise kind(f"{url} answers {error.code} {error.reason}; {by_hand}") from error
-    except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
-        raise DataError(f"cannot download {url} ({reason}); {by_hand}") from error
-    if expected is not None and file.tell() != int(expected):
-        raise DataError(f"{url} broke off after {file.tell()} of {expected} bytes; try again, or {by_hand}")

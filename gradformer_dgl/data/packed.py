@@ -234,7 +234,7 @@ class PackedGraphs:
         moved.encodings = {name: encoding.to(device) for name, encoding in self.encodings.items()}
         return moved
 
-    def batch(self, indices: Int64[Tensor, " graphs"] | Sequence[int] | slice) -> GraphBatch:
+    def batch(self, indices: Tensor | Sequence[int] | slice) -> GraphBatch:
         """Cut some graphs out, in the order given.
 
         Parameters
@@ -251,6 +251,8 @@ class PackedGraphs:
         ------
         IndexError
             If there is no such graph.
+        GraphError
+            If the indices are no graph numbers.
         """
         chosen = self._numbers(indices)
         node_counts, edge_counts = self.node_counts[chosen], self.edge_counts[chosen]
@@ -274,7 +276,13 @@ class PackedGraphs:
     def _numbers(self, indices: Tensor | Sequence[int] | slice) -> Tensor:
         if isinstance(indices, slice):
             return torch.arange(len(self))[indices]
-        chosen = torch.as_tensor(indices, dtype=torch.int64).cpu()
+        chosen = torch.as_tensor(indices).cpu()
+        if chosen.ndim != 1 or (len(chosen) and (chosen.is_floating_point() or chosen.dtype == torch.bool)):
+            raise GraphError(
+                f"indices must be graph numbers of shape (graphs,), but are {chosen.dtype} of shape "
+                f"{tuple(chosen.shape)}; take mask.nonzero()[:, 0] of a mask"
+            )
+        chosen = chosen.long()
         if len(chosen) and not -len(self) <= int(chosen.min()) <= int(chosen.max()) < len(self):
             wrong = int(chosen.min()) if int(chosen.min()) < -len(self) else int(chosen.max())
             raise IndexError(f"graph {wrong} of {len(self)}")

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs
 """Runs of a flat array, copied one after the other."""
 
 from gradformer_dgl.compiled import compiled

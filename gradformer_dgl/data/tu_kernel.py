@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs
 """Numbers out of the bytes of a text file."""
 
 from gradformer_dgl.compiled import compiled

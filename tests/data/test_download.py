@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gradformer_dgl.data import load_dataset
-from gradformer_dgl.data.download import default_folder, download_zip
+from gradformer_dgl.data.download import default_folder
 from gradformer_dgl.errors import DataError
 
 TINY = {
@@ -114,7 +114,16 @@ def test_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         load_dataset("enzymes", tmp_path)
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made(mirror: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"cannot write to .*file/TINY .*; choose another data folder"):
-        download_zip("http://127.0.0.1:1/TINY.zip", tmp_path / "file" / "TINY" / "TINY.zip")
+        load_dataset("TINY", tmp_path / "file")
+
+
+def test_a_mistyped_data_folder_is_not_made_without_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADFORMER_DGL_TU_URL", "no address of {name}")
+    with pytest.raises(DataError, match=r"cannot download no address of MUTAG .*; get it by hand"):
+        load_dataset("MUTAG", tmp_path / "dta")
+    assert not (tmp_path / "dta").exists()

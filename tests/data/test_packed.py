@@ -71,6 +71,15 @@ def test_a_graph_that_does_not_exist_is_an_index_error(numbers: list[int], wrong
         PackedGraphs.from_graphs(random_graphs()).batch(numbers)
 
 
+@pytest.mark.parametrize(
+    "indices",
+    [torch.ones(7, dtype=torch.bool), torch.tensor([0.0, 1.0]), torch.tensor([[0, 1]]), torch.tensor(3)],
+)
+def test_indices_that_are_no_graph_numbers_are_refused(indices: torch.Tensor) -> None:
+    with pytest.raises(GraphError, match=r"indices must be graph numbers of shape \(graphs,\), but are"):
+        PackedGraphs.from_graphs(random_graphs()).batch(indices)
+
+
 def test_distances_and_encodings_of_the_cache_come_with_the_batch(tmp_path: Path) -> None:
     graphs = random_graphs()
     packed = PackedGraphs.from_graphs(graphs, labels())
