@@ -15,10 +15,10 @@ from gradformer_dgl.cache.format import ArrayLayout
 try:
     from isal import isal_zlib
 
-    ENCODER = "isal-1"
+    ENCODER = "isal"
 except ImportError:
     isal_zlib = None
-    ENCODER = "zlib-4"
+    ENCODER = "zlib"
 
 _BLOCK_WORDS = 1 << 15
 _WEIGHTS = np.arange(_BLOCK_WORDS, 0, -1, dtype=np.uint64)
@@ -29,11 +29,11 @@ class ChecksumError(ValueError):
     """A chunk is not what was written."""
 
 
-def deflate(data: bytes | memoryview) -> bytes:
-    """Compress to a zlib stream."""
+def deflate(data: bytes | memoryview, floats: bool = False) -> bytes:
+    """Compress to a zlib stream; a higher level would find nothing more in floating-point numbers."""
     if isal_zlib is not None:
-        return isal_zlib.compress(data, 1)
-    return zlib.compress(data, 4)
+        return isal_zlib.compress(data, 1 if floats else 3)
+    return zlib.compress(data, 1 if floats else 4)
 
 
 def inflate(data: bytes | memoryview) -> bytes:
@@ -86,7 +86,7 @@ def encode_chunk(layout: ArrayLayout, rows: np.ndarray) -> bytes:
     data = np.ascontiguousarray(rows, dtype=layout.dtype).view(np.uint8).reshape(-1)
     if layout.shuffled:
         data = np.ascontiguousarray(data.reshape(-1, layout.dtype.itemsize).T).reshape(-1)
-    packed = deflate(data.data)
+    packed = deflate(data.data, layout.dtype.kind == "f")
     return packed + fletcher32(packed).to_bytes(4, "little")
 
 

@@ -19,6 +19,7 @@ checksums (file format 1.10), and the attributes of the root group a CRC-32 in `
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -68,12 +69,12 @@ class ArrayLayout:
         """Bytes of one row."""
         return self.dtype.itemsize * (self.shape[1] if len(self.shape) == 2 else 1)
 
-    @property
+    @cached_property
     def chunk_rows(self) -> int:
         """Rows of one chunk."""
         return max(1, min(self.rows, CHUNK_BYTES // max(1, self.row_bytes)))
 
-    @property
+    @cached_property
     def chunk_shape(self) -> tuple[int, ...]:
         """Shape of one chunk."""
         return (self.chunk_rows, *self.shape[1:])

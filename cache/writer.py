@@ -67,6 +67,7 @@ class CacheWriter:
         }
         self._rows_written = dict.fromkeys(self.layouts, 0)
         self._file: h5py.File | None = None
+        self._datasets: dict[str, h5py.h5d.DatasetID] = {}
         self._finished = False
         with self._writing():
             self._temporary.parent.mkdir(parents=True, exist_ok=True)
@@ -132,6 +133,7 @@ class CacheWriter:
             attributes = self._attributes(fingerprints, histogram)
             attributes[cache_format.ATTRIBUTES_CHECKSUM] = cache_format.attributes_checksum(attributes)
             self._file.attrs.update(attributes)
+            self._datasets.clear()
             self._file.close()
             self._file = None
             sync(self._temporary)
@@ -141,6 +143,7 @@ class CacheWriter:
 
     def abort(self) -> None:
         """Remove what was written."""
+        self._datasets.clear()
         if self._file is not None:
             # A full disk fails again here, where HDF5 flushes.
             with contextlib.suppress(OSError, RuntimeError, ValueError):
@@ -169,7 +172,7 @@ class CacheWriter:
         if layout.empty:
             self._file.create_dataset(layout.name, layout.shape, layout.dtype)
             return
-        self._file.create_dataset(
+        dataset = self._file.create_dataset(
             layout.name,
             layout.shape,
             layout.dtype,
@@ -179,6 +182,7 @@ class CacheWriter:
             shuffle=layout.shuffled,
             fletcher32=True,
         )
+        self._datasets[layout.name] = dataset.id
 
     def _write_whole(self, name: str, values: np.ndarray) -> None:
         layout = ArrayLayout(name, values.dtype, values.shape)
@@ -192,10 +196,9 @@ class CacheWriter:
                 self._write_chunk(layout, encode_chunk(layout, encoded.tail), len(encoded.tail))
 
     def _write_chunk(self, layout: ArrayLayout, chunk: bytes, rows: int | None = None) -> None:
-        assert self._file is not None
         first = self._rows_written[layout.name]
         offset = (first,) + (0,) * (len(layout.shape) - 1)
-        self._file[layout.name].id.write_direct_chunk(offset, chunk)
+        self._datasets[layout.name].write_direct_chunk(offset, chunk)
         self._rows_written[layout.name] = first + (layout.chunk_rows if rows is None else rows)
 
     @contextlib.contextmanager

@@ -46,6 +46,9 @@ def _edges_of_dgl(graph: Any) -> Edges:
             f"has {len(graph.ntypes)} node types and {len(graph.canonical_etypes)} edge types: "
             "convert it with dgl.to_homogeneous first"
         )
+    if "coo" not in graph.formats()["created"]:
+        # Made for csr or csc alone, it cannot list its edges.
+        graph = graph.formats("coo")
     src, dst = graph.edges()
     return src.cpu().numpy(), dst.cpu().numpy(), graph.num_nodes()
 

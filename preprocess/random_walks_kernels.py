@@ -6,31 +6,63 @@ from gradformer_dgl.compiled import compiled
 from gradformer_dgl.preprocess.adjacency_kernels import MATRIX_WORDS, adjacency
 from gradformer_dgl.preprocess.bits_kernels import WORD
 
-# Columns of a power of the transition matrix that are worked on at a time: memory grows with nodes only.
-BLOCK = 64
+# Columns of a power of the transition matrix that are worked on at a time: two vector registers, and memory that
+# grows with nodes only.
+LANES = 8
 
 
 @compiled
-def advance(num_nodes, offsets, neighbors, weights, width, power, result):
-    """One sparse product: row v of ``result`` is the weighted sum of the rows of v's neighbours."""
+def advance(num_nodes, offsets, neighbors, weights, power, result):
+    """One sparse product: row v of ``result`` is the weighted sum of the rows of v's neighbours.
+
+    Written out lane by lane: sums stay in registers until a node's neighbours are through, and constant indices
+    need no test for negative ones.
+    """
     for node in range(num_nodes):
-        for column in range(width):
-            result[node, column] = 0.0
+        sum0 = 0.0
+        sum1 = 0.0
+        sum2 = 0.0
+        sum3 = 0.0
+        sum4 = 0.0
+        sum5 = 0.0
+        sum6 = 0.0
+        sum7 = 0.0
         for edge in range(offsets[node], offsets[node + 1]):
             neighbor = np.uint64(neighbors[edge])
             weight = weights[edge]
-            for column in range(width):
-                result[node, column] += weight * power[neighbor, column]
+            sum0 += weight * power[neighbor, 0]
+            sum1 += weight * power[neighbor, 1]
+            sum2 += weight * power[neighbor, 2]
+            sum3 += weight * power[neighbor, 3]
+            sum4 += weight * power[neighbor, 4]
+            sum5 += weight * power[neighbor, 5]
+            sum6 += weight * power[neighbor, 6]
+            sum7 += weight * power[neighbor, 7]
+        result[node, 0] = sum0
+        result[node, 1] = sum1
+        result[node, 2] = sum2
+        result[node, 3] = sum3
+        result[node, 4] = sum4
+        result[node, 5] = sum5
+        result[node, 6] = sum6
+        result[node, 7] = sum7
 
 
 @compiled
-def accumulate(num_nodes, width, left, right, column, result):
-    """Add the rows' inner products to one column of the result."""
+def accumulate(num_nodes, left, right, result):
+    """Add the inner product of the rows of two blocks of powers to each node's result."""
     for node in range(num_nodes):
-        total = 0.0
-        for place in range(width):
-            total += left[node, place] * right[node, place]
-        result[node, column] += total
+        product0 = left[node, 0] * right[node, 0]
+        product1 = left[node, 1] * right[node, 1]
+        product2 = left[node, 2] * right[node, 2]
+        product3 = left[node, 3] * right[node, 3]
+        product4 = left[node, 4] * right[node, 4]
+        product5 = left[node, 5] * right[node, 5]
+        product6 = left[node, 6] * right[node, 6]
+        product7 = left[node, 7] * right[node, 7]
+        low = (product0 + product4) + (product2 + product6)
+        high = (product1 + product5) + (product3 + product7)
+        result[node] += low + high
 
 
 @compiled
@@ -68,45 +100,40 @@ def return_probabilities_of_one(
     powers,
     result,
 ):
-    """Fill ``result[:, c]`` with the diagonal of the matrix to the power c + 1.
+    """Fill ``result[c]`` with the diagonal of the matrix to the power c + 1.
 
     diag(P^(a + b)) is the sum over columns of P^a times the transpose of P^b, entry by entry: powers up to half
     the number of columns are enough, and blocks of columns add up.
     """
-    for node in range(num_nodes):
-        for column in range(columns):
-            result[node, column] = 0.0
-    for base in range(0, num_nodes, BLOCK):
-        width = min(BLOCK, num_nodes - base)
+    for column in range(columns):
         for node in range(num_nodes):
-            for column in range(width):
-                powers[0, node, column] = 0.0
-        for column in range(width):
-            powers[0, base + column, column] = 1.0
+            result[column, node] = 0.0
+    for base in range(0, num_nodes, LANES):
+        for node in range(num_nodes):
+            for lane in range(LANES):
+                powers[0, node, lane] = 0.0
+        for lane in range(min(LANES, num_nodes - base)):
+            powers[0, base + lane, lane] = 1.0
         # Slots 0 and 1 hold powers of the matrix, slots 2 and 3 those of its transpose.
         if not symmetric:
             powers[2, :num_nodes] = powers[0, :num_nodes]
         now = 0
         other = 0 if symmetric else 2
-        for exponent in range(1, columns // 2 + 2):
-            odd = 2 * exponent - 1
-            if odd > columns:
-                break
+        for odd in range(1, columns + 1, 2):
             after = 1 - now
-            advance(num_nodes, offsets, neighbors, weights, width, powers[now], powers[after])
-            accumulate(num_nodes, width, powers[after], powers[other + now], odd - 1, result)
-            if not symmetric:
-                advance(
-                    num_nodes,
-                    back_offsets,
-                    back_neighbors,
-                    back_weights,
-                    width,
-                    powers[other + now],
-                    powers[other + after],
-                )
-            if odd + 1 <= columns:
-                accumulate(num_nodes, width, powers[after], powers[other + after], odd, result)
+            advance(num_nodes, offsets, neighbors, weights, powers[now], powers[after])
+            accumulate(num_nodes, powers[after], powers[other + now], result[odd - 1])
+            if odd < columns:
+                if not symmetric:
+                    advance(
+                        num_nodes,
+                        back_offsets,
+                        back_neighbors,
+                        back_weights,
+                        powers[other + now],
+                        powers[other + after],
+                    )
+                accumulate(num_nodes, powers[after], powers[other + after], result[odd])
             now = after
 
 
@@ -128,8 +155,8 @@ def return_probabilities_of_all(node_counts, edge_counts, src, dst, directed, co
     back_offsets = np.empty(most_nodes + 1, np.int64)
     back_neighbors = np.empty(2 * most_edges if directed else 0, np.int32)
     back_weights = np.empty(2 * most_edges if directed else 0)
-    powers = np.empty((4 if directed else 2, most_nodes, min(BLOCK, most_nodes)))
-    result = np.empty((most_nodes, columns))
+    powers = np.empty((4 if directed else 2, most_nodes, LANES))
+    result = np.empty((columns, most_nodes))
 
     first = 0
     row = 0
@@ -166,5 +193,5 @@ def return_probabilities_of_all(node_counts, edge_counts, src, dst, directed, co
         )
         for node in range(num_nodes):
             for column in range(columns):
-                out[row + node, column] = result[node, column]
+                out[row + node, column] = result[column, node]
         row += num_nodes

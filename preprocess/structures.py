@@ -55,12 +55,14 @@ class GraphStructures:
         object.__setattr__(self, "edge_counts", _counts(edge_counts, "edge_counts"))
         if len(self.node_counts) != len(self.edge_counts):
             raise GraphError(
-                f"{len(self.node_counts)} node counts but {len(self.edge_counts)} edge counts: give one of each per graph"
+                f"{len(self.node_counts)} node counts but {len(self.edge_counts)} edge counts: "
+                "give one of each per graph"
             )
         src, dst = _integers(src, "src"), _integers(dst, "dst")
         if not len(src) == len(dst) == self.edge_counts.sum():
             raise GraphError(
-                f"the edge counts add up to {self.edge_counts.sum()}, but src has {len(src)} and dst {len(dst)} entries"
+                f"the edge counts add up to {self.edge_counts.sum()}, "
+                f"but src has {len(src)} and dst {len(dst)} entries"
             )
         self._check_ids(src, dst)
         object.__setattr__(self, "src", np.ascontiguousarray(src, dtype=np.int32))
@@ -80,7 +82,7 @@ class GraphStructures:
             )
 
     @classmethod
-    def from_graphs(cls, graphs: Iterable[Any]) -> "GraphStructures":
+    def from_graphs(cls, graphs: Any) -> "GraphStructures":
         """Collect the structure of graphs of any supported kind.
 
         Parameters
@@ -191,7 +193,7 @@ def as_structures(graphs: Any) -> GraphStructures:
 
 def _items(graphs: Any) -> Iterator[Any]:
     if hasattr(graphs, "__len__") and hasattr(graphs, "__getitem__"):
-        # A DGL data set has a length and items; plain iteration would run until an IndexError that not all raise.
+        # A DGL data set has items; plain iteration would run on to an IndexError that not all of them raise.
         return (graphs[index] for index in range(len(graphs)))
     try:
         return iter(graphs)
