@@ -45,9 +45,12 @@ class DecayAttention(nn.Module):
         table: Float[Tensor, "heads columns"],
     ) -> Float[Tensor, "nodes channels"]:
         nodes, channels = x.shape
-        qkv = self.qkv(x).view(nodes, 3, self.num_heads, channels // self.num_heads)
+        # Channels before nodes, the order in which attention reads them.
+        projected = torch.addmm(self.qkv.bias[:, None], self.qkv.weight, x.t())
+        qkv = projected.view(3, self.num_heads, channels // self.num_heads, nodes).permute(3, 0, 1, 2)
         dropout_p = self.attn_drop if self.training else 0.0
-        return self.out(packed_decay_attention(qkv, distances, table, dropout_p).reshape(nodes, channels))
+        mixed = packed_decay_attention(qkv, distances, table, dropout_p).reshape(nodes, channels)
+        return torch.addmm(self.out.bias, mixed, self.out.weight.t())
 
 
 class GradformerLayer(nn.Module):

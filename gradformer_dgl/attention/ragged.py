@@ -2,6 +2,8 @@
 
 The work is that of the real pairs, and no matrix over pairs is ever kept: the backward pass computes
 the attention weights anew from the logarithm of each row's sum, and the dropout from its seed.
+Channels come before nodes in memory, so that what a head reads of a graph lies in few runs; a result
+has the strides that say so, and matrix products take them as they are.
 """
 
 from typing import Any
@@ -32,15 +34,14 @@ class RaggedAttention(torch.autograd.Function):
     def forward(
         ctx: Any, qkv: Tensor, table: Tensor, distances: PairDistances, dropout_p: float, seed: int
     ) -> Tensor:
-        qkv, table = qkv.contiguous(), table.contiguous()
-        out = qkv.new_empty(qkv.shape[0], *qkv.shape[2:])
-        log_sum = qkv.new_empty(qkv.shape[0], qkv.shape[2])
+        qkv, table = qkv.permute(1, 2, 3, 0).contiguous(), table.contiguous()
+        out, log_sum = torch.empty_like(qkv[0]), torch.empty_like(qkv[0, :, 0])
         ctx.threshold, ctx.seed, ctx.distances = round(dropout_p * 2**32), seed, distances
-        if len(out):
+        if out.numel():
             arrays = (qkv.detach().numpy(), *_layout(distances), table.detach().numpy())
             attend(*arrays, ctx.threshold, seed, out.numpy(), log_sum.numpy())
         ctx.save_for_backward(qkv, table, log_sum)
-        return out
+        return out.permute(2, 0, 1)
 
     @staticmethod
     @once_differentiable
@@ -49,7 +50,7 @@ class RaggedAttention(torch.autograd.Function):
         grad_qkv = torch.zeros_like(qkv)
         columns = table.shape[1] if ctx.needs_input_grad[1] else 0
         lanes = torch.zeros(4, table.shape[0], columns, dtype=torch.float64)
-        if len(qkv):
+        if qkv.numel():
             attend_backward(
                 qkv.detach().numpy(),
                 *_layout(ctx.distances),
@@ -57,12 +58,12 @@ class RaggedAttention(torch.autograd.Function):
                 ctx.threshold,
                 ctx.seed,
                 log_sum.numpy(),
-                grad_out.contiguous()[:, None].numpy(),
+                grad_out.permute(1, 2, 0).contiguous().numpy(),
                 grad_qkv.numpy(),
                 lanes.numpy(),
             )
         grad_table = lanes.sum(0).to(table.dtype) if ctx.needs_input_grad[1] else None
-        return grad_qkv, grad_table, None, None, None
+        return grad_qkv.permute(3, 0, 1, 2), grad_table, None, None, None
 
 
 def ragged_attention(

@@ -38,6 +38,26 @@ def _multiply(x, z, y, rows, inner, width):
 
 
 @compiled(fastmath=("contract",))
+def _multiply_turned(x, z, y, rows, inner, width):
+    """Set y[:rows, :width] = x[:inner, :rows].T @ z[:inner, :width]; rows by fours, inner by twos."""
+    for a in range(0, rows, 4):
+        for i in range(width):
+            y[a, i] = 0
+            y[a + 1, i] = 0
+            y[a + 2, i] = 0
+            y[a + 3, i] = 0
+        for b in range(0, inner, 2):
+            p0, q0, r0, s0 = x[b, a], x[b, a + 1], x[b, a + 2], x[b, a + 3]
+            p1, q1, r1, s1 = x[b + 1, a], x[b + 1, a + 1], x[b + 1, a + 2], x[b + 1, a + 3]
+            for i in range(width):
+                z0, z1 = z[b, i], z[b + 1, i]
+                y[a, i] += p0 * z0 + p1 * z1
+                y[a + 1, i] += q0 * z0 + q1 * z1
+                y[a + 2, i] += r0 * z0 + r1 * z1
+                y[a + 3, i] += s0 * z0 + s1 * z1
+
+
+@compiled(fastmath=("contract",))
 def _exp(x):
     """Return e^x for x <= 0 (to rounding), without a call that would keep a loop from vector form."""
     x = np.float32(-87.0) if x < np.float32(-87.0) else x
@@ -78,25 +98,21 @@ def _keep_or_drop(mask, key, first, width, threshold, scale):
 
 
 @compiled
-def _copy_rows(source, first, count, part, head, target, rows):
-    """Copy one head's channels of ``count`` nodes to the rows of a matrix, zero the other rows."""
-    channels = source.shape[3]
-    for j in range(count):
-        for c in range(channels):
-            target[j, c] = source[first + j, part, head, c]
-    for j in range(count, rows):
-        for c in range(target.shape[1]):
-            target[j, c] = 0
+def _copy(source, first, count, target, width, scale):
+    """Copy the columns of ``count`` nodes, scaled, and zero the columns up to ``width``."""
+    for c in range(source.shape[0]):
+        for j in range(count):
+            target[c, j] = scale * source[c, first + j]
+        for j in range(count, width):
+            target[c, j] = 0
 
 
 @compiled
-def _copy_columns(source, first, count, part, head, target, width, scale):
-    """Copy one head's channels of ``count`` nodes to the columns of a matrix, zero the other columns."""
-    for c in range(source.shape[3]):
+def _add(source, scale, target, first, count):
+    """Add the first ``count`` columns, scaled, to the columns of as many nodes."""
+    for c in range(target.shape[0]):
         for j in range(count):
-            target[c, j] = scale * source[first + j, part, head, c]
-        for j in range(count, width):
-            target[c, j] = 0
+            target[c, first + j] += scale * source[c, j]
 
 
 @compiled
@@ -111,24 +127,35 @@ def _look_up_columns(values, first, size, start, count, last, column):
 
 
 @compiled
+def _turn(x, y, rows, width, y_width):
+    """Set y[:width, :y_width] to the transpose of x[:rows, :width], filled up with zeros."""
+    for j in range(rows):
+        for i in range(width):
+            y[i, j] = x[j, i]
+    for i in range(width):
+        for j in range(rows, y_width):
+            y[i, j] = 0
+
+
+@compiled
 def _up(count, multiple):
     return (count + multiple - 1) // multiple * multiple
 
 
 @compiled(fastmath=("contract",))
 def attend(qkv, values, sizes, node_start, pair_start, table, threshold, seed, out, log_sum):
-    """Compute attention of all graphs; writes out (nodes, heads, head_dim) and log_sum (nodes, heads)."""
-    heads, head_dim = qkv.shape[2], qkv.shape[3]
-    largest = sizes.max()
-    rows, channels = _up(largest, 4), _up(head_dim, 4)
-    scale = np.float32(1 / math.sqrt(head_dim))
+    """Compute attention of all graphs.
+
+    Takes qkv (3, heads, head_dim, nodes); writes out (heads, head_dim, nodes), log_sum (heads, nodes).
+    """
+    heads, head_dim = qkv.shape[1], qkv.shape[2]
+    rows, channels = _up(sizes.max(), 4), _up(head_dim, 4)
+    one, scale = np.float32(1), np.float32(1 / math.sqrt(head_dim))
     keep_scale = np.float32(2.0**32 / (2.0**32 - threshold))
     last = np.int32(table.shape[1] - 1)
-    key = np.zeros((rows, channels), np.float32)
-    value_t = np.zeros((channels, rows), np.float32)
-    query_t = np.zeros((channels, TILE), np.float32)
-    logits = np.zeros((rows, TILE), np.float32)
-    out_t = np.zeros((channels, TILE), np.float32)
+    key, value = np.zeros((channels, rows), np.float32), np.zeros((channels, rows), np.float32)
+    query, mixed = np.zeros((channels, TILE), np.float32), np.zeros((channels, TILE), np.float32)
+    weight = np.zeros((rows, TILE), np.float32)
     column = np.zeros((rows, TILE), np.int32)
     top, total, mask = np.zeros(TILE, np.float32), np.zeros(TILE, np.float32), np.ones(TILE, np.float32)
     for graph in range(len(sizes)):
@@ -140,73 +167,61 @@ def attend(qkv, values, sizes, node_start, pair_start, table, threshold, seed, o
             _look_up_columns(values, pair_start[graph], size, start, count, last, column)
             for head in range(heads):
                 factor = table[head]
-                _copy_rows(qkv, first, size, 1, head, key, rows)
-                _copy_columns(qkv, first, size, 2, head, value_t, rows, np.float32(1))
-                _copy_columns(qkv, first + start, count, 0, head, query_t, width, scale)
-                _multiply(key, query_t, logits, rows, channels, width)
+                _copy(qkv[0, head], first + start, count, query, width, scale)
+                _copy(qkv[1, head], first, size, key, rows, one)
+                _copy(qkv[2, head], first, size, value, rows, one)
+                _multiply_turned(key, query, weight, rows, channels, width)
                 for i in range(width):
                     top[i] = -np.inf
                     total[i] = 0
                 for j in range(size):
                     for i in range(width):
-                        logit = logits[j, i] * factor[column[j, i]]
-                        logits[j, i] = logit
-                        top[i] = logit if logit > top[i] else top[i]
+                        weight[j, i] *= factor[column[j, i]]
+                    for i in range(width):
+                        top[i] = weight[j, i] if weight[j, i] > top[i] else top[i]
                 for j in range(size):
+                    for i in range(width):
+                        weight[j, i] = _exp(weight[j, i] - top[i])
+                    for i in range(width):
+                        total[i] += weight[j, i]
                     if threshold:
                         row = _row_key(seed, (first + j) * heads + head)
                         _keep_or_drop(mask, row, start, width, threshold, keep_scale)
-                    for i in range(width):
-                        weight = _exp(logits[j, i] - top[i])
-                        total[i] += weight
-                        logits[j, i] = weight * mask[i]
+                        for i in range(width):
+                            weight[j, i] *= mask[i]
                 for j in range(size, rows):
                     for i in range(width):
-                        logits[j, i] = 0
-                _multiply(value_t, logits, out_t, channels, rows, width)
+                        weight[j, i] = 0
+                _multiply(value, weight, mixed, channels, rows, width)
                 for i in range(count):
-                    node = first + start + i
-                    log_sum[node, head] = top[i] + np.float32(math.log(total[i]))
-                    share = np.float32(1) / total[i]
-                    for c in range(head_dim):
-                        out[node, head, c] = out_t[c, i] * share
+                    log_sum[head, first + start + i] = top[i] + np.float32(math.log(total[i]))
+                    total[i] = one / total[i]
+                for c in range(head_dim):
+                    for i in range(count):
+                        out[head, c, first + start + i] = mixed[c, i] * total[i]
 
 
 @compiled(fastmath=("contract",))
 def attend_backward(
-    qkv,
-    values,
-    sizes,
-    node_start,
-    pair_start,
-    table,
-    threshold,
-    seed,
-    log_sum,
-    grad_out,
-    grad_qkv,
-    grad_table,
+    qkv, values, sizes, node_start, pair_start, table, threshold, seed, log_sum, grad_out, grad_qkv, grad_table
 ):
     """Compute the gradients of ``attend``: adds to grad_qkv, and to grad_table (4, heads, columns).
 
     grad_table has four lanes, to be summed: additions to one number in a row would wait for each other. It
     is empty where the table needs no gradient.
     """
-    heads, head_dim = qkv.shape[2], qkv.shape[3]
-    largest = sizes.max()
-    # One matrix has the keys as columns.
-    rows, channels = _up(largest, 16), _up(head_dim, 4)
-    scale = np.float32(1 / math.sqrt(head_dim))
+    heads, head_dim = qkv.shape[1], qkv.shape[2]
+    # Keys stand in columns, too.
+    rows, channels = _up(sizes.max(), 16), _up(head_dim, 4)
+    one, scale = np.float32(1), np.float32(1 / math.sqrt(head_dim))
     keep_scale = np.float32(2.0**32 / (2.0**32 - threshold))
     last = np.int32(table.shape[1] - 1)
-    key, value = np.zeros((rows, channels), np.float32), np.zeros((rows, channels), np.float32)
-    key_t = np.zeros((channels, rows), np.float32)
-    query_t, grad_t = np.zeros((channels, TILE), np.float32), np.zeros((channels, TILE), np.float32)
+    key, value = np.zeros((channels, rows), np.float32), np.zeros((channels, rows), np.float32)
+    query, grad = np.zeros((channels, TILE), np.float32), np.zeros((channels, TILE), np.float32)
     product, factors = np.zeros((rows, TILE), np.float32), np.zeros((rows, TILE), np.float32)
     weight, grad_weight = np.zeros((rows, TILE), np.float32), np.zeros((rows, TILE), np.float32)
     turned = np.zeros((TILE, rows), np.float32)
-    grad_query_t = np.zeros((channels, TILE), np.float32)
-    grad_key_t = np.zeros((channels, rows), np.float32)
+    grad_query, grad_key = np.zeros((channels, TILE), np.float32), np.zeros((channels, rows), np.float32)
     column = np.zeros((rows, TILE), np.int32)
     log_total, mean, mask = np.zeros(TILE, np.float32), np.zeros(TILE, np.float32), np.ones(TILE, np.float32)
     for graph in range(len(sizes)):
@@ -218,45 +233,44 @@ def attend_backward(
             _look_up_columns(values, pair_start[graph], size, start, count, last, column)
             for head in range(heads):
                 factor = table[head]
-                _copy_rows(qkv, first, size, 1, head, key, rows)
-                _copy_rows(qkv, first, size, 2, head, value, rows)
-                _copy_columns(qkv, first, size, 1, head, key_t, rows, np.float32(1))
-                _copy_columns(qkv, first + start, count, 0, head, query_t, width, scale)
-                _copy_columns(grad_out, first + start, count, 0, head, grad_t, width, np.float32(1))
-                _multiply(key, query_t, product, rows, channels, width)
-                _multiply(value, grad_t, grad_weight, rows, channels, width)
+                _copy(qkv[0, head], first + start, count, query, width, scale)
+                _copy(qkv[1, head], first, size, key, rows, one)
+                _copy(qkv[2, head], first, size, value, rows, one)
+                _copy(grad_out[head], first + start, count, grad, width, one)
+                _multiply_turned(key, query, product, rows, channels, width)
+                _multiply_turned(value, grad, grad_weight, rows, channels, width)
                 for i in range(width):
-                    log_total[i] = log_sum[first + start + i, head] if i < count else np.float32(0)
+                    log_total[i] = log_sum[head, first + start + i] if i < count else np.float32(0)
                     mean[i] = 0
                 for j in range(size):
                     for i in range(width):
                         factors[j, i] = factor[column[j, i]]
+                    for i in range(width):
+                        weight[j, i] = _exp(product[j, i] * factors[j, i] - log_total[i])
+                    for i in range(width):
+                        product[j, i] *= weight[j, i]
+                    for i in range(width):
+                        factors[j, i] *= weight[j, i]
                     if threshold:
                         row = _row_key(seed, (first + j) * heads + head)
                         _keep_or_drop(mask, row, start, width, threshold, keep_scale)
+                        for i in range(width):
+                            grad_weight[j, i] *= mask[i]
                     for i in range(width):
-                        p = _exp(product[j, i] * factors[j, i] - log_total[i])
-                        g = grad_weight[j, i] * mask[i]
-                        mean[i] += p * g
-                        grad_weight[j, i] = g
-                        factors[j, i] *= p
-                        weight[j, i] = p * mask[i]
-                        product[j, i] *= p
+                        mean[i] += weight[j, i] * grad_weight[j, i]
+                    if threshold:
+                        for i in range(width):
+                            weight[j, i] *= mask[i]
+                _turn(weight, turned, size, width, key_width)
+                _multiply(grad, turned, grad_key, channels, width, key_width)
+                _add(grad_key, one, grad_qkv[2, head], first, size)
                 for j in range(size):
                     for i in range(width):
-                        turned[i, j] = weight[j, i]
-                for i in range(width):
-                    for j in range(size, key_width):
-                        turned[i, j] = 0
-                _multiply(grad_t, turned, grad_key_t, channels, width, key_width)
-                for j in range(size):
-                    for c in range(head_dim):
-                        grad_qkv[first + j, 2, head, c] += grad_key_t[c, j]
-                for j in range(size):
+                        grad_weight[j, i] -= mean[i]
                     for i in range(width):
-                        g = grad_weight[j, i] - mean[i]
-                        product[j, i] *= g
-                        factors[j, i] *= g
+                        product[j, i] *= grad_weight[j, i]
+                    for i in range(width):
+                        factors[j, i] *= grad_weight[j, i]
                 for j in range(size, rows):
                     for i in range(width):
                         factors[j, i] = 0
@@ -267,14 +281,8 @@ def attend_backward(
                             grad_table[1, head, column[j, i + 1]] += product[j, i + 1]
                             grad_table[2, head, column[j, i + 2]] += product[j, i + 2]
                             grad_table[3, head, column[j, i + 3]] += product[j, i + 3]
-                _multiply(key_t, factors, grad_query_t, channels, rows, width)
-                for i in range(count):
-                    for c in range(head_dim):
-                        grad_qkv[first + start + i, 0, head, c] += grad_query_t[c, i] * scale
-                for j in range(size):
-                    for i in range(width):
-                        turned[i, j] = factors[j, i]
-                _multiply(query_t, turned, grad_key_t, channels, width, key_width)
-                for j in range(size):
-                    for c in range(head_dim):
-                        grad_qkv[first + j, 1, head, c] += grad_key_t[c, j]
+                _multiply(key, factors, grad_query, channels, rows, width)
+                _add(grad_query, scale, grad_qkv[0, head], first + start, count)
+                _turn(factors, turned, size, width, key_width)
+                _multiply(query, turned, grad_key, channels, width, key_width)
+                _add(grad_key, one, grad_qkv[1, head], first, size)
