@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gradformer_dgl.data import GraphDataset, PackedGraphs
+from gradformer_dgl.data.ragged import Rows, starts_of
 from gradformer_dgl.decay import ExponentialDecay
 from gradformer_dgl.errors import ConfigError, DataError, RunError
 from gradformer_dgl.training.checkpoint import load_tensors, save_tensors, write_whole
@@ -110,9 +111,8 @@ def labels_of(dataset: GraphDataset, indices: Tensor) -> Tensor:
         raise DataError(f"{dataset.name} has no labels to train on")
     if dataset.level == "graph":
         return labels[indices]
-    ends = dataset.graphs.node_counts.cumsum(0)
-    starts = ends - dataset.graphs.node_counts
-    return torch.cat([labels[starts[i] : ends[i]] for i in indices.tolist()])
+    counts = dataset.graphs.node_counts
+    return Rows(starts_of(counts)[indices], counts[indices], labels.device).take(labels)
 
 
 class Trainer:
