@@ -16,9 +16,11 @@ try:
     from isal import isal_zlib
 
     ENCODER = "isal"
+    _STREAM_ERRORS: tuple[type[Exception], ...] = (zlib.error, isal_zlib.error)
 except ImportError:
     isal_zlib = None
     ENCODER = "zlib"
+    _STREAM_ERRORS = (zlib.error,)
 
 _BLOCK_WORDS = 1 << 15
 _WEIGHTS = np.arange(_BLOCK_WORDS, 0, -1, dtype=np.uint64)
@@ -40,7 +42,7 @@ def inflate(data: bytes | memoryview) -> bytes:
     """Decompress a zlib stream, or raise `ChecksumError`."""
     try:
         return isal_zlib.decompress(data) if isal_zlib is not None else zlib.decompress(data)
-    except (zlib.error, *((isal_zlib.error,) if isal_zlib is not None else ())) as error:
+    except _STREAM_ERRORS as error:
         raise ChecksumError(str(error)) from None
 
 

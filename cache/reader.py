@@ -4,7 +4,7 @@ import operator
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import h5py
 import numpy as np
@@ -183,13 +183,13 @@ class DistanceCache:
     def __len__(self) -> int:
         return len(self.node_counts)
 
-    def __getitem__(self, index: int) -> Shaped[np.ndarray, "nodes nodes"]:
+    def __getitem__(self, index: SupportsIndex) -> Shaped[np.ndarray, "nodes nodes"]:
         """Return the distances of one graph, shape ``(nodes, nodes)``, ``[i, j]`` from i to j."""
         graph = self._graph(index)
         num_nodes = int(self.node_counts[graph])
         return self.read(graph, graph + 1).reshape(num_nodes, num_nodes)
 
-    def _graph(self, index: int) -> int:
+    def _graph(self, index: SupportsIndex) -> int:
         graph = operator.index(index)
         if not -len(self) <= graph < len(self):
             raise IndexError(f"graph {graph} of a cache of {len(self)} graphs")
@@ -220,7 +220,9 @@ class DistanceCache:
             raise IndexError(f"graphs {start} to {stop} of a cache of {len(self)} graphs")
         return self._rows(cache_format.DISTANCES, self._pairs, start, stop)
 
-    def encoding(self, name: str, index: int | None = None) -> Float32[np.ndarray, "nodes channels"]:
+    def encoding(
+        self, name: str, index: SupportsIndex | None = None
+    ) -> Float32[np.ndarray, "nodes channels"]:
         """Return a node encoding, of one graph or of all.
 
         Parameters
