@@ -64,6 +64,9 @@ class PairDistances:
                 f"but {len(values)} distances are given"
             )
         self._set(values, node_counts.to(values.device, torch.int64), sizes, longest)
+        # On another device the look would make everything wait for it.
+        if longest is not None and values.device.type == "cpu" and self._found() > longest:
+            raise GraphError(f"longest is given as {longest}, but a distance is {self._found()}")
 
     def _set(self, values: Tensor, node_counts: Tensor, sizes: list[int], longest: int | None) -> None:
         self.values = values
@@ -135,10 +138,13 @@ class PairDistances:
     def longest(self) -> int:
         """The longest finite distance in hops, or the bound that was given; -1 if no pair is reachable."""
         if self._longest is None:
-            finite = self.values.to(torch.int32)
-            finite = finite.masked_fill(finite == self.unreachable, -1)
-            self._longest = int(finite.max()) if len(finite) else -1
+            self._longest = self._found()
         return self._longest
+
+    def _found(self) -> int:
+        finite = self.values.to(torch.int32)
+        finite = finite.masked_fill(finite == self.unreachable, -1)
+        return int(finite.max()) if len(finite) else -1
 
     @property
     def num_distances(self) -> int:

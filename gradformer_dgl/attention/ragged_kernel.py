@@ -203,7 +203,18 @@ def attend(qkv, values, sizes, node_start, pair_start, table, threshold, seed, o
 
 @compiled(fastmath=("contract",))
 def attend_backward(
-    qkv, values, sizes, node_start, pair_start, table, threshold, seed, log_sum, grad_out, grad_qkv, grad_table
+    qkv,
+    values,
+    sizes,
+    node_start,
+    pair_start,
+    table,
+    threshold,
+    seed,
+    log_sum,
+    grad_out,
+    grad_qkv,
+    grad_table,
 ):
     """Compute the gradients of ``attend``: adds to grad_qkv, and to grad_table (4, heads, columns).
 
