@@ -60,7 +60,7 @@ def command(
     from gradformer_dgl.cli.progress import EpochProgress
     from gradformer_dgl.data import load_dataset
     from gradformer_dgl.training.config import load_preset, preset_for, read_settings
-    from gradformer_dgl.training.runs import RunRequest, constant_prediction_error, train_run
+    from gradformer_dgl.training.runs import RunRequest, train_run
     from gradformer_dgl.training.threads import available_processors, use_threads
 
     raw = load_dataset(dataset, data_root)
@@ -85,9 +85,8 @@ def command(
     opened = request.open_dataset(raw)
     with EpochProgress(request.seeds, chosen.epochs, shown=not obj["quiet"]) as progress:
         result = train_run(request, jobs, progress.advance, opened)
-    if opened.task == "regression":
-        baseline = constant_prediction_error(request, opened)
-        result["predicting_the_mean"] = baseline
+    if "predicting_the_mean" in result:
+        baseline = result["predicting_the_mean"]
         click.echo(f"test {result['metric']} {result['mean']:.4g}; predicting the mean: {baseline:.4g}")
     logging.getLogger("gradformer_dgl").info("run folder: %s", request.folder)
     click.echo(json.dumps(result))

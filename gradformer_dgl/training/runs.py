@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import multiprocessing
 import queue
 import statistics
@@ -22,7 +21,7 @@ from gradformer_dgl.errors import GradformerError, RunError
 from gradformer_dgl.training.checkpoint import load_tensors, write_whole
 from gradformer_dgl.training.config import RunConfig, read_settings
 from gradformer_dgl.training.figures import decay_figure, training_figure
-from gradformer_dgl.training.loop import WEIGHTS, SeedResult, Trainer
+from gradformer_dgl.training.loop import WEIGHTS, SeedResult, Trainer, labels_of, split_of
 from gradformer_dgl.training.objectives import objective_for
 from gradformer_dgl.training.tensorboard import EventWriter
 from gradformer_dgl.training.threads import use_threads
@@ -219,12 +218,16 @@ def summarize(
     objective = objective_for(dataset.task, request.config.class_weights)
     scores = [result.test for result in results]
     deviation = statistics.stdev(scores) if len(scores) > 1 else 0.0
+    baseline = {}
+    if dataset.task == "regression":
+        baseline["predicting_the_mean"] = constant_prediction_error(request, dataset)
     return {
         "dataset": request.dataset,
         "metric": objective.name,
         "unit": objective.unit,
         "mean": statistics.fmean(scores),
         "std": deviation,
+        **baseline,
         "val_mean": statistics.fmean(result.val for result in results),
         "runs": [dataclasses.asdict(result) for result in results],
         "seconds": round(seconds, 3),
@@ -306,11 +309,9 @@ def constant_prediction_error(request: RunRequest, dataset: GraphDataset) -> flo
 
     What a regression has to beat.
     """
-    from gradformer_dgl.training.loop import labels_of, split_of
-
     errors = []
     for seed in request.seeds:
         split = split_of(dataset, request.config, seed)
         guess = labels_of(dataset, split["train"]).double().nanmean(0)
         errors.append((labels_of(dataset, split["test"]).double() - guess).abs().nanmean().item())
-    return statistics.fmean(errors) if errors else math.nan
+    return statistics.fmean(errors)

@@ -8,6 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gradformer_dgl.errors import CacheError, RunError
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.runs import evaluate_run, open_run, train_run
+from gradformer_dgl.training.splits import random_split
 
 
 def test_a_run_folder_holds_everything(request_for, tmp_path):
@@ -98,3 +99,13 @@ def test_parameters_are_counted(request_for, tmp_path):
     expected = sum(p.numel() for p in trainer.network.model.parameters())
     assert trainer.parameters == expected > 1000
     assert isinstance(trainer.network.model.decay.tau, torch.nn.Parameter)
+
+
+def test_a_regression_is_compared_with_predicting_the_mean(request_for, relabelled):
+    request = request_for(epochs=1)
+    sizes = torch.arange(97.0)[:, None]
+    dataset = relabelled(sizes, "regression", "graph", 1)
+    result = train_run(request, dataset=dataset)
+    split = random_split(97, 0)
+    expected = (sizes[split["test"]] - sizes[split["train"]].mean()).abs().mean().item()
+    assert result["predicting_the_mean"] == pytest.approx(expected)
