@@ -179,6 +179,8 @@ class NoDecay(Decay):
     [[1.0, 1.0, 1.0]]
     """
 
+    one: Tensor
+
     def __init__(self, num_heads: int) -> None:
         super().__init__(num_heads)
         # Knows dtype and device of the model that the decay is part of.

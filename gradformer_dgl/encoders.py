@@ -66,10 +66,11 @@ class EmbeddingEncoder(nn.Module):
     def __init__(self, num_categories: int | Sequence[int], feat_size: int, xavier: bool = False) -> None:
         super().__init__()
         sizes = [num_categories] if isinstance(num_categories, int) else list(num_categories)
-        self.embeddings = nn.ModuleList([nn.Embedding(size, feat_size) for size in sizes])
+        embeddings = [nn.Embedding(size, feat_size) for size in sizes]
         if xavier:
-            for embedding in self.embeddings:
+            for embedding in embeddings:
                 nn.init.xavier_uniform_(embedding.weight)
+        self.embeddings = nn.ModuleList(embeddings)
 
     def forward(self, features: Tensor) -> Float[Tensor, "rows channels"]:
         if features.dtype.is_floating_point or features.dtype == torch.bool:

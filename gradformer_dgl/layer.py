@@ -1,6 +1,7 @@
 """One layer: message passing beside decay attention, and a feed-forward network."""
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import dgl
 import torch
@@ -8,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gradformer_dgl.attention import packed_decay_attention
-from gradformer_dgl.decay import make_decay
+from gradformer_dgl.decay import Decay, make_decay
 from gradformer_dgl.distances import PairDistances
 from gradformer_dgl.errors import ConfigError, GraphError
 from gradformer_dgl.message_passing import MessagePassing, make_message_passing
@@ -188,8 +189,7 @@ class GradformerLayer(nn.Module):
                 f"the graph has {len(x)} nodes, but the distances are those of {distances.num_nodes} nodes"
             )
         if table is None:
-            assert self.decay is not None
-            table = self.decay.table(distances.num_distances)
+            table = cast(Decay, self.decay).table(distances.num_distances)
         attended = self.dropout(self.attention(x, distances, table.to(x.dtype)))
         h = self.norm_global(x + self._keep_path(attended, distances))
         if self.message_passing is not None and self.norm_local is not None:

@@ -1,14 +1,15 @@
 """The whole model: encoders, layers with one shared decay, readout and head."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gradformer_dgl.batch import GraphBatch
-from gradformer_dgl.decay import make_decay
+from gradformer_dgl.decay import Decay, make_decay
 from gradformer_dgl.encoders import EDGE_ENCODERS, NODE_ENCODERS, StructuralEncoder, make_encoder
 from gradformer_dgl.errors import ConfigError, GraphError
 from gradformer_dgl.layer import GradformerLayer
@@ -146,25 +147,24 @@ class Gradformer(nn.Module):
         if edge_encoder is not None:
             self.edge_encoder = make_encoder(EDGE_ENCODERS, edge_encoder, edge_size, feat_size)
         self.decay = make_decay(decay, num_heads, gamma, hop, slope, learn_hop)
-        self.layers = nn.ModuleList(
-            [
-                GradformerLayer(
-                    feat_size,
-                    num_heads,
-                    message_passing,
-                    dropout=dropout,
-                    attn_drop=attn_drop,
-                    drop_path=drop_path,
-                    decay=self.decay,
-                )
-                for _ in range(num_layers)
-            ]
-        )
-        for layer in self.layers:
+        layers = [
+            GradformerLayer(
+                feat_size,
+                num_heads,
+                message_passing,
+                dropout=dropout,
+                attn_drop=attn_drop,
+                drop_path=drop_path,
+                decay=self.decay,
+            )
+            for _ in range(num_layers)
+        ]
+        for layer in layers:
             # Layers are given the table: the thresholds shall stand in the state dict once.
             layer.decay = None
+        self.layers = nn.ModuleList(layers)
         self.head = HEADS[_known(head, HEADS, "head")](feat_size, out_size)
-        local = self.layers[0].message_passing
+        local = layers[0].message_passing
         if isinstance(local, MessagePassing):
             if local.needs_edge_features and self.edge_encoder is None:
                 raise ConfigError(
@@ -210,7 +210,7 @@ class Gradformer(nn.Module):
             if batch.edge_features is None:
                 raise GraphError("the batch has no edge features, which the model's edge encoder needs")
             edges = self.edge_encoder(batch.edge_features)
-        table = self.decay.table(batch.distances.num_distances)
+        table = cast(Decay, self.decay).table(batch.distances.num_distances)
         for layer in self.layers:
             x = layer(batch.graph, x, batch.distances, edges, encodings, table)
         if self.readout is not None:
@@ -228,7 +228,7 @@ def _columns(encoding: str) -> int:
     return int(columns)
 
 
-def _known(choice: str, known: Sequence[str] | dict[str, Callable[..., object]], option: str) -> str:
+def _known(choice: str, known: Sequence[str] | Mapping[str, object], option: str) -> str:
     if choice not in known:
         near = get_close_matches(str(choice), known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""

@@ -176,4 +176,4 @@ def block_attention(
     >>> block_attention(x, one, torch.ones(2, 2)).shape
     torch.Size([1, 2, 5])
     """
-    return BlockAttention.apply(qkv.contiguous(), table, distances, dropout_p, seed, max_blocks)  # type: ignore[no-any-return]
+    return BlockAttention.apply(qkv.contiguous(), table, distances, dropout_p, seed, max_blocks)

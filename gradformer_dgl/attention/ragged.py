@@ -24,7 +24,7 @@ def _layout(distances: PairDistances) -> tuple[Any, ...]:
         squares = sizes.square()
         parts = (distances.values, sizes, sizes.cumsum(0) - sizes, squares.cumsum(0) - squares)
         distances.plans["ragged"] = tuple(part.numpy() for part in parts)
-    return distances.plans["ragged"]  # type: ignore[no-any-return]
+    return distances.plans["ragged"]
 
 
 class RaggedAttention(torch.autograd.Function):
@@ -100,4 +100,4 @@ def ragged_attention(
     >>> ragged_attention(x, one, torch.ones(2, 2)).shape
     torch.Size([1, 2, 5])
     """
-    return RaggedAttention.apply(qkv, table, distances, dropout_p, seed)  # type: ignore[no-any-return]
+    return RaggedAttention.apply(qkv, table, distances, dropout_p, seed)

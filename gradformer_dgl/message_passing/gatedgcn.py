@@ -67,6 +67,7 @@ class GatedGCN(MessagePassing):
         ends = add_ends(graph, self.gate_source(x), self.gate_target(x))
         sigma = torch.sigmoid(ends + self.gate_edge(edge_features))
         if self.needs_encodings:
+            assert encodings is not None
             src, dst = endpoints(graph, x.device)
             apart = (encodings[dst] - encodings[src]).square().sum(1, keepdim=True)
             sigma = sigma * self.encoding_gate(apart)

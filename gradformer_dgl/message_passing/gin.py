@@ -71,5 +71,6 @@ class GINE(GIN):
         encodings: Tensor | None = None,
     ) -> Float[Tensor, "nodes channels"]:
         self.check(graph, x, edge_features, encodings)
+        assert edge_features is not None
         messages = torch.relu(add_source(graph, x, edge_features))
         return self.mlp(x + sum_edges(graph, messages))

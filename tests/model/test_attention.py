@@ -63,7 +63,11 @@ def test_compiled_loop_equals_dense_attention_per_graph(sizes, dtype):
 
 
 @settings(max_examples=60, deadline=None)
-@given(sizes=st.lists(st.integers(0, 23), min_size=1, max_size=9), seed=st.integers(0, 2**31), blocks=st.integers(1, 4))
+@given(
+    sizes=st.lists(st.integers(0, 23), min_size=1, max_size=9),
+    seed=st.integers(0, 2**31),
+    blocks=st.integers(1, 4),
+)
 def test_every_mix_of_sizes(sizes, seed, blocks):
     tensors, distances = inputs(sizes, seed=seed), random_distances(sizes, seed=seed)
     dense = run("reference", sizes, tensors, distances)

@@ -110,7 +110,10 @@ def test_readouts_equal_those_of_each_graph(name):
     [
         ({"feat_size": 18}, "feat_size must be divisible by num_heads, but 18 is not by 4"),
         ({"num_layers": 0}, "num_layers must be at least 1, but is 0"),
-        ({"message_passing": "gated_gcn"}, r"no message passing named 'gated_gcn'.*did you mean 'gatedgcn'\?"),
+        (
+            {"message_passing": "gated_gcn"},
+            r"no message passing named 'gated_gcn'.*did you mean 'gatedgcn'\?",
+        ),
         ({"message_passing": nn.Linear(1, 1)}, "a function that makes a module for each layer"),
         ({"message_passing": "gine"}, "message_passing='gine' needs edge features: give edge_encoder"),
         (
