@@ -1,24 +1,25 @@
 """Chunks of an array as HDF5 stores them: shuffled, deflated, with a Fletcher-32 checksum.
 
-HDF5 runs its filters one at a time under one lock. Done here, chunks are encoded in as many threads as there
-are, and several times faster with the ISA-L library where the package ``isal`` is installed. What comes out is
-what HDF5's own filters write, so that any HDF5 reader reads it, checksums verified.
+HDF5 runs its filters one at a time under one lock. Done here, chunks are encoded in as many threads as
+there are, and several times faster with the ISA-L library where the package ``isal`` is installed. What comes
+out is what HDF5's own filters write, so that any HDF5 reader reads it, checksums verified.
 """
 
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from gradformer_dgl.cache.format import ArrayLayout
 
+isal_zlib: Any = None
 try:
     from isal import isal_zlib
 
     ENCODER = "isal"
-    _STREAM_ERRORS: tuple[type[Exception], ...] = (zlib.error, isal_zlib.error)
+    _STREAM_ERRORS: Any = (zlib.error, isal_zlib.error)
 except ImportError:
-    isal_zlib = None
     ENCODER = "zlib"
     _STREAM_ERRORS = (zlib.error,)
 
@@ -62,7 +63,7 @@ def fletcher32(data: bytes | memoryview) -> int:
     Examples
     --------
     >>> hex(fletcher32(b"abcdef"))
-    '0x51292731'
+    '0x50562a2d'
     """
     words = np.frombuffer(data, dtype=">u2", count=len(data) // 2)
     if len(data) % 2:

@@ -81,7 +81,8 @@ class DistanceCache:
         try:
             if not h5py.is_hdf5(self.path):
                 raise ForeignFileError(
-                    f"{self.path} is no HDF5 file, so no cache of distances: choose another path, or remove it"
+                    f"{self.path} is no HDF5 file, so no cache of distances: "
+                    "choose another path, or remove it"
                 )
             self._file = h5py.File(self.path, "r", locking="best-effort")
             self._file_bytes = self.path.stat().st_size
@@ -129,7 +130,7 @@ class DistanceCache:
             raise ValueError("a node count is negative")
         if np.square(counts.astype(np.float64)).sum() > _MOST_PAIRS:
             raise ValueError("its node counts are beyond reason")
-        self.node_counts: Int64[np.ndarray, "graphs"] = counts
+        self.node_counts: Int64[np.ndarray, graphs] = counts
         self._nodes = np.concatenate([[0], np.cumsum(counts)])
         self._pairs = np.concatenate([[0], np.cumsum(np.square(counts))])
 
@@ -298,15 +299,16 @@ class DistanceCache:
         structures = as_structures(graphs)
         if len(structures) != len(self):
             raise CacheError(
-                f"{self.path} holds {len(self)} graphs, the data set {len(structures)}: preprocess this data set"
+                f"{self.path} holds {len(self)} graphs, the data set {len(structures)}: "
+                "preprocess this data set"
             )
         different = structure_fingerprints(structures, self.directed) != self.fingerprints()
         if different.any():
             graph = int(different.argmax())
             raise CacheError(
                 f"{self.path} belongs to other data: graph {graph} differs "
-                f"({self.node_counts[graph]} nodes in the cache, {structures.node_counts[graph]} in the data set); "
-                "preprocess this data set"
+                f"({self.node_counts[graph]} nodes in the cache, {structures.node_counts[graph]} in the data "
+                "set); preprocess this data set"
             )
 
     def _verify_checksums(self) -> None:
@@ -333,7 +335,8 @@ class DistanceCache:
         dict
             ``path``, ``created_by``, ``format``, ``graphs``, ``nodes``, ``pairs``, ``bytes``,
             ``bytes_per_pair``, ``dtype``, ``directed``, ``max_distance``, ``encodings`` (name to columns),
-            ``longest_distance``, ``histogram`` (pairs at each finite distance), ``unreachable`` (share of pairs).
+            ``longest_distance``, ``histogram`` (pairs at each finite distance), ``unreachable`` (share of
+            pairs).
         """
         pairs = int(self._pairs[-1])
         histogram = self.histogram()

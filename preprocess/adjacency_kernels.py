@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """From the edge list of a graph to its simple adjacency and the fingerprint of its structure.
 
 All functions work in buffers that the caller allocates once for many graphs. The adjacency is stored

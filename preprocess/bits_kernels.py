@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Machine operations on 64-bit words that Python has no name for."""
 
 from llvmlite import ir
@@ -35,7 +36,7 @@ def bits_to_bytes(lanes, keep):
     """Make an operation on the bytes ``array[offset : offset + lanes]``, one for each of the word's low bits.
 
     ``operation(array, offset, word, value)`` sets the bytes of the set bits to ``value`` and the others to
-    0, or, with ``keep``, adds ``value`` to what is there. One vector select: far cheaper than a loop over bits.
+    0, or, with ``keep``, adds ``value`` to what is there. One vector select, no loop over bits.
     """
 
     @intrinsic

@@ -79,7 +79,7 @@ def parse_encodings(names: Iterable[str]) -> tuple[NodeEncoding, ...]:
     """
     if isinstance(names, str):
         names = (names,)
-    encodings = {}
+    encodings: dict[NodeEncoding, None] = {}
     for name in names:
         kind, _, columns = str(name).partition(":")
         if kind not in KINDS:

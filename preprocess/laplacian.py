@@ -21,12 +21,12 @@ def laplacian_eigenvectors(
 
     .. math:: L = I - D^{-1/2} A D^{-1/2}
 
-    of Dwivedi and Bresson, *A Generalization of Transformer Networks to Graphs* (2021), on the simple undirected
-    graph; eigenvector 0 is dropped. D is at least 1, so that an isolated node is an eigenvector of eigenvalue 1.
-    Unit norm; the first of a vector's largest entries in magnitude is positive. Where a graph has fewer than
-    k + 1 nodes the last columns are 0. A graph of c components has eigenvalue 0 c times: the basis of such an
-    eigenspace (as of any repeated eigenvalue) is whatever the solver finds, the same in every run on a machine.
-    Directed edges count both ways.
+    of Dwivedi and Bresson, *A Generalization of Transformer Networks to Graphs* (2021), on the simple
+    undirected graph; eigenvector 0 is dropped. Directed edges count both ways. D is at least 1: an isolated
+    node is an eigenvector of eigenvalue 1. Unit norm; the first of a vector's largest entries in magnitude is
+    positive. Where a graph has fewer than k + 1 nodes the last columns are 0. A graph of c components has
+    eigenvalue 0 c times: the basis of such an eigenspace (as of any repeated eigenvalue) is whatever the
+    solver finds, the same in every run on a machine.
 
     Parameters
     ----------

@@ -130,7 +130,7 @@ class PartStore:
         temporary.replace(self._file(number))
 
     def load(self, number: int) -> Part | None:
-        """Read a part; None where it is missing or broken (a machine that lost power before it was on disk)."""
+        """Read a part; None where it is missing or broken (the machine lost power before it was on disk)."""
         try:
             with np.load(self._file(number), allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}

@@ -61,7 +61,8 @@ def preprocess_graphs(
     n_jobs : int
         Threads, as in joblib: -1 for one per core.
     encodings : iterable of str
-        Node encodings: ``"rwse:k"`` (random-walk return probabilities), ``"lappe:k"`` (Laplacian eigenvectors).
+        Node encodings: ``"rwse:k"`` (random-walk return probabilities), ``"lappe:k"`` (Laplacian
+        eigenvectors).
     directed : bool
         Follow edges from source to destination only.
     max_distance : int, optional
@@ -142,11 +143,12 @@ class _Run:
     def into_file(self, report: Report | None) -> None:
         in_memory = len(self.bounds) - 1 <= MOST_PARTS_IN_MEMORY
         key = "" if in_memory else self._key()
-        dtype = np.dtype(np.uint8)
-        found = PartStore.plan_in(self.parts_folder)
-        if not in_memory and found is not None and found.get("key") == key and found.get("dtype") == "uint16":
-            dtype = np.dtype(np.uint16)
-        for attempt in [np.dtype(np.uint8), np.dtype(np.uint16)][dtype.itemsize - 1 :]:
+        attempts: list[np.dtype] = [np.dtype(np.uint8), np.dtype(np.uint16)]
+        found = PartStore.plan_in(self.parts_folder) or {}
+        if not in_memory and (found.get("key"), found.get("dtype")) == (key, "uint16"):
+            # An interrupted run has found out already.
+            attempts = attempts[1:]
+        for attempt in attempts:
             try:
                 self._write(attempt, None if in_memory else self._store(key, attempt), report)
             except DistanceOverflowError:
@@ -306,8 +308,9 @@ def _check_sizes(structures: GraphStructures) -> None:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if num_nodes**2 > memory:
         raise GraphError(
-            f"graph {graph} has {num_nodes:,} nodes: the distances of all its pairs take {num_nodes**2 / 2**30:,.0f} "
-            f"GiB, this machine has {memory / 2**30:,.0f} GiB of memory; cut it into smaller graphs"
+            f"graph {graph} has {num_nodes:,} nodes: the distances of all its pairs take "
+            f"{num_nodes**2 / 2**30:,.0f} GiB, this machine has {memory / 2**30:,.0f} GiB of memory; "
+            "cut it into smaller graphs"
         )
 
 

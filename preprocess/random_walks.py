@@ -13,9 +13,9 @@ def return_probabilities(
 
     .. math:: p_i = [(P)_{ii}, (P^2)_{ii}, \ldots, (P^k)_{ii}], \qquad P = D^{-1} A
 
-    of Dwivedi et al., *Graph Neural Networks with Learnable Structural and Positional Representations* (2022),
-    section 3.2, on the simple graph without self loops. D holds the out-degrees, at least 1: a walk ends at a
-    node without outgoing edges, so that an isolated node has zeros. Computed in float64.
+    of Dwivedi et al., *Graph Neural Networks with Learnable Structural and Positional Representations*
+    (2022), section 3.2, on the simple graph without self loops. D holds the out-degrees, at least 1: a
+    walk ends at a node without outgoing edges, so that an isolated node has zeros. Computed in float64.
 
     Parameters
     ----------

@@ -1,13 +1,13 @@
+# mypy: ignore-errors
 """Return probabilities of random walks, sparse and in blocks of columns."""
 
 import numpy as np
 
 from gradformer_dgl.compiled import compiled
 from gradformer_dgl.preprocess.adjacency_kernels import MATRIX_WORDS, adjacency
-from gradformer_dgl.preprocess.bits_kernels import WORD
 
-# Columns of a power of the transition matrix that are worked on at a time: two vector registers, and memory that
-# grows with nodes only.
+# Columns of a power of the transition matrix that are worked on at a time: few enough for registers, and for
+# memory that grows with nodes only.
 LANES = 8
 
 
@@ -15,8 +15,8 @@ LANES = 8
 def advance(num_nodes, offsets, neighbors, weights, power, result):
     """One sparse product: row v of ``result`` is the weighted sum of the rows of v's neighbours.
 
-    Written out lane by lane: sums stay in registers until a node's neighbours are through, and constant indices
-    need no test for negative ones.
+    Written out lane by lane: sums stay in registers until a node's neighbours are through, and constant
+    indices need no test for negative ones.
     """
     for node in range(num_nodes):
         sum0 = 0.0
@@ -102,8 +102,8 @@ def return_probabilities_of_one(
 ):
     """Fill ``result[c]`` with the diagonal of the matrix to the power c + 1.
 
-    diag(P^(a + b)) is the sum over columns of P^a times the transpose of P^b, entry by entry: powers up to half
-    the number of columns are enough, and blocks of columns add up.
+    diag(P^(a + b)) is the sum over columns of P^a times the transpose of P^b, entry by entry: powers up to
+    half the number of columns are enough, and blocks of columns add up.
     """
     for column in range(columns):
         for node in range(num_nodes):

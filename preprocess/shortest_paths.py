@@ -122,8 +122,8 @@ def structure_fingerprints(
 def shortest_path_distances(graph: Any, max_distance: int | None = None, directed: bool = False) -> Tensor:
     """Hop counts between all pairs of nodes of one graph.
 
-    This is psi(i, j) of the decay mask (Gradformer, section "Exponential decay mask"). Self loops and parallel
-    edges make no difference; edge weights are not read.
+    This is psi(i, j) of Gradformer's exponential-decay attention mask. Self loops and parallel edges
+    make no difference; edge weights are not read.
 
     Parameters
     ----------

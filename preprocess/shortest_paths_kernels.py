@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """All-pairs shortest paths by bit-parallel breadth-first search.
 
 Every node holds the set of nodes that it reaches within the present level as bits, one word for 64
@@ -225,8 +226,8 @@ def write_block(num_nodes, base, width, num_planes, reached, planes, line, out, 
 def pair_distances(node_counts, edge_counts, src, dst, directed, limit, out, prints, histogram):
     """Distances of many graphs, row-major, one matrix after the other, with each graph's fingerprint.
 
-    ``out`` needs 64 entries more than there are pairs: the last row of a small graph runs over. Returns the index of the first graph with a
-    distance that the type of ``out`` cannot hold, -1 where there is none.
+    ``out`` needs 64 entries more than there are pairs: the last row of a small graph runs over. Returns the
+    index of the first graph with a distance that the type of ``out`` cannot hold, -1 where there is none.
     """
     most_nodes = 0
     most_edges = 0

@@ -59,7 +59,7 @@ def test_heterograph_is_refused_with_the_way_out():
 
     graph = dgl.heterograph({("a", "to", "b"): ([0], [0]), ("b", "back", "a"): ([0], [0])})
     with pytest.raises(
-        GraphError, match="graph 0 has 2 node types and 2 edge types: convert it with dgl.to_homogeneous"
+        GraphError, match=r"graph 0 has 2 node types and 2 edge types: convert it with dgl\.to_homogeneous"
     ):
         GraphStructures.from_graphs([graph])
 
