@@ -54,7 +54,7 @@ def compiled(function: Callable[..., Any] | None = None, *, fastmath: tuple[str,
     """
     if function is None:
         return functools.partial(compiled, fastmath=fastmath)
-    dispatcher = numba.njit(nogil=True, fastmath=set(fastmath))(function)
+    dispatcher: Any = numba.njit(nogil=True, fastmath=set(fastmath))(function)
     # numba raises where it finds no writable place; it then compiles in every process.
     with contextlib.suppress(RuntimeError):
         dispatcher._cache = _ForgivingCache(function)

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs
 """Single-precision attention over one graph and head at a time, in matrices that stay in cache.
 
 Within a tile of queries a matrix over pairs has the keys as rows and the queries as columns, so that
