@@ -40,6 +40,9 @@ class RunConfig:
     schedule: str = _setting("cosine", "learning rate over the epochs", ("constant", "cosine"))
     warmup_epochs: float = _setting(5.0, "epochs in which the learning rate rises from 0")
     clip_norm: float = _setting(1.0, "largest norm of the gradient; 0 does not clip")
+    average: float = _setting(
+        0.0, "validate and keep a running average of the weights that holds on to this share at every step"
+    )
     class_weights: bool = _setting(False, "weight the classes of a batch by their rarity in the loss")
     standardize: bool = _setting(True, "train a regression on targets of mean 0 and deviation 1")
     val_share: float = _setting(0.1, "share of graphs for validation where the data has no fixed split")
@@ -114,6 +117,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("weight_decay", 0, 1e3),
     ("warmup_epochs", 0, 10**6),
     ("clip_norm", 0, 1e9),
+    ("average", 0, 0.99999),
     ("val_share", 0.001, 0.998),
     ("test_share", 0.001, 0.998),
     ("feat_size", 1, 10**5),

@@ -1,8 +1,8 @@
 """Training and evaluation of one model on one split."""
 
+import copy
 import dataclasses
 import json
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -22,8 +22,6 @@ from gradformer_dgl.training.network import Network, build_model
 from gradformer_dgl.training.objectives import Objective, as_targets, objective_for
 from gradformer_dgl.training.schedule import learning_rate_factor
 from gradformer_dgl.training.splits import random_split
-
-log = logging.getLogger("gradformer_dgl")
 
 WEIGHTS, CHECKPOINT, METRICS = "weights.safetensors", "checkpoint.safetensors", "metrics.jsonl"
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
@@ -147,6 +145,8 @@ class Trainer:
         targets = as_targets(labels_of(dataset, self.split["train"]), dataset.task)
         scaled = dataset.task == "regression" and config.standardize
         self.network = Network(build_model(dataset, config), targets if scaled else None).to(device)
+        # What is validated, tested and kept: the network that is trained, or its running average.
+        self.scored = copy.deepcopy(self.network) if config.average else self.network
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
         self.optimizer = kind(self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
         self.steps_per_epoch = len(list(batches(self.split["train"], config.batch_size)))
@@ -169,12 +169,9 @@ class Trainer:
         total, items = torch.zeros((), device=self.device), 0
         warmup = round(self.config.warmup_epochs * self.steps_per_epoch)
         for number, part in enumerate(batches(order, self.config.batch_size)):
-            factor = learning_rate_factor(
-                self.config.schedule,
-                epoch * self.steps_per_epoch + number,
-                warmup,
-                self.config.epochs * self.steps_per_epoch,
-            )
+            step = epoch * self.steps_per_epoch + number
+            total_steps = self.config.epochs * self.steps_per_epoch
+            factor = learning_rate_factor(self.config.schedule, step, warmup, total_steps)
             for group in self.optimizer.param_groups:
                 group["lr"] = self.config.lr * factor
             batch = self.dataset.graphs.batch(part).to(self.device)
@@ -186,6 +183,8 @@ class Trainer:
             if self.config.clip_norm:
                 torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
             self.optimizer.step()
+            if self.config.average:
+                self.update_average(step)
             total += loss.detach() * len(targets)
             items += len(targets)
         mean = total.item() / max(1, items)
@@ -195,6 +194,21 @@ class Trainer:
                 "lower --lr, clip the gradient with --clip-norm 1, and look for extreme features or targets"
             )
         return mean
+
+    @torch.no_grad()
+    def update_average(self, step: int) -> None:
+        """Move the averaged weights, and running statistics, towards those after an optimiser step.
+
+        The first steps count for more, so that the average soon forgets the initial weights.
+        """
+        share = min(self.config.average, (1 + step) / (10 + step))
+        for kept, present in zip(
+            self.scored.state_dict().values(), self.network.state_dict().values(), strict=True
+        ):
+            if kept.is_floating_point():
+                kept.lerp_(present, 1 - share)
+            else:
+                kept.copy_(present)
 
     def run_epoch(self, epoch: int) -> dict[str, Any]:
         """Train one epoch, validate, and remember the weights where they are the best so far."""
@@ -212,24 +226,24 @@ class Trainer:
         }
         if isinstance(self.network.model.decay, ExponentialDecay):
             record["tau"] = self.network.model.decay.tau.detach().tolist()
-        # Of equal scores, frequent with few validation graphs, the one with the lower loss is the better.
-        best_score, best_loss = self.best.get("val", math.nan), self.best.get("val_loss", math.nan)
-        if (
-            not self.best
-            or self.objective.better(val_score, best_score)
-            or (val_score == best_score and val_loss < best_loss)
-        ):
+        if self._is_best(val_score, val_loss):
             self.best = {"epoch": epoch + 1, "val": val_score, "val_loss": val_loss}
-            self.best_weights = {
-                name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()
-            }
+            self.best_weights = {name: tensor.clone() for name, tensor in self.scored.state_dict().items()}
         self.records.append(record)
         return record
 
+    def _is_best(self, score: float, loss: float) -> bool:
+        if not self.best or math.isnan(self.best["val"]):
+            return True
+        if self.objective.better(score, self.best["val"]):
+            return True
+        # Of equal scores, frequent with few validation graphs, the one with the lower loss is the better.
+        return score == self.best["val"] and loss < self.best["val_loss"]
+
     def evaluate(self, part: str) -> tuple[float, float]:
-        """Loss and metric on ``"train"``, ``"val"`` or ``"test"`` with the present weights."""
+        """Loss and metric on ``"train"``, ``"val"`` or ``"test"`` with the weights that are scored."""
         size = EVALUATION_BATCHES * self.config.batch_size
-        return evaluate(self.network, self.dataset, self.split[part], self.objective, size, self.device)
+        return evaluate(self.scored, self.dataset, self.split[part], self.objective, size, self.device)
 
     def run(self, on_epoch: EpochCallback | None = None, resume: bool = False) -> SeedResult:
         """Train to the last epoch and test the best weights.
@@ -251,7 +265,7 @@ class Trainer:
             self.load_checkpoint()
         metrics = self.folder / METRICS
         write_whole(metrics, "".join(json.dumps(record) + "\n" for record in self.records))
-        saved_at = -SECONDS_BETWEEN_CHECKPOINTS
+        saved_at = -math.inf
         try:
             with metrics.open("a", encoding="utf-8") as stream:
                 for epoch in range(len(self.records), self.config.epochs):
@@ -267,12 +281,9 @@ class Trainer:
                         saved_at = time.monotonic()
         except OSError as error:
             raise RunError(f"{metrics} cannot be written: {error.strerror}") from None
-        self.network.load_state_dict(self.best_weights)
-        save_tensors(
-            self.folder / WEIGHTS,
-            self.network.state_dict(),
-            {"seed": self.seed, "epoch": self.best["epoch"]},
-        )
+        self.scored.load_state_dict(self.best_weights)
+        facts = {"seed": self.seed, "epoch": self.best["epoch"]}
+        save_tensors(self.folder / WEIGHTS, self.best_weights, facts)
         return SeedResult(
             seed=self.seed,
             best_epoch=self.best["epoch"],
@@ -285,6 +296,7 @@ class Trainer:
     def save_checkpoint(self) -> None:
         """Write all that the next epoch depends on."""
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        tensors |= {f"scored.{name}": tensor.clone() for name, tensor in self.scored.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best_weights.items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
@@ -308,11 +320,12 @@ class Trainer:
         tensors, facts = load_tensors(self.folder / CHECKPOINT)
         if facts.get("seed") != self.seed or facts.get("config") != self.config.as_dict():
             raise RunError(f"{self.folder} holds a run with other settings: choose another --out")
-        parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimizer": {}}
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "scored": {}, "best": {}, "optimizer": {}}
         for name, tensor in tensors.items():
             part, _, rest = name.partition(".")
             parts[part][rest] = tensor
         self.network.load(parts["network"])
+        self.scored.load(parts["scored"])
         state = self.optimizer.state_dict()
         for name, tensor in parts["optimizer"].items():
             index, _, key = name.partition(".")

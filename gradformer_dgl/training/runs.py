@@ -289,7 +289,7 @@ def evaluate_run(request: RunRequest, part: str = "test") -> dict[str, Any]:
     scores = {}
     for seed, tensors in weights.items():
         trainer = Trainer(dataset, request.config, seed, request.seed_folder(seed), request.device)
-        trainer.network.load(tensors)
+        trainer.scored.load(tensors)
         scores[seed] = trainer.evaluate(part)[1]
     values = list(scores.values())
     objective = objective_for(dataset.task, request.config.class_weights)

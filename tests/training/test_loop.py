@@ -75,8 +75,12 @@ def test_the_seed_makes_a_run_repeatable(shapes, tmp_path):
     assert other.seed == 6
 
 
-def test_an_interrupted_run_ends_like_an_uninterrupted_one(shapes, tmp_path):
-    whole = Trainer(shapes, config_of(epochs=6), 1, tmp_path / "whole").run()
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(shapes, tmp_path, monkeypatch, average):
+    # Every epoch leaves a checkpoint.
+    monkeypatch.setattr("gradformer_dgl.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    config = config_of(epochs=6, average=average)
+    whole = Trainer(shapes, config, 1, tmp_path / "whole").run()
 
     class StopError(Exception):
         pass
@@ -85,10 +89,12 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(shapes, tmp_path):
         if record["epoch"] == 3:
             raise StopError
 
-    broken = Trainer(shapes, config_of(epochs=6), 1, tmp_path / "broken")
+    broken = Trainer(shapes, config, 1, tmp_path / "broken")
     with pytest.raises(StopError):
         broken.run(stop)
-    resumed = Trainer(shapes, config_of(epochs=6), 1, tmp_path / "broken").run(resume=True)
+    again = Trainer(shapes, config, 1, tmp_path / "broken")
+    resumed = again.run(resume=True)
+    assert len(again.records) == 6
     assert (resumed.test, resumed.val, resumed.best_epoch) == (whole.test, whole.val, whole.best_epoch)
     losses = [
         [
@@ -114,6 +120,32 @@ def test_the_weights_kept_are_those_of_the_best_epoch(shapes, tmp_path):
     assert result.val == max(scores) == trainer.evaluate("val")[1]
     tied = [record for record in trainer.records if record["val_accuracy"] == max(scores)]
     assert result.best_epoch == min(tied, key=lambda record: record["val_loss"])["epoch"]
+
+
+def test_the_average_follows_the_weights(shapes, tmp_path):
+    trainer = Trainer(shapes, config_of(average=0.75), 0, tmp_path)
+    name = "model.head.weight"
+    expected = trainer.network.state_dict()[name].clone()
+    update = trainer.update_average
+
+    def watched(step):
+        nonlocal expected
+        share = min(0.75, (1 + step) / (10 + step))
+        expected = share * expected + (1 - share) * trainer.network.state_dict()[name]
+        update(step)
+
+    trainer.update_average = watched
+    trainer.run_epoch(0)
+    trainer.run_epoch(1)
+    torch.testing.assert_close(trainer.scored.state_dict()[name], expected)
+    assert not torch.equal(trainer.network.state_dict()[name], expected)
+
+
+def test_the_average_leaves_training_alone(shapes, tmp_path):
+    plain, averaged = (Trainer(shapes, config_of(average=average), 0, tmp_path) for average in (0.0, 0.9))
+    assert [plain.train_epoch(epoch) for epoch in range(2)] == [
+        averaged.train_epoch(epoch) for epoch in range(2)
+    ]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(shapes, tmp_path):
