@@ -7,6 +7,7 @@ step is the whole of it: cutting the batch, forward, loss, backward and the opti
 """
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -28,6 +29,8 @@ SETTINGS = {
 }
 ATTENTION_DROPOUT = 0.5
 WARM_UP = 3
+# For the OpenMP threads of torch and DGL alike.
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
 def load(name, data_root, folder):
@@ -193,7 +196,7 @@ def main(data_root, names, steps, contender, folder):
             for each in CONTENDERS:
                 command = [sys.executable, __file__, "--data-root", str(data_root), "--dataset", name]
                 command += ["--steps", str(steps), "--contender", each, "--folder", temporary]
-                run = subprocess.run(command, capture_output=True, text=True)
+                run = subprocess.run(command, capture_output=True, text=True, env=ONE_THREAD)
                 if run.returncode:
                     raise click.ClickException(f"{each} failed:\n{run.stderr}")
                 results[each] = json.loads(run.stdout.splitlines()[-1])
