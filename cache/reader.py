@@ -246,7 +246,7 @@ class DistanceCache:
         if name not in self.encodings:
             raise CacheError(
                 f"{self.path} has no encoding {name} (it has {', '.join(self.encodings) or 'none'}): "
-                f"preprocess again with --encoding {name}"
+                f"preprocess again with `--encodings {name}`"
             )
         start, stop = (0, len(self)) if index is None else (self._graph(index), self._graph(index) + 1)
         return self._rows(f"{cache_format.ENCODINGS}/{name}", self._nodes, start, stop)

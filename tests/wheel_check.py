@@ -61,9 +61,7 @@ def main() -> None:
         again = json.loads(run(command, "evaluate", f"runs/{dataset}", folder=elsewhere).splitlines()[-1])
         if result["mean"] != again["mean"]:
             sys.exit(f"evaluate gives {again['mean']}, training gave {result['mean']}")
-        print(
-            f"wheel: {dataset} {result['metric']} {result['mean']:.4g} after 2 epochs, evaluated the same"
-        )
+        print(f"wheel: {dataset} {result['metric']} {result['mean']:.4g} after 2 epochs, evaluated the same")
 
 
 if __name__ == "__main__":
