@@ -164,7 +164,7 @@ def test_no_such_graph_or_encoding(cache_file):
         cache[211]
     with pytest.raises(IndexError, match="graphs 5 to 212 of a cache of 211"):
         cache.read(5, 212)
-    message = r"has no encoding rwse:20 \(it has lappe:3, rwse:5\): preprocess again with `--encodings rwse:20`"
+    message = r"has no encoding rwse:20 \(it has lappe:3, rwse:5\): .* with `--encodings rwse:20`"
     with pytest.raises(CacheError, match=message):
         cache.encoding("rwse:20", 0)
 
