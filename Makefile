@@ -24,7 +24,7 @@ $(VENV)/test: $(BIN)/python setup.cfg constraints.txt
 
 demo: $(VENV)/demo
 	$(BIN)/gradformer-dgl preprocess NCI-TPSA --cache-dir demo
-	$(BIN)/gradformer-dgl train NCI-TPSA --cache-dir demo --out demo/run
+	$(BIN)/gradformer-dgl train NCI-TPSA --cache-dir demo --out demo/run --overwrite
 	@echo "pictures: demo/run/curve.png demo/run/decay.png"
 
 test: $(VENV)/test lint types suite wheel-check

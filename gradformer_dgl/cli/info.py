@@ -25,6 +25,8 @@ def command(cache: Path, verify: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(facts, default=str))
         return
+    # Long, and for a script to read.
+    del facts["histogram"]
     width = max(len(name) for name in facts)
     for name, value in facts.items():
         click.echo(f"{name.replace('_', ' '):<{width}}  {_readable(value)}")

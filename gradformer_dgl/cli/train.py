@@ -15,7 +15,9 @@ from gradformer_dgl.cli import options
 @options.data_root
 @options.cache_dir
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), help="Run folder. [default: runs/DATASET]"
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Run folder. [default: runs/DATASET, or DATASET-2, ... where that holds a run]",
 )
 @click.option("--preset", help="Settings that come with the package. [default: those made for DATASET]")
 @click.option("--config", type=click.Path(path_type=Path), help="YAML file of settings, over the preset.")
@@ -24,6 +26,7 @@ from gradformer_dgl.cli import options
 )
 @click.option("--runs", type=click.IntRange(min=1), default=1, show_default=True, help="Number of seeds.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoints in the run folder.")
+@click.option("--overwrite", is_flag=True, help="Replace a run that the run folder holds.")
 @click.option(
     "--threads", type=click.IntRange(min=0), default=0, help="Threads of a process; 0: one per processor."
 )
@@ -42,6 +45,7 @@ def command(
     seed: int,
     runs: int,
     resume: bool,
+    overwrite: bool,
     threads: int,
     jobs: int | None,
     device: str,
@@ -60,7 +64,7 @@ def command(
     from gradformer_dgl.cli.progress import EpochProgress
     from gradformer_dgl.data import load_dataset
     from gradformer_dgl.training.config import load_preset, preset_for, read_settings
-    from gradformer_dgl.training.runs import RunRequest, train_run
+    from gradformer_dgl.training.runs import RunRequest, free_folder, train_run
     from gradformer_dgl.training.threads import available_processors, use_threads
 
     raw = load_dataset(dataset, data_root)
@@ -74,12 +78,13 @@ def command(
         dataset=name,
         data_root=None if data_root is None else str(data_root),
         cache=str(options.cache_file(cache_dir, name)),
-        folder=str(out or Path("runs") / name),
+        folder=str(out or (Path("runs") / name if resume else free_folder(Path("runs") / name))),
         config=chosen,
         seeds=tuple(range(seed, seed + runs)),
         device=options.chosen_device(device),
         threads=threads,
         resume=resume,
+        overwrite=overwrite,
     )
     use_threads(threads or available_processors())
     opened = request.open_dataset(raw)

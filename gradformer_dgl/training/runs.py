@@ -4,10 +4,12 @@ import dataclasses
 import json
 import multiprocessing
 import queue
+import shutil
+import signal
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,8 @@ class RunRequest:
         Threads of each process; 0 leaves them as they are.
     resume : bool
         Go on from checkpoints in the folder.
+    overwrite : bool
+        Replace a run that the folder holds.
     """
 
     dataset: str
@@ -64,6 +68,7 @@ class RunRequest:
     device: str = "cpu"
     threads: int = 0
     resume: bool = False
+    overwrite: bool = False
 
     def open_dataset(self, dataset: GraphDataset | None = None) -> GraphDataset:
         """Attach the cached distances and encodings to the data set, which is read unless it is given.
@@ -123,11 +128,7 @@ def train_run(
     """
     folder = Path(request.folder)
     begin = time.perf_counter()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{folder} cannot be made: {error.strerror}") from None
-    write_whole(folder / CONFIG, yaml.safe_dump(_description(request), sort_keys=False))
+    _prepare_folder(request)
     if jobs == 1 or len(request.seeds) == 1:
         if dataset is None:
             dataset = request.open_dataset()
@@ -158,22 +159,57 @@ def train_seed(
         return trainer.run(report, request.resume)
 
 
+def _prepare_folder(request: RunRequest) -> None:
+    folder = Path(request.folder)
+    description = _description(request)
+    if (folder / CONFIG).exists() and not request.overwrite:
+        if not request.resume:
+            raise RunError(f"{folder} holds a run: choose another --out, or --resume or --overwrite it")
+        found = read_settings(folder / CONFIG)
+        if any(found.get(name) != description[name] for name in ("dataset", "config")):
+            raise RunError(f"{folder} holds a run with other settings: choose another --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not request.resume:
+            for stale in folder.glob("seed-*"):
+                shutil.rmtree(stale)
+            (folder / RESULT).unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder} cannot be made ready: {error.strerror}") from None
+    write_whole(folder / CONFIG, yaml.safe_dump(description, sort_keys=False))
+
+
+def free_folder(folder: Path) -> Path:
+    """Return the folder, or the first of folder-2, folder-3, ... that holds no run."""
+    number = 1
+    candidate = folder
+    while (candidate / CONFIG).exists():
+        number += 1
+        candidate = folder.with_name(f"{folder.name}-{number}")
+    return candidate
+
+
 def _train_in_processes(request: RunRequest, jobs: int, on_epoch: EpochCallback | None) -> list[SeedResult]:
     # Spawned, not forked: the OpenMP threads of torch and DGL do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        events = manager.Queue()
-        futures = [pool.submit(_train_one, request, seed, events) for seed in request.seeds]
-        try:
-            while not all(future.done() for future in futures):
-                _deliver(events, on_epoch, seconds=0.2)
-                if any(future.done() and future.exception() for future in futures):
-                    break
-            _deliver(events, on_epoch, seconds=0.0)
-            wait(futures, return_when=FIRST_EXCEPTION)
-            return [_result_of(future) for future in futures]
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    events = context.Queue()
+    pool = ProcessPoolExecutor(jobs, context, _begin_process, (events, request.threads))
+    try:
+        futures = [pool.submit(_train_in_process, request, seed) for seed in request.seeds]
+        while not all(future.done() for future in futures):
+            _deliver(events, on_epoch, seconds=0.2)
+            if any(future.done() and future.exception() for future in futures):
+                break
+        results = [_result_of(future) for future in as_completed(futures)]
+        _deliver(events, on_epoch, seconds=0.2)
+        return sorted(results, key=lambda result: request.seeds.index(result.seed))
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown()
 
 
 def _result_of(future: "Future[SeedResult]") -> SeedResult:
@@ -188,16 +224,26 @@ def _result_of(future: "Future[SeedResult]") -> SeedResult:
 def _deliver(events: Any, on_epoch: EpochCallback | None, seconds: float) -> None:
     try:
         while True:
-            seed, record = events.get(timeout=seconds) if seconds else events.get_nowait()
+            seed, record = events.get(timeout=seconds)
             if on_epoch is not None:
                 on_epoch(seed, record)
     except queue.Empty:
         return
 
 
-def _train_one(request: RunRequest, seed: int, events: Any) -> SeedResult:
-    use_threads(request.threads or 1)
-    return train_seed(request, seed, request.open_dataset(), lambda *event: events.put(event))
+_events: Any = None
+
+
+def _begin_process(events: Any, threads: int) -> None:
+    global _events
+    _events = events
+    # An interruption is the caller's to answer: it ends its processes.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    use_threads(threads or 1)
+
+
+def _train_in_process(request: RunRequest, seed: int) -> SeedResult:
+    return train_seed(request, seed, request.open_dataset(), lambda *event: _events.put(event))
 
 
 def _description(request: RunRequest) -> dict[str, Any]:

@@ -1,4 +1,9 @@
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 
 def test_preprocess_then_again(command, raw, cached):
@@ -42,3 +47,35 @@ def test_options_go_over_the_file_and_the_file_over_the_preset(command, raw, cac
     assert "feat_size: 8\n" in written
     assert "learn_hop: false\n" in written
     assert "batch_size: 128\n" in written
+
+
+def test_an_interruption_ends_all_processes_in_one_line(raw, cached, tmp_path):
+    options = ["--data-root", raw, "--cache-dir", cached.parent, "--out", tmp_path / "run"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from gradformer_dgl.cli import main; main()"]
+        + [str(part) for part in ("train", "SHAPES", *options, "--epochs", 90000, "--runs", 2, "--jobs", 2)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 100
+    while not (tmp_path / "run" / "seed-1" / "checkpoint.safetensors").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert err.strip().splitlines() == ["Error: interrupted"]
+    while running_in_group(process.pid):
+        assert time.monotonic() < deadline + 60
+        time.sleep(0.1)
+
+
+def running_in_group(group):
+    """Return the processes of a group that still run; those only waiting to be reaped do not."""
+    states = subprocess.run(["ps", "-eo", "pgid=,stat="], capture_output=True, text=True, check=True).stdout
+    fields = [line.split() for line in states.splitlines()]
+    return [stat for pgid, stat in fields if int(pgid) == group and not stat.startswith("Z")]

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import statistics
 
@@ -7,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from gradformer_dgl.errors import CacheError, RunError
 from gradformer_dgl.training.loop import Trainer
-from gradformer_dgl.training.runs import evaluate_run, open_run, train_run
+from gradformer_dgl.training.runs import evaluate_run, free_folder, open_run, train_run
 from gradformer_dgl.training.splits import random_split
 
 
@@ -109,3 +110,16 @@ def test_a_regression_is_compared_with_predicting_the_mean(request_for, relabell
     split = random_split(97, 0)
     expected = (sizes[split["test"]] - sizes[split["train"]].mean()).abs().mean().item()
     assert result["predicting_the_mean"] == pytest.approx(expected)
+
+
+def test_a_run_is_not_lost_to_another(request_for, tmp_path):
+    train_run(request_for(epochs=1))
+    before = (tmp_path / "run" / "result.json").read_bytes()
+    with pytest.raises(RunError, match="holds a run: choose another --out, or --resume or --overwrite it"):
+        train_run(request_for(epochs=1))
+    with pytest.raises(RunError, match="holds a run with other settings"):
+        train_run(request_for(epochs=2, resume=True))
+    assert (tmp_path / "run" / "result.json").read_bytes() == before
+    assert free_folder(tmp_path / "run") == tmp_path / "run-2"
+    train_run(dataclasses.replace(request_for(epochs=2, seeds=(1,)), overwrite=True))
+    assert [folder.name for folder in (tmp_path / "run").glob("seed-*")] == ["seed-1"]
