@@ -64,7 +64,8 @@ def command(
     from gradformer_dgl.cli.progress import EpochProgress
     from gradformer_dgl.data import load_dataset
     from gradformer_dgl.training.config import load_preset, preset_for, read_settings
-    from gradformer_dgl.training.runs import RunRequest, free_folder, train_run
+    from gradformer_dgl.training.request import RunRequest
+    from gradformer_dgl.training.runs import free_folder, train_run
     from gradformer_dgl.training.threads import available_processors, use_threads
 
     raw = load_dataset(dataset, data_root)
@@ -76,8 +77,8 @@ def command(
     jobs = available_processors() if jobs == -1 else (jobs or 1)
     request = RunRequest(
         dataset=name,
-        data_root=None if data_root is None else str(data_root),
-        cache=str(options.cache_file(cache_dir, name)),
+        data_root=None if data_root is None else str(data_root.resolve()),
+        cache=str(options.cache_file(cache_dir, name).resolve()),
         folder=str(out or (Path("runs") / name if resume else free_folder(Path("runs") / name))),
         config=chosen,
         seeds=tuple(range(seed, seed + runs)),

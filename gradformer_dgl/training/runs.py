@@ -2,14 +2,10 @@
 
 import dataclasses
 import json
-import multiprocessing
-import queue
 import shutil
-import signal
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,83 +13,17 @@ import torch
 import yaml
 
 import gradformer_dgl
-from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.data import GraphDataset, load_dataset
-from gradformer_dgl.errors import GradformerError, RunError
+from gradformer_dgl.errors import RunError
 from gradformer_dgl.training.checkpoint import load_tensors, write_whole
 from gradformer_dgl.training.config import RunConfig, read_settings
 from gradformer_dgl.training.figures import decay_figure, training_figure
-from gradformer_dgl.training.loop import WEIGHTS, SeedResult, Trainer, labels_of, split_of
+from gradformer_dgl.training.loop import WEIGHTS, EpochCallback, SeedResult, Trainer, labels_of, split_of
 from gradformer_dgl.training.objectives import objective_for
-from gradformer_dgl.training.tensorboard import EventWriter
-from gradformer_dgl.training.threads import use_threads
+from gradformer_dgl.training.request import RunRequest
+from gradformer_dgl.training.seeds import train_seed, train_seeds_in_processes
 
 CONFIG, RESULT = "config.yaml", "result.json"
-
-
-@dataclasses.dataclass(frozen=True)
-class RunRequest:
-    """Everything that a run needs to know; small enough to be sent to other processes.
-
-    Parameters
-    ----------
-    dataset : str
-        Name of the data set.
-    data_root : str, optional
-        Folder of the raw data.
-    cache : str
-        File with the distances.
-    folder : str
-        Folder of the run.
-    config : RunConfig
-        Settings.
-    seeds : tuple of int
-        One training each.
-    device : str
-        ``"cpu"`` or a CUDA device.
-    threads : int
-        Threads of each process; 0 leaves them as they are.
-    resume : bool
-        Go on from checkpoints in the folder.
-    overwrite : bool
-        Replace a run that the folder holds.
-    """
-
-    dataset: str
-    data_root: str | None
-    cache: str
-    folder: str
-    config: RunConfig
-    seeds: tuple[int, ...]
-    device: str = "cpu"
-    threads: int = 0
-    resume: bool = False
-    overwrite: bool = False
-
-    def open_dataset(self, dataset: GraphDataset | None = None) -> GraphDataset:
-        """Attach the cached distances and encodings to the data set, which is read unless it is given.
-
-        Raises
-        ------
-        DataError, CacheError
-            Where either is missing, broken, or they do not belong together.
-        """
-        dataset = dataset or load_dataset(self.dataset, self.data_root)
-        cache = DistanceCache(self.cache)
-        for name in self.config.encodings:
-            if name not in cache.encodings:
-                raise RunError(
-                    f"{self.cache} holds no encoding {name}: run `gradformer-dgl preprocess {self.dataset} "
-                    f"--encodings {name}` first"
-                )
-        return dataclasses.replace(dataset, graphs=dataset.graphs.with_cache(cache))
-
-    def seed_folder(self, seed: int) -> Path:
-        """Where one seed keeps its files."""
-        return Path(self.folder) / f"seed-{seed}"
-
-
-EpochCallback = Callable[[int, dict[str, Any]], None]
 
 
 def train_run(
@@ -134,29 +64,13 @@ def train_run(
             dataset = request.open_dataset()
         results = [train_seed(request, seed, dataset, on_epoch) for seed in request.seeds]
     else:
-        results = _train_in_processes(request, min(jobs, len(request.seeds)), on_epoch)
-        dataset = dataset or load_dataset(request.dataset, request.data_root)
+        results = train_seeds_in_processes(request, min(jobs, len(request.seeds)), on_epoch)
+        dataset = load_dataset(request.dataset, request.data_root) if dataset is None else dataset
     summary = summarize(request, dataset, results, time.perf_counter() - begin)
     write_whole(folder / RESULT, json.dumps(summary, indent=2) + "\n")
     training_figure([request.seed_folder(seed) for seed in request.seeds], folder / "curve.png")
     decay_figure(folder, [request.seed_folder(seed) for seed in request.seeds], request.config)
     return summary
-
-
-def train_seed(
-    request: RunRequest, seed: int, dataset: GraphDataset, on_epoch: EpochCallback | None = None
-) -> SeedResult:
-    """Train one seed of a run on an open data set."""
-    folder = request.seed_folder(seed)
-    trainer = Trainer(dataset, request.config, seed, folder, request.device)
-    with EventWriter(folder) as events:
-
-        def report(seed: int, record: dict[str, Any]) -> None:
-            events.write(record)
-            if on_epoch is not None:
-                on_epoch(seed, record)
-
-        return trainer.run(report, request.resume)
 
 
 def _prepare_folder(request: RunRequest) -> None:
@@ -187,63 +101,6 @@ def free_folder(folder: Path) -> Path:
         number += 1
         candidate = folder.with_name(f"{folder.name}-{number}")
     return candidate
-
-
-def _train_in_processes(request: RunRequest, jobs: int, on_epoch: EpochCallback | None) -> list[SeedResult]:
-    # Spawned, not forked: the OpenMP threads of torch and DGL do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    events = context.Queue()
-    pool = ProcessPoolExecutor(jobs, context, _begin_process, (events, request.threads))
-    try:
-        futures = [pool.submit(_train_in_process, request, seed) for seed in request.seeds]
-        while not all(future.done() for future in futures):
-            _deliver(events, on_epoch, seconds=0.2)
-            if any(future.done() and future.exception() for future in futures):
-                break
-        results = [_result_of(future) for future in as_completed(futures)]
-        _deliver(events, on_epoch, seconds=0.2)
-        return sorted(results, key=lambda result: request.seeds.index(result.seed))
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown()
-
-
-def _result_of(future: "Future[SeedResult]") -> SeedResult:
-    try:
-        return future.result()
-    except GradformerError:
-        raise
-    except Exception as error:
-        raise RunError(f"a training process ended early: {error or type(error).__name__}") from error
-
-
-def _deliver(events: Any, on_epoch: EpochCallback | None, seconds: float) -> None:
-    try:
-        while True:
-            seed, record = events.get(timeout=seconds)
-            if on_epoch is not None:
-                on_epoch(seed, record)
-    except queue.Empty:
-        return
-
-
-_events: Any = None
-
-
-def _begin_process(events: Any, threads: int) -> None:
-    global _events
-    _events = events
-    # An interruption is the caller's to answer: it ends its processes.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    use_threads(threads or 1)
-
-
-def _train_in_process(request: RunRequest, seed: int) -> SeedResult:
-    return train_seed(request, seed, request.open_dataset(), lambda *event: _events.put(event))
 
 
 def _description(request: RunRequest) -> dict[str, Any]:

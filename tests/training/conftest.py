@@ -6,7 +6,7 @@ import torch
 from gradformer_dgl.data import GraphDataset, load_dataset
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.training.config import RunConfig
-from gradformer_dgl.training.runs import RunRequest
+from gradformer_dgl.training.request import RunRequest
 
 SMALL = {"feat_size": 16, "num_layers": 2, "num_heads": 2, "batch_size": 17, "lr": 5e-3, "warmup_epochs": 1}
 

@@ -1,0 +1,71 @@
+"""What a run is asked to do."""
+
+import dataclasses
+from pathlib import Path
+
+from gradformer_dgl.cache import DistanceCache
+from gradformer_dgl.data import GraphDataset, load_dataset
+from gradformer_dgl.errors import RunError
+from gradformer_dgl.training.config import RunConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRequest:
+    """Everything that a run needs to know; small enough to be sent to other processes.
+
+    Parameters
+    ----------
+    dataset : str
+        Name of the data set.
+    data_root : str, optional
+        Folder of the raw data.
+    cache : str
+        File with the distances.
+    folder : str
+        Folder of the run.
+    config : RunConfig
+        Settings.
+    seeds : tuple of int
+        One training each.
+    device : str
+        ``"cpu"`` or a CUDA device.
+    threads : int
+        Threads of each process; 0 leaves them as they are.
+    resume : bool
+        Go on from checkpoints in the folder.
+    overwrite : bool
+        Replace a run that the folder holds.
+    """
+
+    dataset: str
+    data_root: str | None
+    cache: str
+    folder: str
+    config: RunConfig
+    seeds: tuple[int, ...]
+    device: str = "cpu"
+    threads: int = 0
+    resume: bool = False
+    overwrite: bool = False
+
+    def open_dataset(self, dataset: GraphDataset | None = None) -> GraphDataset:
+        """Attach the cached distances and encodings to the data set, which is read unless it is given.
+
+        Raises
+        ------
+        DataError, CacheError
+            Where either is missing, broken, or they do not belong together.
+        """
+        dataset = load_dataset(self.dataset, self.data_root) if dataset is None else dataset
+        cache = DistanceCache(self.cache)
+        for name in self.config.encodings:
+            if name not in cache.encodings:
+                raise RunError(
+                    f"{self.cache} holds no encoding {name}: run `gradformer-dgl preprocess {self.dataset} "
+                    f"--encodings {name}` first"
+                )
+        return dataclasses.replace(dataset, graphs=dataset.graphs.with_cache(cache))
+
+    def seed_folder(self, seed: int) -> Path:
+        """Where one seed keeps its files."""
+        return Path(self.folder) / f"seed-{seed}"

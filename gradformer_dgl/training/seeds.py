@@ -1,0 +1,110 @@
+"""Training the seeds of a run, one after the other or side by side in processes."""
+
+import multiprocessing
+import queue
+import signal
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from typing import Any
+
+from gradformer_dgl.data import GraphDataset
+from gradformer_dgl.errors import GradformerError, RunError
+from gradformer_dgl.training.loop import EpochCallback, SeedResult, Trainer
+from gradformer_dgl.training.request import RunRequest
+from gradformer_dgl.training.tensorboard import EventWriter
+from gradformer_dgl.training.threads import use_threads
+
+
+def train_seed(
+    request: RunRequest, seed: int, dataset: GraphDataset, on_epoch: EpochCallback | None = None
+) -> SeedResult:
+    """Train one seed of a run on an open data set."""
+    folder = request.seed_folder(seed)
+    trainer = Trainer(dataset, request.config, seed, folder, request.device)
+    with EventWriter(folder) as events:
+
+        def report(seed: int, record: dict[str, Any]) -> None:
+            events.write(record)
+            if on_epoch is not None:
+                on_epoch(seed, record)
+
+        return trainer.run(report, request.resume)
+
+
+def train_seeds_in_processes(
+    request: RunRequest, jobs: int, on_epoch: EpochCallback | None = None
+) -> list[SeedResult]:
+    """Train all seeds of a run, a number of them at a time, each in a process of its own threads.
+
+    Parameters
+    ----------
+    request : RunRequest
+        What to train.
+    jobs : int
+        Processes.
+    on_epoch : callable, optional
+        Called in this process with seed and record after every epoch.
+
+    Returns
+    -------
+    list of SeedResult
+        In the order of the seeds.
+
+    Raises
+    ------
+    GradformerError
+        The first that a seed ran into; the other processes are ended.
+    """
+    # Spawned, not forked: the OpenMP threads of torch and DGL do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    events = context.Queue()
+    pool = ProcessPoolExecutor(jobs, context, _begin_process, (events, request.threads))
+    try:
+        futures = [pool.submit(_train_in_process, request, seed) for seed in request.seeds]
+        while not all(future.done() for future in futures):
+            _deliver(events, on_epoch, seconds=0.2)
+            if any(future.done() and future.exception() for future in futures):
+                break
+        results = [_result_of(future) for future in as_completed(futures)]
+        _deliver(events, on_epoch, seconds=0.2)
+        return sorted(results, key=lambda result: request.seeds.index(result.seed))
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown()
+
+
+def _result_of(future: "Future[SeedResult]") -> SeedResult:
+    try:
+        return future.result()
+    except GradformerError:
+        raise
+    except Exception as error:
+        raise RunError(f"a training process ended early: {error or type(error).__name__}") from error
+
+
+def _deliver(events: Any, on_epoch: EpochCallback | None, seconds: float) -> None:
+    try:
+        while True:
+            seed, record = events.get(timeout=seconds)
+            if on_epoch is not None:
+                on_epoch(seed, record)
+    except queue.Empty:
+        return
+
+
+_events: Any = None
+
+
+def _begin_process(events: Any, threads: int) -> None:
+    global _events
+    _events = events
+    # An interruption is the caller's to answer: it ends its processes.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    use_threads(threads or 1)
+
+
+def _train_in_process(request: RunRequest, seed: int) -> SeedResult:
+    return train_seed(request, seed, request.open_dataset(), lambda *event: _events.put(event))
