@@ -25,9 +25,6 @@ def command(run: Path, data_root: Path | None, cache: Path | None, split: str, d
 
     The last line on stdout is the result as JSON. Example: gradformer-dgl evaluate runs/MUTAG --split val
     """
-    from gradformer_dgl.training.threads import keep_waiting_threads_asleep
-
-    keep_waiting_threads_asleep()
     from gradformer_dgl.training.runs import evaluate_run, open_run
 
     request = open_run(

@@ -28,7 +28,11 @@ from gradformer_dgl.cli import options
 @click.option("--resume", is_flag=True, help="Go on from the checkpoints in the run folder.")
 @click.option("--overwrite", is_flag=True, help="Replace a run that the run folder holds.")
 @click.option(
-    "--threads", type=click.IntRange(min=0), default=0, help="Threads of a process; 0: one per processor."
+    "--threads",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Threads of each process; more make a single run faster where the processors are idle.",
 )
 @options.jobs
 @options.device
@@ -58,9 +62,6 @@ def command(
 
     Example: gradformer-dgl train MUTAG --data-root data --runs 10 --jobs 2
     """
-    from gradformer_dgl.training.threads import keep_waiting_threads_asleep
-
-    keep_waiting_threads_asleep()
     from gradformer_dgl.cli.progress import EpochProgress
     from gradformer_dgl.data import load_dataset
     from gradformer_dgl.training.config import load_preset, preset_for, read_settings
@@ -87,7 +88,7 @@ def command(
         resume=resume,
         overwrite=overwrite,
     )
-    use_threads(threads or available_processors())
+    use_threads(threads)
     opened = request.open_dataset(raw)
     with EpochProgress(request.seeds, chosen.epochs, shown=not obj["quiet"]) as progress:
         result = train_run(request, jobs, progress.advance, opened)

@@ -30,7 +30,7 @@ class RunRequest:
     device : str
         ``"cpu"`` or a CUDA device.
     threads : int
-        Threads of each process; 0 leaves them as they are.
+        Threads of each process.
     resume : bool
         Go on from checkpoints in the folder.
     overwrite : bool
@@ -44,7 +44,7 @@ class RunRequest:
     config: RunConfig
     seeds: tuple[int, ...]
     device: str = "cpu"
-    threads: int = 0
+    threads: int = 1
     resume: bool = False
     overwrite: bool = False
 

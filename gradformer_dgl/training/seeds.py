@@ -103,7 +103,7 @@ def _begin_process(events: Any, threads: int) -> None:
     _events = events
     # An interruption is the caller's to answer: it ends its processes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    use_threads(threads or 1)
+    use_threads(threads)
 
 
 def _train_in_process(request: RunRequest, seed: int) -> SeedResult:
