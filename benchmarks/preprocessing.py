@@ -35,8 +35,9 @@ Edges = tuple[np.ndarray, np.ndarray, int]
 
 
 def edges_of(structures: GraphStructures, count: int) -> list[Edges]:
-    """The first graphs, one triple (src, dst, nodes) each."""
-    parts = (structures.slice(index, index + 1) for index in range(min(count, len(structures))))
+    """Graphs from all over the data set, whose order may go with size; one triple (src, dst, nodes) each."""
+    chosen = np.linspace(0, len(structures), min(count, len(structures)), endpoint=False, dtype=int)
+    parts = (structures.slice(index, index + 1) for index in chosen.tolist())
     return [
         (part.src.astype(np.int64), part.dst.astype(np.int64), int(part.node_counts[0])) for part in parts
     ]
