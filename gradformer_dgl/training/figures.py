@@ -73,7 +73,7 @@ def decay_figure(folder: Path, seed_folders: Sequence[Path], config: RunConfig) 
     figure = Figure(figsize=(5.2, 3.6), layout="constrained")
     axes = figure.subplots()
     start = decay_curves(config, [config.hop], DISTANCES_SHOWN)[0]
-    axes.plot(distances, start, "k--", lw=1.5, label=f"start, tau = {config.hop:.2f}")
+    axes.plot(distances, start, "k--", lw=1.5, zorder=5, label=f"start, tau = {config.hop:.2f}")
     for head, curve in enumerate(decay_curves(config, learned, DISTANCES_SHOWN)):
         axes.plot(distances, curve, "o-", ms=3, label=f"head {head + 1}, tau = {learned[head]:.2f}")
     axes.set(
