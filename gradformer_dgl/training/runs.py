@@ -76,7 +76,8 @@ def train_run(
 def _prepare_folder(request: RunRequest) -> None:
     folder = Path(request.folder)
     description = _description(request)
-    if (folder / CONFIG).exists() and not request.overwrite:
+    holds_run = (folder / CONFIG).exists()
+    if holds_run and not request.overwrite:
         if not request.resume:
             raise RunError(f"{folder} holds a run: choose another --out, or --resume or --overwrite it")
         found = read_settings(folder / CONFIG)
@@ -84,9 +85,11 @@ def _prepare_folder(request: RunRequest) -> None:
             raise RunError(f"{folder} holds a run with other settings: choose another --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not request.resume:
+        # What lies in a folder that holds no run is not ours to remove.
+        if holds_run and not request.resume:
             for stale in folder.glob("seed-*"):
-                shutil.rmtree(stale)
+                if stale.name.removeprefix("seed-").isdecimal():
+                    shutil.rmtree(stale)
             (folder / RESULT).unlink(missing_ok=True)
     except OSError as error:
         raise RunError(f"{folder} cannot be made ready: {error.strerror}") from None
@@ -118,24 +121,28 @@ def summarize(
     request: RunRequest, dataset: GraphDataset, results: Sequence[SeedResult], seconds: float
 ) -> dict[str, Any]:
     """Gather the scores of all seeds into what ``result.json`` holds."""
-    objective = objective_for(dataset.task, request.config.class_weights)
-    scores = [result.test for result in results]
-    deviation = statistics.stdev(scores) if len(scores) > 1 else 0.0
     baseline = {}
     if dataset.task == "regression":
         baseline["predicting_the_mean"] = constant_prediction_error(request, dataset)
     return {
         "dataset": request.dataset,
-        "metric": objective.name,
-        "unit": objective.unit,
-        "mean": statistics.fmean(scores),
-        "std": deviation,
+        **_score(request, dataset, [result.test for result in results]),
         **baseline,
         "val_mean": statistics.fmean(result.val for result in results),
         "runs": [dataclasses.asdict(result) for result in results],
         "seconds": round(seconds, 3),
         "version": gradformer_dgl.__version__,
         "torch": torch.__version__,
+    }
+
+
+def _score(request: RunRequest, dataset: GraphDataset, scores: Sequence[float]) -> dict[str, Any]:
+    objective = objective_for(dataset.task, request.config.class_weights)
+    return {
+        "metric": objective.name,
+        "unit": objective.unit,
+        "mean": statistics.fmean(scores),
+        "std": statistics.stdev(scores) if len(scores) > 1 else 0.0,
     }
 
 
@@ -194,15 +201,10 @@ def evaluate_run(request: RunRequest, part: str = "test") -> dict[str, Any]:
         trainer = Trainer(dataset, request.config, seed, request.seed_folder(seed), request.device)
         trainer.scored.load(tensors)
         scores[seed] = trainer.evaluate(part)[1]
-    values = list(scores.values())
-    objective = objective_for(dataset.task, request.config.class_weights)
     return {
         "dataset": request.dataset,
         "split": part,
-        "metric": objective.name,
-        "unit": objective.unit,
-        "mean": statistics.fmean(values),
-        "std": statistics.stdev(values) if len(values) > 1 else 0.0,
+        **_score(request, dataset, list(scores.values())),
         "runs": [{"seed": seed, "score": score} for seed, score in scores.items()],
     }
 

@@ -1,5 +1,6 @@
 """Training the seeds of a run, one after the other or side by side in processes."""
 
+import functools
 import multiprocessing
 import queue
 import signal
@@ -107,4 +108,10 @@ def _begin_process(events: Any, threads: int) -> None:
 
 
 def _train_in_process(request: RunRequest, seed: int) -> SeedResult:
-    return train_seed(request, seed, request.open_dataset(), lambda *event: _events.put(event))
+    return train_seed(request, seed, _opened(request), lambda *event: _events.put(event))
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(request: RunRequest) -> GraphDataset:
+    # A process trains several seeds of one run; it reads the data once.
+    return request.open_dataset()

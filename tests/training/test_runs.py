@@ -123,3 +123,16 @@ def test_a_run_is_not_lost_to_another(request_for, tmp_path):
     assert free_folder(tmp_path / "run") == tmp_path / "run-2"
     train_run(dataclasses.replace(request_for(epochs=2, seeds=(1,)), overwrite=True))
     assert [folder.name for folder in (tmp_path / "run").glob("seed-*")] == ["seed-1"]
+
+
+def test_folders_that_are_not_a_run_are_left_alone(request_for, tmp_path):
+    foreign = tmp_path / "run" / "seed-bank" / "mine.txt"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("kept")
+    earlier = tmp_path / "run" / "seed-7"
+    earlier.mkdir()
+    train_run(request_for(epochs=1))
+    assert earlier.is_dir()
+    train_run(dataclasses.replace(request_for(epochs=1, seeds=(1,)), overwrite=True))
+    assert foreign.read_text() == "kept"
+    assert {folder.name for folder in (tmp_path / "run").glob("seed-*")} == {"seed-1", "seed-bank"}
