@@ -148,7 +148,9 @@ class Trainer:
         # What is validated, tested and kept: the network that is trained, or its running average.
         self.scored = copy.deepcopy(self.network) if config.average else self.network
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
-        self.optimizer = kind(self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        self.optimizer = kind(
+            self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
+        )
         self.steps_per_epoch = len(list(batches(self.split["train"], config.batch_size)))
         self.records: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {}
