@@ -24,12 +24,14 @@ def mix(value):
 
 
 @compiled
-def fingerprint(num_nodes, offsets, tails):
-    """Hash the number of nodes and the set of edges to 64 bits."""
+def fingerprint(num_nodes, offsets, tails, by_tail=False):
+    """Hash the number of nodes and the set of edges to 64 bits; of heads stored by tail with ``by_tail``."""
+    shift = np.uint64(0 if by_tail else 32)
+    other = np.uint64(32 if by_tail else 0)
     total = np.uint64(0)
     for head in range(num_nodes):
         for place in range(offsets[head], offsets[head + 1]):
-            total += mix((np.uint64(tails[place]) << np.uint64(32)) | np.uint64(head))
+            total += mix((np.uint64(tails[place]) << shift) | (np.uint64(head) << other))
     return mix(total ^ mix(np.uint64(num_nodes)))
 
 
@@ -154,18 +156,25 @@ def adjacency(src, dst, directed, num_nodes, offsets, tails, heads, cursor, word
 
 
 @compiled
-def fingerprints(node_counts, edge_counts, src, dst, directed, result):
-    """Fingerprint of every graph."""
+def adjacency_buffers(node_counts, edge_counts):
+    """What `adjacency` works in, large enough for each graph: offsets, tails, heads, cursor, words."""
     most_nodes = 0
     most_edges = 0
     for graph in range(len(node_counts)):
         most_nodes = max(most_nodes, node_counts[graph])
         most_edges = max(most_edges, edge_counts[graph])
     offsets = np.empty(most_nodes + 1, np.int64)
-    cursor = np.empty(most_nodes + 1, np.int64)
     tails = np.empty(2 * most_edges, np.int32)
     heads = np.empty(2 * most_edges, np.int32)
+    cursor = np.empty(most_nodes + 1, np.int64)
     words = np.empty(MATRIX_WORDS, np.uint64)
+    return offsets, tails, heads, cursor, words
+
+
+@compiled
+def fingerprints(node_counts, edge_counts, src, dst, directed, result):
+    """Fingerprint of every graph."""
+    offsets, tails, heads, cursor, words = adjacency_buffers(node_counts, edge_counts)
     first = 0
     for graph in range(len(node_counts)):
         end = first + edge_counts[graph]

@@ -26,12 +26,32 @@ def checked_max_distance(max_distance: Any) -> int | None:
     return int(max_distance)
 
 
+def checked_rows(structures: GraphStructures, rows: tuple[int, int]) -> tuple[int, int]:
+    """Return the first row and the one after the last, or raise `ConfigError` where there are none such."""
+    start, stop = rows
+    if len(structures) != 1:
+        raise ConfigError(f"rows can be taken of one graph, got {len(structures)}: pass slice(i, i + 1)")
+    if not 0 <= start <= stop <= structures.node_counts[0]:
+        raise ConfigError(f"no rows {start} to {stop} in a graph of {structures.node_counts[0]} nodes")
+    return int(start), int(stop)
+
+
+def overflow(graph: int, dtype: Any) -> DistanceOverflowError:
+    """Return the error of a graph with a distance that does not fit the type."""
+    most = np.iinfo(dtype).max - 1
+    return DistanceOverflowError(
+        f"graph {graph} has a shortest path longer than {most} hops: "
+        f"pass max_distance={most} or less to leave farther pairs out"
+    )
+
+
 def packed_distances(
     structures: GraphStructures,
     dtype: Any,
     directed: bool = False,
     max_distance: int | None = None,
     first_graph: int = 0,
+    rows: tuple[int, int] | None = None,
 ) -> tuple[Shaped[np.ndarray, "pairs"], UInt64[np.ndarray, "graphs"], Int64[np.ndarray, "distances"]]:
     """Distances, fingerprints and the distance histogram of many graphs, without Python per graph.
 
@@ -47,45 +67,54 @@ def packed_distances(
         Pairs farther apart count as unreachable.
     first_graph : int
         Number of the first graph, for messages.
+    rows : tuple of int, optional
+        First row and the one after the last, of the matrix of a single graph: only these are computed, in
+        memory for the result and some 500 bytes a node beside it.
 
     Returns
     -------
     distances : numpy.ndarray
-        Row-major matrices, one after the other, shape ``(pairs,)``; ``[i, j]`` is from i to j.
+        Row-major matrices, one after the other, shape ``(pairs,)``; ``[i, j]`` is from i to j. With ``rows``
+        these rows, shape ``((stop - start) * nodes,)``.
     fingerprints : numpy.ndarray
         Hash of each graph's structure, shape ``(graphs,)``.
     histogram : numpy.ndarray
-        Number of pairs at each finite distance, up to the largest.
+        Number of these pairs at each finite distance, up to the largest.
 
     Raises
     ------
     DistanceOverflowError
         Where a finite distance is not below the largest value of ``dtype``.
+    ConfigError
+        Where there are no such rows, or more than one graph to take them from.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.preprocess import GraphStructures
+    >>> path = GraphStructures([4], [3], [0, 1, 2], [1, 2, 3])
+    >>> packed_distances(path, "uint8", rows=(1, 3))[0].reshape(2, 4)
+    array([[1, 0, 1, 2],
+           [2, 1, 0, 1]], dtype=uint8)
     """
-    from gradformer_dgl.preprocess.shortest_paths_kernels import pair_distances
+    from gradformer_dgl.preprocess.shortest_paths_kernels import pair_distances, row_distances
 
     dtype = np.dtype(dtype)
-    num_pairs = structures.num_pairs
-    # The kernel writes 64 entries at a time, beyond the last pair too.
-    distances = np.empty(num_pairs + 64, dtype)
     prints = np.empty(len(structures), np.uint64)
     histogram = np.zeros(1 << (8 * dtype.itemsize), np.int64)
-    failed = pair_distances(
-        structures.node_counts,
-        structures.edge_counts,
-        structures.src,
-        structures.dst,
-        directed,
-        NO_LIMIT if max_distance is None else max_distance,
-        distances,
-        prints,
-        histogram,
-    )
+    limit = NO_LIMIT if max_distance is None else max_distance
+    edges = (structures.node_counts, structures.edge_counts, structures.src, structures.dst)
+    if rows is None:
+        num_pairs = structures.num_pairs
+        # The kernel writes 64 entries at a time, beyond the last pair too.
+        distances = np.empty(num_pairs + 64, dtype)
+        failed = pair_distances(*edges, directed, limit, distances, prints, histogram)
+    else:
+        start, stop = checked_rows(structures, rows)
+        num_pairs = (stop - start) * int(structures.node_counts[0])
+        distances = np.empty(num_pairs, dtype)
+        failed = row_distances(*edges, directed, limit, start, stop, distances, prints, histogram)
     if failed >= 0:
-        raise DistanceOverflowError(
-            f"graph {first_graph + failed} has a shortest path longer than {np.iinfo(dtype).max - 1} hops: "
-            f"pass max_distance={np.iinfo(dtype).max - 1} or less to leave farther pairs out"
-        )
+        raise overflow(first_graph + failed, dtype)
     longest = int(np.flatnonzero(histogram)[-1]) if histogram.any() else 0
     return distances[:num_pairs], prints, histogram[: longest + 1]
 

@@ -6,13 +6,15 @@ nodes. One level is one OR of the heads' sets into the tails' sets, so the sets 
 once. The level at which a bit appears is its distance; it is kept bit-sliced (plane p holds bit p of
 the distances) and spread to bytes once at the end.
 
-Sets hold targets, not sources: rows of the result come out in row-major order for directed graphs too.
+Sets of a whole matrix hold targets, so that rows come out in row-major order for directed graphs too. Sets
+of a block of rows hold its sources, which is the same search along the edges instead of against them, and are
+turned on the way out.
 """
 
 import numpy as np
 
 from gradformer_dgl.compiled import compiled
-from gradformer_dgl.preprocess.adjacency_kernels import MATRIX_WORDS, adjacency, fingerprint
+from gradformer_dgl.preprocess.adjacency_kernels import adjacency, adjacency_buffers, fingerprint
 from gradformer_dgl.preprocess.bits_kernels import (
     WORD,
     add_bytes,
@@ -22,7 +24,7 @@ from gradformer_dgl.preprocess.bits_kernels import (
     set_bytes_of_half,
 )
 
-# Words of one block of targets: 256 targets are one vector register wide.
+# Words of one block of targets or sources: 256 bits are one vector register wide.
 LANES = 4
 FULL_BYTE = np.uint8(255)
 # With one node in so many active, looking at all nodes is cheaper than remembering which were touched.
@@ -122,8 +124,9 @@ def search_block(
 ):
     """Bit-sliced distances from all nodes to the targets ``base .. base + width``.
 
-    Only nodes whose sets grew in the last level pass their new bits on, so a long path costs no more
-    per level than a short one. Returns the number of planes, -1 where a distance exceeds ``largest``.
+    With the heads of every tail in the place of the tails of every head: from these nodes to all others.
+    Only nodes whose sets grew in the last level pass their new bits on, so a long path costs no more per
+    level than a short one. Returns the number of planes, -1 where a distance exceeds ``largest``.
     """
     reached = sets[0]
     front = sets[1]
@@ -197,8 +200,25 @@ def search_block(
 
 
 @compiled
-def write_block(num_nodes, base, width, num_planes, reached, planes, line, out, start):
-    """Spread the bit-sliced distances of one block of targets into the rows of ``out``."""
+def spread(missing, planes, number, num_planes, columns, line, out, place):
+    """Write up to 64 distances, word ``number`` of each plane, to ``out[place:]`` and no further."""
+    set_bytes(line, 0, missing, FULL_BYTE)
+    for plane in range(min(8, num_planes)):
+        add_bytes(line, 0, planes[plane, number], np.uint8(1 << plane))
+    for column in range(columns):
+        out[place + column] = line[column]
+    if out.itemsize == 2:
+        set_bytes(line, 0, missing, FULL_BYTE)
+        for plane in range(8, num_planes):
+            add_bytes(line, 0, planes[plane, number], np.uint8(1 << (plane - 8)))
+        for column in range(columns):
+            out[place + column] |= np.uint16(line[column]) << np.uint16(8)
+
+
+@compiled
+def write_targets(num_nodes, base, width, num_planes, reached, planes, line, out, start):
+    """Spread the bit-sliced distances to one block of targets into the rows of ``out``."""
+    words = planes.reshape(planes.shape[0], planes.shape[1] * LANES)
     for node in range(num_nodes):
         for lane in range((width + WORD - 1) // WORD):
             missing = ~reached[node, lane]
@@ -208,18 +228,81 @@ def write_block(num_nodes, base, width, num_planes, reached, planes, line, out, 
                 set_bytes(out, place, missing, FULL_BYTE)
                 for plane in range(num_planes):
                     add_bytes(out, place, planes[plane, node, lane], np.uint8(1 << plane))
-                continue
-            set_bytes(line, 0, missing, FULL_BYTE)
-            for plane in range(min(8, num_planes)):
-                add_bytes(line, 0, planes[plane, node, lane], np.uint8(1 << plane))
+            else:
+                spread(missing, words, node * LANES + lane, num_planes, columns, line, out, place)
+
+
+@compiled
+def transpose_bits(square):
+    """Turn 64 words of bits in place, in each lane: bit j of word i changes places with bit i of word j.
+
+    The two halves off the diagonal change places, then those of each quarter, down to single bits.
+    """
+    mask = ~np.uint64(0) >> np.uint64(WORD // 2)
+    half = WORD // 2
+    while half:
+        shift = np.uint64(half)
+        for first in range(0, WORD, 2 * half):
+            for row in range(first, first + half):
+                low = np.uint64(row)
+                high = np.uint64(row + half)
+                moved0 = ((square[low, 0] >> shift) ^ square[high, 0]) & mask
+                moved1 = ((square[low, 1] >> shift) ^ square[high, 1]) & mask
+                moved2 = ((square[low, 2] >> shift) ^ square[high, 2]) & mask
+                moved3 = ((square[low, 3] >> shift) ^ square[high, 3]) & mask
+                square[low, 0] ^= moved0 << shift
+                square[low, 1] ^= moved1 << shift
+                square[low, 2] ^= moved2 << shift
+                square[low, 3] ^= moved3 << shift
+                square[high, 0] ^= moved0
+                square[high, 1] ^= moved1
+                square[high, 2] ^= moved2
+                square[high, 3] ^= moved3
+        half //= 2
+        mask ^= mask << np.uint64(half)
+
+
+@compiled
+def write_sources(num_nodes, width, num_planes, reached, planes, squares, line, out, start):
+    """Spread the bit-sliced distances from one block of sources into the rows of ``out[start:]``.
+
+    Squares of 64 nodes by 64 sources are turned, those of all lanes at once, each plane by itself.
+    """
+    words = squares.reshape(squares.shape[0], WORD * LANES)
+    for first in range(0, num_nodes, WORD):
+        columns = min(WORD, num_nodes - first)
+        for column in range(columns):
+            for lane in range(LANES):
+                squares[num_planes, column, lane] = ~reached[first + column, lane]
+        for plane in range(num_planes):
             for column in range(columns):
-                out[place + column] = line[column]
-            if out.itemsize == 2:
-                set_bytes(line, 0, missing, FULL_BYTE)
-                for plane in range(8, num_planes):
-                    add_bytes(line, 0, planes[plane, node, lane], np.uint8(1 << (plane - 8)))
-                for column in range(columns):
-                    out[place + column] |= np.uint16(line[column]) << np.uint16(8)
+                for lane in range(LANES):
+                    squares[plane, column, lane] = planes[plane, first + column, lane]
+        for plane in range(num_planes + 1):
+            transpose_bits(squares[plane])
+        for source in range(width):
+            number = np.uint64(source % WORD * LANES + source // WORD)
+            place = start + source * num_nodes + first
+            if out.itemsize == 1 and columns == WORD:
+                set_bytes(out, place, words[num_planes, number], FULL_BYTE)
+                for plane in range(num_planes):
+                    add_bytes(out, place, words[plane, number], np.uint8(1 << plane))
+            else:
+                spread(words[num_planes, number], words, number, num_planes, columns, line, out, place)
+
+
+@compiled
+def search_buffers(num_nodes, bits):
+    """What `search_block` works in: sets, planes, nodes, marks."""
+    sets = np.empty((3, num_nodes, LANES), np.uint64)
+    # A distance is below the number of nodes, which bounds the planes.
+    most_planes = 0
+    while most_planes < bits and num_nodes >> most_planes:
+        most_planes += 1
+    planes = np.empty((most_planes, num_nodes, LANES), np.uint64)
+    nodes = np.empty((2, num_nodes + 1), np.int64)
+    marks = np.empty(num_nodes, np.int64)
+    return sets, planes, nodes, marks
 
 
 @compiled
@@ -229,30 +312,14 @@ def pair_distances(node_counts, edge_counts, src, dst, directed, limit, out, pri
     ``out`` needs 64 entries more than there are pairs: the last row of a small graph runs over. Returns the
     index of the first graph with a distance that the type of ``out`` cannot hold, -1 where there is none.
     """
-    most_nodes = 0
-    most_edges = 0
-    for graph in range(len(node_counts)):
-        most_nodes = max(most_nodes, node_counts[graph])
-        most_edges = max(most_edges, edge_counts[graph])
-    offsets = np.empty(most_nodes + 1, np.int64)
-    cursor = np.empty(most_nodes + 1, np.int64)
-    tails = np.empty(2 * most_edges, np.int32)
-    heads = np.empty(2 * most_edges, np.int32)
-    words = np.empty(MATRIX_WORDS, np.uint64)
+    offsets, tails, heads, cursor, words = adjacency_buffers(node_counts, edge_counts)
     line = np.empty(WORD, np.uint8)
     bits = 8 * out.itemsize
     largest = (1 << bits) - 2
     few_sets = np.empty((3, WORD), np.uint64)
     few_planes = np.empty((bits, WORD), np.uint64)
-    rows = most_nodes if most_nodes > WORD else 0
-    sets = np.empty((3, rows, LANES), np.uint64)
-    # A distance is below the number of nodes, which bounds the planes.
-    most_planes = 0
-    while most_planes < bits and rows >> most_planes:
-        most_planes += 1
-    planes = np.empty((most_planes, rows, LANES), np.uint64)
-    nodes = np.empty((2, rows + 1), np.int64)
-    marks = np.empty(rows, np.int64)
+    most_nodes = len(offsets) - 1
+    sets, planes, nodes, marks = search_buffers(most_nodes if most_nodes > WORD else 0, bits)
 
     first = 0
     start = 0
@@ -300,6 +367,45 @@ def pair_distances(node_counts, edge_counts, src, dst, directed, limit, out, pri
                 )
                 if num_planes < 0:
                     return graph
-                write_block(num_nodes, base, width, num_planes, sets[0], planes, line, out, start)
+                write_targets(num_nodes, base, width, num_planes, sets[0], planes, line, out, start)
         start += num_nodes * num_nodes
+    return -1
+
+
+@compiled
+def row_distances(
+    node_counts, edge_counts, src, dst, directed, limit, first_row, last_row, out, prints, histogram
+):
+    """The rows ``first_row .. last_row`` of the distances of one graph, with its fingerprint.
+
+    Returns -1, or 0 where the type of ``out`` cannot hold a distance in these rows.
+    """
+    num_nodes = node_counts[0]
+    offsets, heads, tails, cursor, words = adjacency_buffers(node_counts, edge_counts)
+    adjacency(dst, src, directed, num_nodes, offsets, heads, tails, cursor, words)
+    prints[0] = fingerprint(num_nodes, offsets, heads, True)
+    line = np.empty(WORD, np.uint8)
+    bits = 8 * out.itemsize
+    sets, planes, nodes, marks = search_buffers(num_nodes, bits)
+    squares = np.zeros((bits + 1, WORD, LANES), np.uint64)
+    for base in range(first_row, last_row, LANES * WORD):
+        width = min(LANES * WORD, last_row - base)
+        num_planes = search_block(
+            num_nodes,
+            offsets,
+            heads,
+            limit,
+            (1 << bits) - 2,
+            base,
+            width,
+            sets,
+            planes,
+            nodes,
+            marks,
+            histogram,
+        )
+        if num_planes < 0:
+            return 0
+        start = (base - first_row) * num_nodes
+        write_sources(num_nodes, width, num_planes, sets[0], planes, squares, line, out, start)
     return -1

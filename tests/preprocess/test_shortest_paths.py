@@ -136,6 +136,59 @@ def test_too_long_for_the_asked_type_names_the_graph():
         packed_distances(structures, np.uint8)
 
 
+def in_blocks(structures, dtype, step, **options):
+    """All rows in blocks, with the fingerprint that each block gives, and the sum of the histograms."""
+    num_nodes = int(structures.node_counts[0])
+    rows, prints, total = [], set(), np.zeros(1 << 16, np.int64)
+    for start in range(0, num_nodes, step):
+        block = (start, min(start + step, num_nodes))
+        distances, fingerprint, histogram = packed_distances(structures, dtype, rows=block, **options)
+        rows.append(distances.reshape(-1, num_nodes))
+        prints.add(fingerprint.item())
+        total[: len(histogram)] += histogram
+    return np.concatenate(rows), prints, total
+
+
+@pytest.mark.parametrize("directed", [False, True])
+@pytest.mark.parametrize("max_distance", [None, 3])
+@pytest.mark.parametrize(("num_nodes", "step"), [(3, 1), (61, 61), (64, 17), (323, 67), (701, 257)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_blocks_of_rows_equal_scipy(num_nodes, step, dtype, directed, max_distance):
+    src, dst = np.random.default_rng(num_nodes).integers(0, num_nodes, (2, 2 * num_nodes))
+    structures = GraphStructures([num_nodes], [len(src)], src, dst)
+    unreachable = np.iinfo(dtype).max
+    expected = by_scipy(src, dst, num_nodes, directed, unreachable)
+    if max_distance is not None:
+        expected[expected > max_distance] = unreachable
+    found, prints, histogram = in_blocks(
+        structures, dtype, step, directed=directed, max_distance=max_distance
+    )
+    np.testing.assert_array_equal(found, expected)
+    assert prints == set(structure_fingerprints(structures, directed).tolist())
+    np.testing.assert_array_equal(histogram[:255], np.bincount(expected.ravel(), minlength=255)[:255])
+
+
+def test_rows_of_a_long_path_in_16_bits():
+    path = GraphStructures.from_graphs([(range(699), range(1, 700), 700)])
+    found, _, _ = in_blocks(path, np.uint16, 300)
+    np.testing.assert_array_equal(found, np.abs(np.subtract.outer(np.arange(700), np.arange(700))))
+    # In a path of 509 nodes the middle one reaches all others within 254 hops, its neighbour does not.
+    path = GraphStructures.from_graphs([(range(508), range(1, 509), 509)])
+    assert packed_distances(path, np.uint8, rows=(254, 255))[0].max() == 254
+    with pytest.raises(DistanceOverflowError, match="graph 7 has a shortest path longer than 254 hops"):
+        packed_distances(path, np.uint8, first_graph=7, rows=(255, 256))
+
+
+def test_no_such_rows():
+    one = GraphStructures([3], [0], [], [])
+    assert packed_distances(one, np.uint8, rows=(3, 3))[0].shape == (0,)
+    for rows in [(0, 4), (-1, 2), (2, 1)]:
+        with pytest.raises(ConfigError, match=r"no rows .* in a graph of 3 nodes"):
+            packed_distances(one, np.uint8, rows=rows)
+    with pytest.raises(ConfigError, match=r"rows can be taken of one graph, got 2: pass slice\(i, i \+ 1\)"):
+        packed_distances(GraphStructures([3, 3], [0, 0], [], []), np.uint8, rows=(0, 1))
+
+
 def test_no_nodes_one_node_no_edges():
     assert shortest_path_distances(([], [], 0)).shape == (0, 0)
     assert shortest_path_distances(([], [], 1)).tolist() == [[0]]
