@@ -23,8 +23,10 @@ except ImportError:
     ENCODER = "zlib"
     _STREAM_ERRORS = (zlib.error,)
 
-_BLOCK_WORDS = 1 << 15
-_WEIGHTS = np.arange(_BLOCK_WORDS, 0, -1, dtype=np.uint64)
+# Few enough that a product of vectors stays in the calling thread.
+_BLOCK_WORDS = 1 << 13
+_ONES = np.ones(_BLOCK_WORDS)
+_WEIGHTS = np.arange(_BLOCK_WORDS, 0, -1, dtype=np.float64)
 _MODULUS = 65535
 
 
@@ -39,12 +41,16 @@ def deflate(data: bytes | memoryview, floats: bool = False) -> bytes:
     return zlib.compress(data, 1 if floats else 4)
 
 
-def inflate(data: bytes | memoryview) -> bytes:
-    """Decompress a zlib stream, or raise `ChecksumError`."""
+def inflate(data: bytes | memoryview, size: int) -> bytes:
+    """Decompress a zlib stream of ``size`` bytes, or raise `ChecksumError`, without taking much more."""
+    stream = (zlib if isal_zlib is None else isal_zlib).decompressobj()
     try:
-        return isal_zlib.decompress(data) if isal_zlib is not None else zlib.decompress(data)
+        raw = stream.decompress(data, size + 1)
     except _STREAM_ERRORS as error:
         raise ChecksumError(str(error)) from None
+    if len(raw) != size or not stream.eof:
+        raise ChecksumError(f"not {size} bytes once decompressed")
+    return raw
 
 
 def fletcher32(data: bytes | memoryview) -> int:
@@ -65,18 +71,20 @@ def fletcher32(data: bytes | memoryview) -> int:
     >>> hex(fletcher32(b"abcdef"))
     '0x50562a2d'
     """
-    words = np.frombuffer(data, dtype=">u2", count=len(data) // 2)
-    if len(data) % 2:
-        words = np.append(words, np.array([data[-1] << 8], dtype=">u2"))
-    first = 0
-    second = 0
+    # Swapping the bytes of a word is multiplying it by 256, modulo 65,535: once for the sums will do. As
+    # floating-point numbers, in which all of these integers are exact, the sums are products of vectors.
+    words = np.frombuffer(data, dtype="<u2", count=len(data) // 2)
+    first = second = 0
     for start in range(0, len(words), _BLOCK_WORDS):
-        block = words[start : start + _BLOCK_WORDS].astype(np.uint64)
+        block = words[start : start + _BLOCK_WORDS].astype(np.float64)
         second += len(block) * first + int(block @ _WEIGHTS[_BLOCK_WORDS - len(block) :])
-        first += int(block.sum())
+        first += int(block @ _ONES[: len(block)])
+    if len(data) % 2:
+        first += data[-1]
+        second += first
     # Folding the carry, as HDF5 does, leaves 65,535 where the remainder is 0 and the sum is not.
-    low = first % _MODULUS or (_MODULUS if first else 0)
-    high = second % _MODULUS or (_MODULUS if second else 0)
+    low = (first << 8) % _MODULUS or (_MODULUS if first else 0)
+    high = (second << 8) % _MODULUS or (_MODULUS if second else 0)
     return (high << 16) | low
 
 
@@ -104,10 +112,7 @@ def decode_chunk(layout: ArrayLayout, data: bytes) -> np.ndarray:
     packed = memoryview(data)[:-4]
     if len(data) < 4 or fletcher32(packed) != int.from_bytes(data[-4:], "little"):
         raise ChecksumError("checksum differs")
-    raw = inflate(packed)
-    if len(raw) != layout.chunk_rows * layout.row_bytes:
-        raise ChecksumError(f"{len(raw)} bytes instead of {layout.chunk_rows * layout.row_bytes}")
-    flat = np.frombuffer(raw, np.uint8)
+    flat = np.frombuffer(inflate(packed, layout.chunk_rows * layout.row_bytes), np.uint8)
     if layout.shuffled:
         flat = np.ascontiguousarray(flat.reshape(layout.dtype.itemsize, -1).T).reshape(-1)
     return flat.view(layout.dtype).reshape(layout.chunk_shape)

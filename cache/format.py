@@ -2,15 +2,26 @@
 
 A cache is one HDF5 file with flat arrays for all graphs, never an object per graph:
 
-==================  ===========================  ============================================================
-object              shape, type                  meaning
-==================  ===========================  ============================================================
-``node_counts``     (graphs,) int32              nodes per graph
-``distances``       (pairs,) uint8 or uint16     row-major distance matrices, one after the other
-``fingerprints``    (graphs,) uint64             hash of each graph's structure
-``histogram``       (longest + 1,) int64         number of pairs at each finite distance
-``encodings/NAME``  (nodes, k) float32           node encodings
-==================  ===========================  ============================================================
+========================  =======================  ==========================================================
+object                    shape, type              meaning
+========================  =======================  ==========================================================
+``node_counts``           (graphs,) int32          nodes per graph
+``distances``             (pairs,) uint8, uint16   row-major distance matrices, one after the other
+``fingerprints``          (graphs,) uint64         hash of each graph's structure
+``histogram``             (longest + 1,) int64     number of pairs at each finite distance
+``encodings/NAME``        (nodes, k) float32       node encodings
+``extra_distances/NAME``  (pairs,) float32         other distances, laid out as ``distances``; inf: no path
+``weight_fingerprints``   (graphs,) uint64         hash of each graph's edge weights, where they are used
+========================  =======================  ==========================================================
+
+The sparse layout (version 2, attribute ``layout`` = ``sparse``) has three arrays in the place of
+``distances``, with the pairs within ``max_distance`` only, row after row:
+
+========================  =======================  ==========================================================
+``near_counts``           (nodes,) int32           number of nodes within reach of each node, itself included
+``near_nodes``            (near pairs,) int32      their ids within the graph, ascending in each row
+``near_distances``        (near pairs,) as above   their distances
+========================  =======================  ==========================================================
 
 All arrays are chunked, deflated and carry HDF5's Fletcher-32 checksum; object headers carry HDF5's own
 checksums (file format 1.10), and the attributes of the root group a CRC-32 in ``attributes-crc32``.
@@ -25,20 +36,27 @@ from typing import Any
 import numpy as np
 
 TYPE = "gradformer-dgl-distances"
-VERSION = 1
+# The newest version that is read. A file is written as the oldest that can say what it holds.
+VERSION = 2
+DENSE_VERSION, SPARSE_VERSION = 1, 2
 
 NODE_COUNTS = "node_counts"
 DISTANCES = "distances"
 FINGERPRINTS = "fingerprints"
 HISTOGRAM = "histogram"
 ENCODINGS = "encodings"
+EXTRA_DISTANCES = "extra_distances"
+WEIGHT_FINGERPRINTS = "weight_fingerprints"
+NEAR_COUNTS, NEAR_NODES, NEAR_DISTANCES = "near_counts", "near_nodes", "near_distances"
+
+DENSE, SPARSE = LAYOUTS = ("dense", "sparse")
 
 ATTRIBUTES_CHECKSUM = "attributes-crc32"
 # What the attribute max_distance says where there is no cut-off.
 NO_CUTOFF = -1
 
 # One random graph costs one chunk's decompression; smaller chunks compress worse.
-CHUNK_BYTES = 1 << 15
+CHUNK_BYTES = 24 << 10
 
 
 @dataclass(frozen=True)
@@ -53,11 +71,14 @@ class ArrayLayout:
         Type of its entries.
     shape : tuple of int
         ``(rows,)`` or ``(rows, columns)``.
+    rows_per_chunk : int, optional
+        Rows of one chunk; by default as many as `CHUNK_BYTES` hold.
     """
 
     name: str
     dtype: np.dtype
     shape: tuple[int, ...]
+    rows_per_chunk: int | None = None
 
     @property
     def rows(self) -> int:
@@ -72,6 +93,8 @@ class ArrayLayout:
     @cached_property
     def chunk_rows(self) -> int:
         """Rows of one chunk."""
+        if self.rows_per_chunk is not None:
+            return self.rows_per_chunk
         return max(1, min(self.rows, CHUNK_BYTES // max(1, self.row_bytes)))
 
     @cached_property

@@ -1,8 +1,9 @@
 """Reading a cache: one graph, a range of graphs, or all of them."""
 
+import functools
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, SupportsIndex
 
@@ -11,6 +12,7 @@ import numpy as np
 from jaxtyping import Float32, Int64, Shaped, UInt64
 
 from gradformer_dgl.cache import format as cache_format
+from gradformer_dgl.cache.neighborhood import Neighborhood
 from gradformer_dgl.cache.stored_array import LOW_LEVEL_ERRORS, BrokenRowsError, StoredArray, open_array
 from gradformer_dgl.errors import CacheError
 
@@ -120,9 +122,16 @@ class DistanceCache:
         cutoff = int(attributes["max_distance"])
         self.max_distance: int | None = None if cutoff == cache_format.NO_CUTOFF else cutoff
         self.longest_distance = int(attributes["longest_distance"])
+        self.layout = str(attributes.get("layout", cache_format.DENSE))
+        if self.layout not in cache_format.LAYOUTS:
+            raise ValueError(f"it has an unknown layout, {self.layout}")
+        if self.layout == cache_format.SPARSE and self.max_distance is None:
+            raise ValueError("it has a sparse layout without a cut-off")
 
         num_graphs = int(attributes["num_graphs"])
-        stored = self._array(cache_format.NODE_COUNTS, (np.int32,), 1)
+        # What each array may hold, how many axes it has.
+        self._kinds: dict[str, tuple[tuple[Any, ...], int]] = {}
+        stored = self._expect(cache_format.NODE_COUNTS, np.int32)
         if stored.layout.rows != num_graphs:
             raise ValueError(f"it should hold {num_graphs} graphs, but has {stored.layout.rows} node counts")
         counts = stored.read(0, num_graphs).astype(np.int64)
@@ -133,40 +142,49 @@ class DistanceCache:
         self.node_counts: Int64[np.ndarray, graphs] = counts
         self._nodes = np.concatenate([[0], np.cumsum(counts)])
         self._pairs = np.concatenate([[0], np.cumsum(np.square(counts))])
+        self._read_contents(num_graphs, int(self._nodes[-1]), int(self._pairs[-1]))
 
-        pairs, nodes = int(self._pairs[-1]), int(self._nodes[-1])
-        self._expect(cache_format.DISTANCES, (self.dtype,), 1, pairs)
-        self._expect(cache_format.FINGERPRINTS, (np.uint64,), 1, num_graphs)
-        self._array(cache_format.HISTOGRAM, (np.int64,), 1)
+    def _read_contents(self, graphs: int, nodes: int, pairs: int) -> None:
+        self._expect(cache_format.FINGERPRINTS, np.uint64, graphs)
+        self._expect(cache_format.HISTOGRAM, np.int64)
+        self._near: np.ndarray | None = None
+        self._last_indptr: tuple[int, np.ndarray] | None = None
+        if self.layout == cache_format.SPARSE:
+            self._expect(cache_format.NEAR_COUNTS, np.int32, nodes)
+            near_pairs = self._expect(cache_format.NEAR_NODES, np.int32).layout.rows
+            self._expect(cache_format.NEAR_DISTANCES, self.dtype, near_pairs)
+            if near_pairs > pairs:
+                raise ValueError(f"near_nodes has {near_pairs:,} rows, the graphs have {pairs:,} pairs")
+        else:
+            self._expect(cache_format.DISTANCES, self.dtype, pairs)
         group = self._file.get(cache_format.ENCODINGS, {})
         self.encodings: tuple[str, ...] = tuple(sorted(group, key=_natural))
         for name in self.encodings:
-            self._expect(f"{cache_format.ENCODINGS}/{name}", (np.float32,), 2, nodes)
+            self._expect(_encoding(name), np.float32, nodes, dimensions=2)
+        names = str(self._attributes.get("extra-distances", ""))
+        self.extra_distances: tuple[str, ...] = tuple(filter(None, names.split(",")))
+        for name in self.extra_distances:
+            self._expect(_extra(name), np.float32, pairs)
+        self.weighted = cache_format.WEIGHT_FINGERPRINTS in self._file
+        if self.weighted:
+            self._expect(cache_format.WEIGHT_FINGERPRINTS, np.uint64, graphs)
 
-    def _expect(self, name: str, kinds: tuple[Any, ...], dimensions: int, rows: int) -> None:
-        found = self._array(name, kinds, dimensions).layout.rows
-        if found != rows:
-            raise ValueError(f"{name} has {found:,} rows where the node counts ask for {rows:,}")
+    def _expect(self, name: str, kind: Any, rows: int | None = None, dimensions: int = 1) -> StoredArray:
+        self._kinds[name] = ((kind,), dimensions)
+        array = self._array(name)
+        if rows is not None and array.layout.rows != rows:
+            raise ValueError(f"{name} has {array.layout.rows:,} rows where the counts ask for {rows:,}")
+        return array
 
-    def _array(self, name: str, kinds: tuple[Any, ...] = (), dimensions: int = 1) -> StoredArray:
+    def _array(self, name: str) -> StoredArray:
         if self._pid != os.getpid():
             self._reopen()
         if name not in self._arrays:
-            if not kinds:
-                kinds, dimensions = self._kinds[name]
-            self._arrays[name] = open_array(self._file, name, kinds, dimensions, self._file_bytes)
+            try:
+                self._arrays[name] = open_array(self._file, name, *self._kinds[name], self._file_bytes)
+            except LOW_LEVEL_ERRORS as error:
+                raise CacheError(f"{self.path} is broken ({_line(error)}): {_MEND}") from error
         return self._arrays[name]
-
-    @property
-    def _kinds(self) -> dict[str, tuple[tuple[Any, ...], int]]:
-        encodings = {f"{cache_format.ENCODINGS}/{name}": ((np.float32,), 2) for name in self.encodings}
-        return {
-            cache_format.NODE_COUNTS: ((np.int32,), 1),
-            cache_format.DISTANCES: ((self.dtype,), 1),
-            cache_format.FINGERPRINTS: ((np.uint64,), 1),
-            cache_format.HISTOGRAM: ((np.int64,), 1),
-            **encodings,
-        }
 
     def _reopen(self) -> None:
         _inherited.append((self._file, self._arrays))
@@ -176,7 +194,7 @@ class DistanceCache:
             raise CacheError(f"{self.path} has been replaced since it was opened: open it again")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None, "_arrays": {}, "_pid": -1}
+        return {**self.__dict__, "_file": None, "_arrays": {}, "_pid": -1, "_last_indptr": None}
 
     def __repr__(self) -> str:
         return f"DistanceCache({str(self.path)!r}, {len(self)} graphs)"
@@ -186,15 +204,80 @@ class DistanceCache:
 
     def __getitem__(self, index: SupportsIndex) -> Shaped[np.ndarray, "nodes nodes"]:
         """Return the distances of one graph, shape ``(nodes, nodes)``, ``[i, j]`` from i to j."""
+        return self._square(cache_format.DISTANCES, index)
+
+    def _square(self, name: str, index: SupportsIndex) -> np.ndarray:
         graph = self._graph(index)
         num_nodes = int(self.node_counts[graph])
-        return self.read(graph, graph + 1).reshape(num_nodes, num_nodes)
+        return self._dense_rows(name, graph, 0, num_nodes).reshape(num_nodes, num_nodes)
 
     def _graph(self, index: SupportsIndex) -> int:
         graph = operator.index(index)
         if not -len(self) <= graph < len(self):
             raise IndexError(f"graph {graph} of a cache of {len(self)} graphs")
         return graph % len(self)
+
+    def rows(
+        self, index: SupportsIndex, start: int = 0, stop: int | None = None
+    ) -> Shaped[np.ndarray, "rows nodes"]:
+        """Return some rows of the distances of one graph, for graphs too large for one matrix.
+
+        Parameters
+        ----------
+        index : int
+            The graph.
+        start, stop : int
+            The first node, and the one after the last (default: all).
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape ``(stop - start, nodes)``, as `read` gives them.
+
+        Raises
+        ------
+        CacheError
+            Where the layout is sparse, the rows do not fit into memory, or a checksum differs.
+        IndexError
+            Where there is no such graph or node.
+        """
+        graph = self._graph(index)
+        start, stop = self._row_range(graph, start, stop)
+        rows = self._dense_rows(cache_format.DISTANCES, graph, start, stop)
+        return rows.reshape(stop - start, int(self.node_counts[graph]))
+
+    def _row_range(self, graph: int, start: int, stop: int | None) -> tuple[int, int]:
+        num_nodes = int(self.node_counts[graph])
+        stop = num_nodes if stop is None else stop
+        if not 0 <= start <= stop <= num_nodes:
+            raise IndexError(f"rows {start} to {stop} of a graph of {num_nodes} nodes")
+        return start, stop
+
+    def _dense_rows(self, name: str, graph: int, start: int, stop: int) -> np.ndarray:
+        self._require_dense()
+        num_nodes = int(self.node_counts[graph])
+        array, first = self._array(name), int(self._pairs[graph])
+        self._require_memory(
+            (stop - start) * num_nodes * array.layout.row_bytes,
+            f"rows {start} to {stop} of {name} of graph {graph} ({num_nodes:,} nodes)",
+            f"read fewer rows at a time with rows({graph}, start, stop)",
+        )
+        return self._checked(array, self._pairs, first + start * num_nodes, first + stop * num_nodes)
+
+    def _require_dense(self) -> None:
+        if self.layout == cache_format.SPARSE:
+            raise CacheError(
+                f"{self.path} is sparse, pairs farther apart than {self.max_distance} are not in it: "
+                "use neighborhood(index), or preprocess with the dense layout"
+            )
+
+    def _require_memory(self, num_bytes: int, what: str, instead: str) -> None:
+        memory = _memory()
+        if num_bytes > memory:
+            raise CacheError(
+                f"{self.path}: {what} take {num_bytes / 2**30:,.1f} GiB, this machine has "
+                f"{memory / 2**30:,.1f} GiB of memory: {instead}"
+            )
 
     def read(self, start: int = 0, stop: int | None = None) -> Shaped[np.ndarray, "pairs"]:
         """Return the distances of the graphs ``start .. stop``, one row-major matrix after the other.
@@ -212,14 +295,180 @@ class DistanceCache:
         Raises
         ------
         CacheError
-            Where a checksum differs, naming the array and the graphs concerned.
+            Where a checksum differs, naming the array and the graphs concerned; where the layout is sparse,
+            or the distances do not fit into memory.
         IndexError
             Where there are no such graphs.
         """
         stop = len(self) if stop is None else stop
         if not 0 <= start <= stop <= len(self):
             raise IndexError(f"graphs {start} to {stop} of a cache of {len(self)} graphs")
-        return self._rows(cache_format.DISTANCES, self._pairs, start, stop)
+        self._require_dense()
+        self._require_memory(
+            int(self._pairs[stop] - self._pairs[start]) * self.dtype.itemsize,
+            f"the distances of graphs {start} to {stop}",
+            "read fewer graphs at a time",
+        )
+        return self._rows(cache_format.DISTANCES, start, stop)
+
+    def neighborhood(self, index: SupportsIndex, start: int = 0, stop: int | None = None) -> Neighborhood:
+        """Return the reachable pairs of one graph, or of some rows of it, in either layout.
+
+        Parameters
+        ----------
+        index : int
+            The graph.
+        start, stop : int
+            The first node, and the one after the last (default: all). Only their rows are read.
+
+        Returns
+        -------
+        Neighborhood
+            For each of these nodes those within reach (and within ``max_distance``) and their distances;
+            ``dgl.graph(("csr", (near.indptr, near.indices, [])))`` has an edge for each.
+
+        Raises
+        ------
+        CacheError
+            Where a checksum differs, or what is stored cannot be.
+        IndexError
+            Where there is no such graph or node.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from gradformer_dgl.preprocess import preprocess_graphs
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = preprocess_graphs([([0, 1, 2], [1, 2, 3], 4)], folder + "/path.h5", max_distance=1)
+        ...     near = path.neighborhood(0, 0, 2)
+        >>> near.indptr, near.indices, near.distances
+        (array([0, 2, 5]), array([0, 1, 0, 1, 2], dtype=int32), array([0, 1, 1, 0, 1], dtype=uint8))
+        """
+        graph = self._graph(index)
+        start, stop = self._row_range(graph, start, stop)
+        if self.layout == cache_format.DENSE:
+            return Neighborhood.from_rows(self.rows(graph, start, stop))
+        indptr = self._indptr(graph)[start : stop + 1]
+        first, last = (int(self._near_offsets()[graph] + end) for end in (indptr[0], indptr[-1]))
+        nodes, distances = (
+            self._checked(self._array(name), self._near_offsets(), first, last)
+            for name in (cache_format.NEAR_NODES, cache_format.NEAR_DISTANCES)
+        )
+        num_nodes = int(self.node_counts[graph])
+        if len(nodes) and not 0 <= nodes.min() <= nodes.max() < num_nodes:
+            raise self._wrong(cache_format.NEAR_NODES, graph, f"an id is beyond its {num_nodes} nodes")
+        return Neighborhood(indptr - indptr[0], nodes, distances, num_nodes)
+
+    def _indptr(self, graph: int) -> np.ndarray:
+        """Where the near pairs of each row of a graph begin, counted from those of its first."""
+        # Read once for all the ranges of rows of a large graph.
+        last = self._last_indptr
+        if last is not None and last[0] == graph:
+            return last[1]
+        counts = self._rows(cache_format.NEAR_COUNTS, graph, graph + 1)
+        num_nodes = len(counts)
+        if num_nodes and not 0 <= counts.min() <= counts.max() <= num_nodes:
+            raise self._wrong(
+                cache_format.NEAR_COUNTS, graph, f"a count does not fit a graph of {num_nodes} nodes"
+            )
+        indptr = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        self._last_indptr = graph, indptr
+        return indptr
+
+    def _near_offsets(self) -> np.ndarray:
+        """Where the near pairs of each graph begin, and where those of the last one end."""
+        if self._near is None:
+            offsets = np.zeros(len(self) + 1, np.int64)
+            last_nodes = self._nodes[1:]
+            nodes = pairs = 0
+            for counts in self._blocks(cache_format.NEAR_COUNTS):
+                sums = np.cumsum(counts, dtype=np.int64)
+                low, high = np.searchsorted(last_nodes, [nodes, nodes + len(counts)], side="right")
+                offsets[low + 1 : high + 1] = pairs + sums[last_nodes[low:high] - nodes - 1]
+                nodes, pairs = nodes + len(counts), pairs + int(sums[-1])
+            wrong = (np.diff(offsets) < 0) | (np.diff(offsets) > np.diff(self._pairs))
+            if wrong.any():
+                raise self._wrong(cache_format.NEAR_COUNTS, int(wrong.argmax()), "they do not fit its nodes")
+            found = self._array(cache_format.NEAR_NODES).layout.rows
+            if pairs != found:
+                raise CacheError(
+                    f"{self.path} is broken: near_counts add up to {pairs:,}, near_nodes has {found:,} rows; "
+                    f"{_MEND}"
+                )
+            self._near = offsets
+        return self._near
+
+    def as_graphormer_bias(self, index: SupportsIndex) -> Int64[np.ndarray, "nodes nodes"]:
+        """Return the distances of one graph as `dgl.nn.SpatialEncoder` takes them: -1 where there is no path.
+
+        For a batch, pad the matrices with -1 to one size, as `gradformer_dgl.PairDistances.pad` does for
+        graphs that are together already. Graphormer's other input, the degrees for `dgl.nn.DegreeEncoder`, is
+        the encoding ``degree:2``.
+
+        Parameters
+        ----------
+        index : int
+            The graph.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape ``(nodes, nodes)``, int64.
+
+        Raises
+        ------
+        CacheError
+            As for ``cache[index]``.
+
+        Examples
+        --------
+        >>> import dgl, tempfile, torch
+        >>> from gradformer_dgl.preprocess import preprocess_graphs
+        >>> graphs = [([0, 1], [1, 2], 3), ([], [], 2)]
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> cache = preprocess_graphs(graphs, folder.name + "/two.h5", n_jobs=1)
+        >>> padded = torch.full((2, 3, 3), -1)
+        >>> for graph, num_nodes in enumerate(cache.node_counts):
+        ...     padded[graph, :num_nodes, :num_nodes] = torch.from_numpy(cache.as_graphormer_bias(graph))
+        >>> padded[1]
+        tensor([[ 0, -1, -1],
+                [-1,  0, -1],
+                [-1, -1, -1]])
+        >>> dgl.nn.SpatialEncoder(max_dist=20, num_heads=8)(padded).shape
+        torch.Size([2, 3, 3, 8])
+        >>> folder.cleanup()
+        """
+        distances = self[index]
+        bias = distances.astype(np.int64)
+        bias[distances == np.iinfo(self.dtype).max] = -1
+        return bias
+
+    def extra_distance(self, name: str, index: SupportsIndex) -> Float32[np.ndarray, "nodes nodes"]:
+        """Return another distance between all nodes of one graph.
+
+        Parameters
+        ----------
+        name : str
+            One of ``extra_distances``, for example ``"resistance"``.
+        index : int
+            The graph.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape ``(nodes, nodes)``, float32, ``[i, j]`` from i to j, inf where there is no path.
+
+        Raises
+        ------
+        CacheError
+            Where the cache does not hold it, or a checksum differs.
+        """
+        if name not in self.extra_distances:
+            raise CacheError(
+                f"{self.path} has no distances {name} (it has {', '.join(self.extra_distances) or 'none'} "
+                f"beside shortest paths): preprocess again with `--extra-distances {name}`"
+            )
+        return self._square(_extra(name), index)
 
     def encoding(
         self, name: str, index: SupportsIndex | None = None
@@ -249,18 +498,50 @@ class DistanceCache:
                 f"preprocess again with `--encodings {name}`"
             )
         start, stop = (0, len(self)) if index is None else (self._graph(index), self._graph(index) + 1)
-        return self._rows(f"{cache_format.ENCODINGS}/{name}", self._nodes, start, stop)
+        return self._rows(_encoding(name), start, stop)
 
     def fingerprints(self) -> UInt64[np.ndarray, "graphs"]:
         """Return the hash of each graph's structure, shape ``(graphs,)``."""
-        return self._rows(cache_format.FINGERPRINTS, np.arange(len(self) + 1), 0, len(self))
+        return self._rows(cache_format.FINGERPRINTS, 0, len(self))
 
     def histogram(self) -> Int64[np.ndarray, "distances"]:
         """Return the number of pairs (i, j) at each finite distance, from 0 to ``longest_distance``."""
         array = self._array(cache_format.HISTOGRAM)
         return self._checked(array, None, 0, array.layout.rows)
 
-    def _rows(self, name: str, offsets: np.ndarray, start: int, stop: int) -> np.ndarray:
+    def diameters(self) -> Int64[np.ndarray, "graphs"]:
+        """Return the longest finite distance in each graph, shape ``(graphs,)``, by reading all of them."""
+        name = cache_format.DISTANCES if self.layout == cache_format.DENSE else cache_format.NEAR_DISTANCES
+        offsets = self._offsets(name)
+        assert offsets is not None
+        longest = np.zeros(len(self), np.int64)
+        graphs = np.flatnonzero(np.diff(offsets))
+        starts = offsets[graphs]
+        first = 0
+        for block in self._blocks(name):
+            low = int(np.searchsorted(starts, first, side="right")) - 1
+            high = int(np.searchsorted(starts, first + len(block), side="left"))
+            finite = np.where(block == np.iinfo(self.dtype).max, 0, block)
+            found = np.maximum.reduceat(finite, np.maximum(starts[low:high] - first, 0))
+            longest[graphs[low:high]] = np.maximum(longest[graphs[low:high]], found)
+            first += len(block)
+        return longest
+
+    def _offsets(self, name: str) -> np.ndarray | None:
+        """Where each graph begins in an array, and where the last one ends; None for the histogram."""
+        if name == cache_format.HISTOGRAM:
+            return None
+        if name in (cache_format.NEAR_NODES, cache_format.NEAR_DISTANCES):
+            return self._near_offsets()
+        if name == cache_format.DISTANCES or name.startswith(cache_format.EXTRA_DISTANCES):
+            return self._pairs
+        if name == cache_format.NEAR_COUNTS or name.startswith(cache_format.ENCODINGS):
+            return self._nodes
+        return np.arange(len(self) + 1)
+
+    def _rows(self, name: str, start: int, stop: int) -> np.ndarray:
+        offsets = self._offsets(name)
+        assert offsets is not None
         return self._checked(self._array(name), offsets, int(offsets[start]), int(offsets[stop]))
 
     def _checked(self, array: StoredArray, offsets: np.ndarray | None, first: int, last: int) -> np.ndarray:
@@ -269,6 +550,13 @@ class DistanceCache:
         except BrokenRowsError as error:
             raise self._broken(array, offsets, error) from error
 
+    def _blocks(self, name: str) -> Iterator[np.ndarray]:
+        array = self._array(name)
+        try:
+            yield from array.blocks()
+        except BrokenRowsError as error:
+            raise self._broken(array, self._offsets(name), error) from error
+
     def _broken(self, array: StoredArray, offsets: np.ndarray | None, error: BrokenRowsError) -> CacheError:
         place = ""
         if offsets is not None:
@@ -276,6 +564,9 @@ class DistanceCache:
             high = int(np.searchsorted(offsets, error.stop, side="left")) - 1
             place = f" of graphs {low} to {high}"
         return CacheError(f"{self.path} is broken: {array.layout.name}{place}: {_line(error)}; {_MEND}")
+
+    def _wrong(self, name: str, graph: int, reason: str) -> CacheError:
+        return CacheError(f"{self.path} is broken: {name} of graph {graph}: {reason}; {_MEND}")
 
     def verify(self, graphs: Any = None) -> None:
         """Check that every byte is as written or, given graphs, that the cache belongs to them.
@@ -310,22 +601,26 @@ class DistanceCache:
                 f"({self.node_counts[graph]} nodes in the cache, {structures.node_counts[graph]} in the data "
                 "set); preprocess this data set"
             )
+        if self.weighted and getattr(structures, "weights", None) is not None:
+            self._verify_weights(structures)
+
+    def _verify_weights(self, structures: Any) -> None:
+        from gradformer_dgl.preprocess.extra_distances import weight_fingerprints
+
+        stored = self._rows(cache_format.WEIGHT_FINGERPRINTS, 0, len(self))
+        different = weight_fingerprints(structures, self.directed) != stored
+        if different.any():
+            raise CacheError(
+                f"{self.path} belongs to other data: the edge weights of graph {int(different.argmax())} "
+                "differ; preprocess this data set"
+            )
 
     def _verify_checksums(self) -> None:
-        encodings = [f"{cache_format.ENCODINGS}/{name}" for name in self.encodings]
-        graphs = np.arange(len(self) + 1)
-        for name, offsets in [
-            (cache_format.NODE_COUNTS, graphs),
-            (cache_format.FINGERPRINTS, graphs),
-            (cache_format.HISTOGRAM, None),
-            (cache_format.DISTANCES, self._pairs),
-            *((name, self._nodes) for name in encodings),
-        ]:
-            array = self._array(name)
-            try:
-                array.check()
-            except BrokenRowsError as error:
-                raise self._broken(array, offsets, error) from error
+        for name in self._kinds:
+            for _ in self._blocks(name):
+                pass
+        if self.layout == cache_format.SPARSE:
+            self._near_offsets()
 
     def info(self) -> dict[str, Any]:
         """Return what is in the cache: sizes, types, options and statistics of the distances.
@@ -336,10 +631,18 @@ class DistanceCache:
             ``path``, ``created_by``, ``format``, ``graphs``, ``nodes``, ``pairs``, ``bytes``,
             ``bytes_per_pair``, ``dtype``, ``directed``, ``max_distance``, ``encodings`` (name to columns),
             ``longest_distance``, ``histogram`` (pairs at each finite distance), ``unreachable`` (share of
-            pairs).
+            pairs without a path, or beyond the cut-off), ``layout``, ``near_pairs`` (stored pairs of a sparse
+            layout, else None), ``extra_distances`` (names), ``weighted``, ``arrays`` (name to ``bytes`` in
+            memory and ``stored`` bytes in the file), ``compression`` (how many times smaller the file is
+            than the arrays), ``graph_sizes`` (``min``, ``median``, ``max`` of the nodes of a graph).
         """
         pairs = int(self._pairs[-1])
         histogram = self.histogram()
+        arrays = {}
+        for name in self._kinds:
+            array = self._array(name)
+            size = array.layout.rows * array.layout.row_bytes
+            arrays[name] = {"bytes": size, "stored": array.stored_bytes}
         return {
             "path": str(self.path),
             "created_by": self._attributes.get("created-by", "unknown"),
@@ -352,13 +655,17 @@ class DistanceCache:
             "dtype": self.dtype.name,
             "directed": self.directed,
             "max_distance": self.max_distance,
-            "encodings": {
-                name: self._array(f"{cache_format.ENCODINGS}/{name}").layout.shape[1]
-                for name in self.encodings
-            },
+            "encodings": {name: self._array(_encoding(name)).layout.shape[1] for name in self.encodings},
             "longest_distance": self.longest_distance,
             "histogram": histogram.tolist(),
             "unreachable": 1 - int(histogram.sum()) / pairs if pairs else 0.0,
+            "layout": self.layout,
+            "near_pairs": int(histogram.sum()) if self.layout == cache_format.SPARSE else None,
+            "extra_distances": list(self.extra_distances),
+            "weighted": self.weighted,
+            "arrays": arrays,
+            "compression": sum(array["bytes"] for array in arrays.values()) / self._file_bytes,
+            "graph_sizes": _spread(self.node_counts),
         }
 
 
@@ -367,6 +674,26 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode()
     return value if isinstance(value, str) else int(value)
+
+
+def _encoding(name: str) -> str:
+    return f"{cache_format.ENCODINGS}/{name}"
+
+
+def _extra(name: str) -> str:
+    return f"{cache_format.EXTRA_DISTANCES}/{name}"
+
+
+@functools.cache
+def _memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _spread(values: np.ndarray) -> dict[str, float]:
+    if not len(values):
+        return {"min": 0, "median": 0, "max": 0}
+    return {"min": int(values.min()), "median": float(np.median(values)), "max": int(values.max())}
 
 
 def _natural(name: str) -> tuple[str, int]:

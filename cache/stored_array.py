@@ -1,5 +1,7 @@
 """One array of a cache file, every byte of it checked as it is read."""
 
+import functools
+from collections.abc import Iterator
 from typing import Any
 
 import h5py
@@ -11,6 +13,8 @@ from gradformer_dgl.cache.format import ArrayLayout
 # Deflate cannot make data more than 1,032 times smaller: a header that promises more lies.
 MOST_EXPANSION = 1100
 MOST_CHUNK_BYTES = 1 << 28
+# Decoded chunks of one array that are kept for the next reads.
+KEPT_BYTES = 8 << 20
 _FILTERS = {False: [h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_FLETCHER32]}
 _FILTERS[True] = [h5py.h5z.FILTER_SHUFFLE, *_FILTERS[False]]
 
@@ -37,18 +41,20 @@ class StoredArray:
     """
 
     def __init__(self, dataset: h5py.Dataset) -> None:
-        self._dataset = dataset
-        self.layout = ArrayLayout(dataset.name.lstrip("/"), dataset.dtype, dataset.shape)
-        self._last: tuple[int, np.ndarray] | None = None
+        chunks = dataset.chunks
+        name = dataset.name.lstrip("/")
+        self.layout = ArrayLayout(name, dataset.dtype, dataset.shape, chunks[0] if chunks else None)
         # Written by this package: decoded here, faster than by HDF5. Anything else (a repacked file) by HDF5.
-        self._direct = (
-            dataset.chunks == self.layout.chunk_shape and self._filters() == _FILTERS[self.layout.shuffled]
-        )
-        self._chunk_rows = dataset.chunks[0] if dataset.chunks else max(1, self.layout.rows)
+        direct = chunks == self.layout.chunk_shape and _filters(dataset) == _FILTERS[self.layout.shuffled]
+        self._decode = functools.partial(_decode_chunk if direct else _read_chunk, dataset, self.layout)
+        # Graphs are asked for one by one, and many share a chunk.
+        chunk_bytes = self.layout.chunk_rows * self.layout.row_bytes
+        self._kept = functools.lru_cache(max(1, KEPT_BYTES // max(1, chunk_bytes)))(self._decode)
 
-    def _filters(self) -> list[int]:
-        properties = self._dataset.id.get_create_plist()
-        return [properties.get_filter(place)[0] for place in range(properties.get_nfilters())]
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes that its chunks take in the file."""
+        return int(self._decode.args[0].id.get_storage_size())
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return the rows ``start .. stop``.
@@ -60,42 +66,53 @@ class StoredArray:
         """
         if stop <= start:
             return np.empty((0, *self.layout.shape[1:]), self.layout.dtype)
-        first, last = start // self._chunk_rows, (stop - 1) // self._chunk_rows
+        size = self.layout.chunk_rows
+        first, last = start // size, (stop - 1) // size
         if first == last:
-            begin = first * self._chunk_rows
-            return self._chunk(first)[start - begin : stop - begin].copy()
+            return self._kept(first)[start - first * size : stop - first * size].copy()
         rows = np.empty((stop - start, *self.layout.shape[1:]), self.layout.dtype)
         for index in range(first, last + 1):
-            begin = index * self._chunk_rows
-            low, high = max(start, begin), min(stop, begin + self._chunk_rows)
-            rows[low - start : high - start] = self._chunk(index)[low - begin : high - begin]
+            begin = index * size
+            low, high = max(start, begin), min(stop, begin + size)
+            # Whoever wanted all of a chunk does not come back for the rest of it.
+            chunk = self._decode(index) if high - low == size else self._kept(index)
+            rows[low - start : high - start] = chunk[low - begin : high - begin]
         return rows
 
-    def check(self) -> None:
-        """Read everything, keep nothing; raise as `read` does."""
-        for index in range(-(-self.layout.rows // self._chunk_rows) if not self.layout.empty else 0):
-            self._chunk(index)
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Read everything from the file, a chunk at a time; raise as `read` does."""
+        size = self.layout.chunk_rows
+        for index in range(0 if self.layout.empty else -(-self.layout.rows // size)):
+            yield self._decode(index)[: self.layout.rows - index * size]
 
-    def _chunk(self, index: int) -> np.ndarray:
-        # Graphs are read one after the other, and many share a chunk.
-        last = self._last
-        if last is not None and last[0] == index:
-            return last[1]
-        begin = index * self._chunk_rows
-        end = min(begin + self._chunk_rows, self.layout.rows)
-        try:
-            if self._direct:
-                offset = (begin,) + (0,) * (len(self.layout.shape) - 1)
-                skipped, data = self._dataset.id.read_direct_chunk(offset)
-                if skipped:
-                    raise ChecksumError("filters were left out")
-                chunk = decode_chunk(self.layout, data)
-            else:
-                chunk = self._dataset[begin:end]
-        except (*LOW_LEVEL_ERRORS, ChecksumError) as error:
-            raise BrokenRowsError(begin, end, " ".join(str(error).split())) from error
-        self._last = (index, chunk)
-        return chunk
+
+def _filters(dataset: h5py.Dataset) -> list[int]:
+    properties = dataset.id.get_create_plist()
+    return [properties.get_filter(place)[0] for place in range(properties.get_nfilters())]
+
+
+def _decode_chunk(dataset: h5py.Dataset, layout: ArrayLayout, index: int) -> np.ndarray:
+    begin = index * layout.chunk_rows
+    try:
+        skipped, data = dataset.id.read_direct_chunk((begin,) + (0,) * (len(layout.shape) - 1))
+        if skipped:
+            raise ChecksumError("filters were left out")
+        return decode_chunk(layout, data)
+    except (*LOW_LEVEL_ERRORS, ChecksumError) as error:
+        raise _broken(layout, begin, error) from error
+
+
+def _read_chunk(dataset: h5py.Dataset, layout: ArrayLayout, index: int) -> np.ndarray:
+    begin = index * layout.chunk_rows
+    try:
+        return dataset[begin : begin + layout.chunk_rows]
+    except LOW_LEVEL_ERRORS as error:
+        raise _broken(layout, begin, error) from error
+
+
+def _broken(layout: ArrayLayout, begin: int, error: Exception) -> BrokenRowsError:
+    end = min(begin + layout.chunk_rows, layout.rows)
+    return BrokenRowsError(begin, end, " ".join(str(error).split()))
 
 
 def open_array(

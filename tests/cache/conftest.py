@@ -1,7 +1,13 @@
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from gradformer_dgl.preprocess import GraphStructures
+
+# The module beside the tests is imported by name, which importlib mode does not provide for.
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")

@@ -195,8 +195,8 @@ def test_missing_folder_and_foreign_files(tmp_path):
 
 
 def test_newer_version_is_refused_by_name(copy):
-    change_attributes(copy, **{"encoding_version": 2, "created-by": "gradformer-dgl 9.0"})
-    message = r"was written by a newer version \(gradformer-dgl 9\.0, format 2; .*\): upgrade gradformer-dgl"
+    change_attributes(copy, **{"encoding_version": 3, "created-by": "gradformer-dgl 9.0"})
+    message = r"was written by a newer version \(gradformer-dgl 9\.0, format 3; .*\): upgrade gradformer-dgl"
     with pytest.raises(CacheError, match=message):
         DistanceCache(copy)
 
@@ -213,7 +213,7 @@ def test_truncated(copy, share):
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("node_counts", np.ones(211, np.int32), "distances has .* rows where the node counts ask for 211"),
+        ("node_counts", np.ones(211, np.int32), "distances has .* rows where the counts ask for 211"),
         ("node_counts", np.ones(7, np.int32), "it should hold 211 graphs, but has 7 node counts"),
         ("node_counts", np.full(211, 2**31 - 1, np.int32), "its node counts are beyond reason"),
         ("node_counts", np.full(211, -1, np.int32), "a node count is negative"),

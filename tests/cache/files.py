@@ -1,0 +1,79 @@
+"""Caches written for tests straight from matrices, with distances that SciPy found."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import shortest_path
+
+from gradformer_dgl.cache.chunks import encode_rows
+from gradformer_dgl.cache.writer import CachePlan, CacheSizes, CacheWriter
+
+Graph = tuple[np.ndarray, np.ndarray, int]
+
+
+def random_graphs(sizes: Sequence[int], seed: int = 0, degree: float = 1.5) -> list[Graph]:
+    """Return sparse random graphs (src, dst, nodes): several components, isolated nodes, self loops."""
+    rng = np.random.default_rng(seed)
+    return [(*rng.integers(0, max(size, 1), (2, int(degree * size))), size) for size in sizes]
+
+
+def hops(graph: Graph, directed: bool = False, max_distance: float = np.inf) -> np.ndarray:
+    """Return the distances between all nodes, inf where there is no path within the cut-off."""
+    src, dst, size = graph
+    matrix = csr_array((np.ones(len(src)), (src, dst)), shape=(size, size))
+    found = shortest_path(matrix, directed=directed, unweighted=True) if size else np.zeros((0, 0))
+    return np.where(found > max_distance, np.inf, found)
+
+
+def write_cache(
+    path,
+    matrices: Sequence[np.ndarray],
+    *,
+    layout: str = "dense",
+    dtype=np.uint8,
+    encodings: Mapping[str, np.ndarray] | None = None,
+    extra_distances: Mapping[str, np.ndarray] | None = None,
+    prints: np.ndarray | None = None,
+    weight_prints: np.ndarray | None = None,
+    directed: bool = False,
+    max_distance: int | None = None,
+    **changed: np.ndarray,
+):
+    """Write a cache of these matrices of hops; ``changed`` arrays take the place of the right ones."""
+    encodings, extra_distances = encodings or {}, extra_distances or {}
+    dtype = np.dtype(dtype)
+    flat = np.concatenate([np.zeros(0), *(matrix.ravel() for matrix in matrices)])
+    near = np.isfinite(flat)
+    ids = [np.tile(np.arange(len(matrix)), len(matrix)) for matrix in matrices]
+    arrays = {
+        "node_counts": np.array([len(matrix) for matrix in matrices], np.int32),
+        "fingerprints": np.arange(len(matrices), dtype=np.uint64) if prints is None else prints,
+    }
+    if layout == "sparse":
+        arrays["near_counts"] = np.concatenate([np.isfinite(matrix).sum(1) for matrix in matrices])
+        arrays["near_nodes"] = np.concatenate(ids)[near]
+        arrays["near_distances"] = flat[near]
+    else:
+        arrays["distances"] = np.where(near, flat, np.iinfo(dtype).max)
+    arrays |= {f"encodings/{name}": rows for name, rows in encodings.items()}
+    arrays |= {f"extra_distances/{name}": rows for name, rows in extra_distances.items()}
+    if weight_prints is not None:
+        arrays["weight_fingerprints"] = weight_prints
+    arrays |= changed
+    plan = CachePlan(
+        dtype,
+        layout,
+        {name: rows.shape[1] for name, rows in encodings.items()},
+        tuple(extra_distances),
+        weight_prints is not None,
+        directed,
+        max_distance,
+    )
+    nodes = sum(len(matrix) for matrix in matrices)
+    sizes = CacheSizes(len(matrices), nodes, len(flat), len(arrays.get("near_nodes", ())))
+    with CacheWriter(path, plan, sizes) as writer:
+        for name, rows in arrays.items():
+            writer.append(name, encode_rows(writer.layouts[name], 0, rows.astype(writer.layouts[name].dtype)))
+        writer.finish(np.bincount(flat[near].astype(np.int64), minlength=1), "0" * 16)
+    return path
