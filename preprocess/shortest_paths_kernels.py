@@ -306,6 +306,74 @@ def search_buffers(num_nodes, bits):
 
 
 @compiled
+def matrix_buffers(most_nodes, bits):
+    """What `distances_of_graph` works in, for graphs of at most so many nodes."""
+    few_sets = np.empty((3, WORD), np.uint64)
+    few_planes = np.empty((bits, WORD), np.uint64)
+    sets, planes, nodes, marks = search_buffers(most_nodes if most_nodes > WORD else 0, bits)
+    line = np.empty(WORD, np.uint8)
+    return few_sets, few_planes, sets, planes, nodes, marks, line
+
+
+@compiled
+def distances_of_graph(
+    num_nodes,
+    num_edges,
+    offsets,
+    tails,
+    heads,
+    limit,
+    few_sets,
+    few_planes,
+    sets,
+    planes,
+    nodes,
+    marks,
+    line,
+    histogram,
+    out,
+    start,
+):
+    """Distances of one graph, row-major, into ``out[start:]``; -1 where the type of ``out`` is too small."""
+    largest = (1 << (8 * out.itemsize)) - 2
+    if num_nodes <= WORD:
+        return distances_of_few(
+            num_nodes,
+            num_edges,
+            tails,
+            heads,
+            limit,
+            largest,
+            few_sets,
+            few_planes,
+            histogram,
+            line,
+            out,
+            start,
+        )
+    for base in range(0, num_nodes, LANES * WORD):
+        width = min(LANES * WORD, num_nodes - base)
+        num_planes = search_block(
+            num_nodes,
+            offsets,
+            tails,
+            limit,
+            largest,
+            base,
+            width,
+            sets,
+            planes,
+            nodes,
+            marks,
+            histogram,
+        )
+        if num_planes < 0:
+            return -1
+        write_targets(num_nodes, base, width, num_planes, sets[0], planes, line, out, start)
+    return 0
+
+
+@compiled
 def pair_distances(node_counts, edge_counts, src, dst, directed, limit, out, prints, histogram):
     """Distances of many graphs, row-major, one matrix after the other, with each graph's fingerprint.
 
@@ -313,13 +381,9 @@ def pair_distances(node_counts, edge_counts, src, dst, directed, limit, out, pri
     index of the first graph with a distance that the type of ``out`` cannot hold, -1 where there is none.
     """
     offsets, tails, heads, cursor, words = adjacency_buffers(node_counts, edge_counts)
-    line = np.empty(WORD, np.uint8)
-    bits = 8 * out.itemsize
-    largest = (1 << bits) - 2
-    few_sets = np.empty((3, WORD), np.uint64)
-    few_planes = np.empty((bits, WORD), np.uint64)
-    most_nodes = len(offsets) - 1
-    sets, planes, nodes, marks = search_buffers(most_nodes if most_nodes > WORD else 0, bits)
+    few_sets, few_planes, sets, planes, nodes, marks, line = matrix_buffers(
+        len(offsets) - 1, 8 * out.itemsize
+    )
 
     first = 0
     start = 0
@@ -331,43 +395,26 @@ def pair_distances(node_counts, edge_counts, src, dst, directed, limit, out, pri
         )
         first = end
         prints[graph] = fingerprint(num_nodes, offsets, tails)
-        if num_nodes <= WORD:
-            status = distances_of_few(
-                num_nodes,
-                num_edges,
-                tails,
-                heads,
-                limit,
-                largest,
-                few_sets,
-                few_planes,
-                histogram,
-                line,
-                out,
-                start,
-            )
-            if status < 0:
-                return graph
-        else:
-            for base in range(0, num_nodes, LANES * WORD):
-                width = min(LANES * WORD, num_nodes - base)
-                num_planes = search_block(
-                    num_nodes,
-                    offsets,
-                    tails,
-                    limit,
-                    largest,
-                    base,
-                    width,
-                    sets,
-                    planes,
-                    nodes,
-                    marks,
-                    histogram,
-                )
-                if num_planes < 0:
-                    return graph
-                write_targets(num_nodes, base, width, num_planes, sets[0], planes, line, out, start)
+        status = distances_of_graph(
+            num_nodes,
+            num_edges,
+            offsets,
+            tails,
+            heads,
+            limit,
+            few_sets,
+            few_planes,
+            sets,
+            planes,
+            nodes,
+            marks,
+            line,
+            histogram,
+            out,
+            start,
+        )
+        if status < 0:
+            return graph
         start += num_nodes * num_nodes
     return -1
 
