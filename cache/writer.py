@@ -1,6 +1,7 @@
 """Writing a cache: beside its final name until it is whole."""
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,26 +17,95 @@ from gradformer_dgl.cache.format import ArrayLayout
 from gradformer_dgl.errors import CacheError
 
 
+@dataclasses.dataclass(frozen=True)
+class CachePlan:
+    """What a cache holds, apart from the values.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+        Type of the distances, ``uint8`` or ``uint16``.
+    layout : str
+        ``"dense"`` or ``"sparse"``.
+    encodings : mapping of str to int
+        Columns of each node encoding.
+    extra_distances : tuple of str
+        Names of the other distances.
+    weighted : bool
+        Whether edge weights went into them.
+    directed : bool
+        Whether distances follow the direction of edges.
+    max_distance : int or None
+        The cut-off.
+    """
+
+    dtype: np.dtype
+    layout: str = cache_format.DENSE
+    encodings: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    extra_distances: tuple[str, ...] = ()
+    weighted: bool = False
+    directed: bool = False
+    max_distance: int | None = None
+
+    def layouts(self, sizes: "CacheSizes | None" = None) -> dict[str, ArrayLayout]:
+        """Layout of each array that grows with the graphs, by name.
+
+        Parameters
+        ----------
+        sizes : CacheSizes, optional
+            How much there is of everything. Without it the arrays are taken as endless: what is encoded with
+            such layouts fits those of any size.
+        """
+        sizes = ENDLESS if sizes is None else sizes
+        u64, i32, f32 = np.dtype(np.uint64), np.dtype(np.int32), np.dtype(np.float32)
+        found = [
+            ArrayLayout(cache_format.NODE_COUNTS, i32, (sizes.graphs,)),
+            ArrayLayout(cache_format.FINGERPRINTS, u64, (sizes.graphs,)),
+        ]
+        if self.layout == cache_format.SPARSE:
+            found += [
+                ArrayLayout(cache_format.NEAR_COUNTS, i32, (sizes.nodes,)),
+                ArrayLayout(cache_format.NEAR_NODES, i32, (sizes.near_pairs,)),
+                ArrayLayout(cache_format.NEAR_DISTANCES, self.dtype, (sizes.near_pairs,)),
+            ]
+        else:
+            found.append(ArrayLayout(cache_format.DISTANCES, self.dtype, (sizes.pairs,)))
+        for name, columns in self.encodings.items():
+            found.append(ArrayLayout(f"{cache_format.ENCODINGS}/{name}", f32, (sizes.nodes, columns)))
+        for name in self.extra_distances:
+            found.append(ArrayLayout(f"{cache_format.EXTRA_DISTANCES}/{name}", f32, (sizes.pairs,)))
+        if self.weighted:
+            found.append(ArrayLayout(cache_format.WEIGHT_FINGERPRINTS, u64, (sizes.graphs,)))
+        return {layout.name: layout for layout in found}
+
+
+@dataclasses.dataclass(frozen=True)
+class CacheSizes:
+    """Number of graphs, of nodes, of all pairs, and of the pairs within the cut-off of a sparse layout."""
+
+    graphs: int
+    nodes: int
+    pairs: int
+    near_pairs: int = 0
+
+
+ENDLESS = CacheSizes(*[1 << 62] * 4)
+
+
 class CacheWriter:
     """Write one cache file; the final name changes only in `finish`, and at once.
 
-    Rows of ``distances`` and of each encoding are added in order. As a context manager it removes what it
-    wrote where it was left without `finish`.
+    Rows of each array are added in order. As a context manager it removes what it wrote where it was left
+    without `finish`.
 
     Parameters
     ----------
     path : path-like
         The final name.
-    node_counts : numpy.ndarray
-        Nodes of each graph, shape ``(graphs,)``.
-    dtype : numpy.dtype
-        ``uint8`` or ``uint16``.
-    encodings : mapping of str to int
-        Columns of each node encoding.
-    directed : bool
-        Whether distances follow the direction of edges.
-    max_distance : int or None
-        The cut-off.
+    plan : CachePlan
+        What it holds.
+    sizes : CacheSizes
+        How much of it.
 
     Raises
     ------
@@ -43,25 +113,11 @@ class CacheWriter:
         Where the file cannot be written.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        node_counts: np.ndarray,
-        dtype: Any,
-        encodings: Mapping[str, int],
-        directed: bool,
-        max_distance: int | None,
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], plan: CachePlan, sizes: CacheSizes) -> None:
         self.path = Path(path)
+        self.plan, self.sizes = plan, sizes
         self._temporary = self.path.with_name(self.path.name + ".tmp")
-        self._node_counts = np.asarray(node_counts)
-        self._dtype = np.dtype(dtype)
-        self._directed = directed
-        self._max_distance = max_distance
-        counts = self._node_counts.astype(np.int64)
-        pairs = int(np.square(counts).sum())
-        nodes = int(counts.sum())
-        self.layouts = cache_layouts(pairs, nodes, self._dtype, encodings)
+        self.layouts = plan.layouts(sizes)
         self._pending: dict[str, np.ndarray] = {
             name: np.empty((0, *layout.shape[1:]), layout.dtype) for name, layout in self.layouts.items()
         }
@@ -90,7 +146,7 @@ class CacheWriter:
         name : str
             Name of the array in ``layouts``.
         rows : EncodedRows
-            Made with the array's layout; beginning where the last ones ended.
+            Made with a layout of the plan; beginning where the last ones ended.
         """
         layout = self.layouts[name]
         pending = self._pending[name]
@@ -106,15 +162,15 @@ class CacheWriter:
                 self._write_chunk(layout, chunk)
             self._pending[name] = np.concatenate([pending, rows.tail])
 
-    def finish(self, fingerprints: np.ndarray, histogram: np.ndarray) -> None:
+    def finish(self, histogram: np.ndarray, data_fingerprint: str) -> None:
         """Write what is left, make it durable, and give the file its final name.
 
         Parameters
         ----------
-        fingerprints : numpy.ndarray
-            Hash of each graph's structure, shape ``(graphs,)``.
         histogram : numpy.ndarray
             Number of pairs at each finite distance.
+        data_fingerprint : str
+            One hash of all graphs' fingerprints.
         """
         assert self._file is not None
         with self._writing():
@@ -124,13 +180,8 @@ class CacheWriter:
                     self._write_chunk(layout, encode_chunk(layout, pending), len(pending))
                 if self._rows_written[name] != layout.rows and not layout.empty:
                     raise ValueError(f"{name} has {self._rows_written[name]} rows of {layout.rows}")
-            for name, values in (
-                (cache_format.NODE_COUNTS, self._node_counts.astype(np.int32)),
-                (cache_format.FINGERPRINTS, fingerprints.astype(np.uint64)),
-                (cache_format.HISTOGRAM, histogram.astype(np.int64)),
-            ):
-                self._write_whole(name, values)
-            attributes = self._attributes(fingerprints, histogram)
+            self._write_whole(cache_format.HISTOGRAM, histogram.astype(np.int64))
+            attributes = self._attributes(histogram, data_fingerprint)
             attributes[cache_format.ATTRIBUTES_CHECKSUM] = cache_format.attributes_checksum(attributes)
             self._file.attrs.update(attributes)
             self._datasets.clear()
@@ -152,20 +203,26 @@ class CacheWriter:
         with contextlib.suppress(OSError):
             self._temporary.unlink(missing_ok=True)
 
-    def _attributes(self, fingerprints: np.ndarray, histogram: np.ndarray) -> dict[str, Any]:
+    def _attributes(self, histogram: np.ndarray, data_fingerprint: str) -> dict[str, Any]:
+        plan = self.plan
         finite = np.flatnonzero(histogram)
-        return {
+        attributes = {
             "encoding-type": cache_format.TYPE,
-            "encoding-version": cache_format.VERSION,
+            "encoding-version": cache_format.DENSE_VERSION,
             "distance": "shortest_path",
-            "directed": self._directed,
-            "max_distance": cache_format.NO_CUTOFF if self._max_distance is None else self._max_distance,
-            "unreachable": int(np.iinfo(self._dtype).max),
-            "num_graphs": len(self._node_counts),
+            "directed": plan.directed,
+            "max_distance": cache_format.NO_CUTOFF if plan.max_distance is None else plan.max_distance,
+            "unreachable": int(np.iinfo(plan.dtype).max),
+            "num_graphs": self.sizes.graphs,
             "longest_distance": int(finite[-1]) if len(finite) else 0,
-            "data-fingerprint": data_fingerprint(fingerprints),
+            "data-fingerprint": data_fingerprint,
             "created-by": f"gradformer-dgl {__version__}",
         }
+        if plan.layout == cache_format.SPARSE:
+            attributes |= {"encoding-version": cache_format.SPARSE_VERSION, "layout": plan.layout}
+        if plan.extra_distances:
+            attributes["extra-distances"] = ",".join(sorted(plan.extra_distances))
+        return attributes
 
     def _create(self, layout: ArrayLayout) -> None:
         assert self._file is not None
@@ -208,40 +265,6 @@ class CacheWriter:
         except (OSError, RuntimeError) as error:
             self.abort()
             raise CacheError(f"cannot write {self.path}: {reason_of(error)}") from error
-
-
-def cache_layouts(
-    pairs: int, nodes: int, dtype: np.dtype, encodings: Mapping[str, int]
-) -> dict[str, ArrayLayout]:
-    """Layouts of the arrays that grow with the graphs: distances, and each node encoding.
-
-    Parameters
-    ----------
-    pairs, nodes : int
-        Sum of the squared node counts, and of the node counts.
-    dtype : numpy.dtype
-        Type of the distances.
-    encodings : mapping of str to int
-        Columns of each encoding.
-
-    Returns
-    -------
-    dict
-        By the name of the data set.
-    """
-    layouts = [ArrayLayout(cache_format.DISTANCES, dtype, (pairs,))]
-    for name, columns in encodings.items():
-        layouts.append(
-            ArrayLayout(f"{cache_format.ENCODINGS}/{name}", np.dtype(np.float32), (nodes, columns))
-        )
-    return {layout.name: layout for layout in layouts}
-
-
-def data_fingerprint(fingerprints: np.ndarray) -> str:
-    """Return one hash of all graphs' fingerprints: which data this is."""
-    import hashlib
-
-    return hashlib.blake2b(np.ascontiguousarray(fingerprints, np.uint64).data, digest_size=8).hexdigest()
 
 
 def sync(path: Path) -> None:

@@ -1,7 +1,10 @@
 """The preprocess stage: many graphs in, one finished cache file out."""
 
 import contextlib
+import dataclasses
+import functools
 import hashlib
+import itertools
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -12,24 +15,21 @@ import numpy as np
 
 from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.cache.chunks import ENCODER
-from gradformer_dgl.cache.format import TYPE, VERSION
+from gradformer_dgl.cache.format import DENSE, LAYOUTS, SPARSE, TYPE, VERSION
 from gradformer_dgl.cache.lock import exclusive
 from gradformer_dgl.cache.reader import ForeignFileError
-from gradformer_dgl.cache.writer import CacheWriter, cache_layouts, data_fingerprint, reason_of
+from gradformer_dgl.cache.writer import CachePlan, CacheSizes, CacheWriter, reason_of
 from gradformer_dgl.errors import CacheError, ConfigError, GraphError
+from gradformer_dgl.preprocess import tasks as task_sizes
 from gradformer_dgl.preprocess.encodings import NodeEncoding, parse_encodings
-from gradformer_dgl.preprocess.parts import Part, PartStore, Task, compute_part
-from gradformer_dgl.preprocess.shortest_paths import (
-    DistanceOverflowError,
-    checked_max_distance,
-    structure_fingerprints,
-)
-from gradformer_dgl.preprocess.structures import GraphStructures, as_structures
+from gradformer_dgl.preprocess.engines import Engine
+from gradformer_dgl.preprocess.parts import Part, PartStore, PartSummary, Task, compute_part, placed_rows
+from gradformer_dgl.preprocess.shortest_paths import checked_max_distance, structure_fingerprints
+from gradformer_dgl.preprocess.structures import GraphStructures, structure_stream
+from gradformer_dgl.preprocess.tasks import cut_tasks
 
 logger = logging.getLogger("gradformer_dgl")
 
-# Bytes of results of one part: some milliseconds of work, and what a worker holds in memory at a time.
-PART_BYTES = 1 << 22
 # Up to this many parts are not worth keeping on disk: computing them again is a matter of a second.
 MOST_PARTS_IN_MEMORY = 8
 
@@ -44,6 +44,11 @@ def preprocess_graphs(
     encodings: Iterable[str] = (),
     directed: bool = False,
     max_distance: int | None = None,
+    layout: str = DENSE,
+    extra_distances: Iterable[str] = (),
+    edge_weight: str = "weight",
+    backend: str = "threading",
+    scheduler: str | None = None,
     resume: bool = True,
     progress: bool = False,
 ) -> DistanceCache:
@@ -52,21 +57,38 @@ def preprocess_graphs(
     A call with the same graphs and options as the file's does nothing. A run that was interrupted continues
     where it ended. The file at ``path`` changes only when the new one is whole.
 
+    Graphs are taken as they come: memory does not grow with their number, apart from 24 bytes for each in the
+    cache that is returned.
+
     Parameters
     ----------
-    graphs : GraphStructures, object with a ``structures()`` method, DGL data set, or iterable of graphs
-        The graphs; see `GraphStructures.from_graphs` for the kinds of graphs.
+    graphs : GraphStructures, object with a ``structures()`` method, DGL data set, or iterable
+        The graphs; see `GraphStructures.from_graphs` for the kinds of graphs. Items of an iterable may
+        also be `GraphStructures` of many graphs each. An iterable that can be run over again is compared with
+        a file that is there; an iterator cannot, and is computed anew.
     path : path-like
         The file to write.
     n_jobs : int
-        Threads, as in joblib: -1 for one per core.
+        Workers, as in joblib: -1 for one per core.
     encodings : iterable of str
         Node encodings: ``"rwse:k"`` (random-walk return probabilities), ``"lappe:k"`` (Laplacian
-        eigenvectors).
+        eigenvectors), ``"degree"`` (in- and out-degree).
     directed : bool
         Follow edges from source to destination only.
     max_distance : int, optional
         Pairs farther apart count as unreachable.
+    layout : str
+        ``"dense"`` for the distances of all pairs, ``"sparse"`` for those within ``max_distance`` only.
+    extra_distances : iterable of str
+        Other distances to compute too, of the dense layout: ``"weighted"`` (shortest paths over edge
+        weights), ``"resistance"``.
+    edge_weight : str
+        Edge feature or attribute with the weights, for ``"weighted"``.
+    backend : str
+        ``"threading"``, ``"loky"`` (processes), ``"dask"`` or ``"ray"``. Workers on other machines write to
+        the folder of ``path``, which they must share.
+    scheduler : str, optional
+        Address of a Dask scheduler or Ray cluster; without it one is started here.
     resume : bool
         Use what is there already: a current file, or finished parts of an interrupted run.
     progress : bool
@@ -97,23 +119,28 @@ def preprocess_graphs(
     >>> folder.cleanup()
     """
     wanted = parse_encodings(encodings)
-    max_distance = checked_max_distance(max_distance)
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
-        raise ConfigError(f"n_jobs must be a number of threads, or -1 for one per core, got {n_jobs!r}")
+    extra = _checked_extra_distances(extra_distances)
+    plan = CachePlan(
+        np.dtype(np.uint8),
+        layout,
+        {encoding.name: encoding.columns for encoding in wanted},
+        extra,
+        "weighted" in extra,
+        directed,
+        checked_max_distance(max_distance),
+    )
+    _check_layout(plan)
+    engine = Engine(n_jobs, backend, scheduler)
     path = Path(path)
-    structures = as_structures(graphs)
-    if not len(structures):
-        raise GraphError("no graphs to preprocess: the data set is empty")
-    _check_sizes(structures)
-    cache = _current(structures, path, wanted, directed, max_distance)
-    if resume and cache is not None:
-        logger.info("%s is current (%d graphs)", path, len(cache))
-        return cache
-    with exclusive(path):
-        run = _Run(structures, path, wanted, directed, max_distance, n_jobs, resume)
-        with contextlib.ExitStack() as stack:
-            report = stack.enter_context(_progress_bar(structures.num_pairs)) if progress else None
-            run.into_file(report)
+    weight = edge_weight if plan.weighted else None
+    if resume and not hasattr(graphs, "__next__"):
+        cache = _current(lambda: structure_stream(graphs, weight), path, plan)
+        if cache is not None:
+            logger.info("%s is current (%d graphs)", path, len(cache))
+            return cache
+    with exclusive(path), contextlib.ExitStack() as stack:
+        report = stack.enter_context(_progress_bar(_num_pairs(graphs))) if progress else lambda pairs: None
+        _Run(path, plan, wanted, engine, resume).into_file(structure_stream(graphs, weight), report)
     return DistanceCache(path)
 
 
@@ -122,204 +149,114 @@ class _Run:
 
     def __init__(
         self,
-        structures: GraphStructures,
         path: Path,
+        plan: CachePlan,
         encodings: tuple[NodeEncoding, ...],
-        directed: bool,
-        max_distance: int | None,
-        n_jobs: int,
+        engine: Engine,
         resume: bool,
     ) -> None:
-        self.structures = structures
-        self.path = path
-        self.parts_folder = path.with_name(path.name + ".parts")
-        self.encodings = encodings
-        self.directed = directed
-        self.max_distance = max_distance
-        self.n_jobs = n_jobs
+        self.path, self.plan, self.encodings, self.engine = path, plan, encodings, engine
         self.resume = resume
-        self.bounds = _bounds(structures, encodings)
 
-    def into_file(self, report: Report | None) -> None:
-        in_memory = len(self.bounds) - 1 <= MOST_PARTS_IN_MEMORY
-        key = "" if in_memory else self._key()
-        attempts: list[np.dtype] = [np.dtype(np.uint8), np.dtype(np.uint16)]
-        found = PartStore.plan_in(self.parts_folder) or {}
-        if not in_memory and (found.get("key"), found.get("dtype")) == (key, "uint16"):
-            # An interrupted run has found out already.
-            attempts = attempts[1:]
-        for attempt in attempts:
-            try:
-                self._write(attempt, None if in_memory else self._store(key, attempt), report)
-            except DistanceOverflowError:
-                if attempt == np.uint16:
-                    raise
-                logger.info("a distance exceeds 254 hops: starting again with 16 bits per pair")
-            else:
-                PartStore.remove(self.parts_folder)
-                return
+    def into_file(self, pieces: Iterable[GraphStructures], report: Report) -> None:
+        """Compute what the pieces of the stream hold, and write the file."""
+        tasks = cut_tasks(pieces, self.plan, self.encodings)
+        first = list(itertools.islice(tasks, MOST_PARTS_IN_MEMORY + 1))
+        if not first:
+            raise GraphError("no graphs to preprocess: the data set is empty")
+        if len(first) <= MOST_PARTS_IN_MEMORY and self.engine.shares_memory:
+            self._in_memory(first, report)
+        else:
+            self._on_disk(itertools.chain(first, tasks), report)
 
-    def _key(self) -> str:
-        prints = structure_fingerprints(self.structures, self.directed)
-        options = (
-            VERSION,
-            ENCODER,
-            PART_BYTES,
-            [encoding.name for encoding in self.encodings],
-            self.directed,
-            self.max_distance,
-        )
-        text = f"{data_fingerprint(prints)} {options}"
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    def _in_memory(self, tasks: list[Task], report: Report) -> None:
+        finished = {}
+        for part in self.engine.run(compute_part, tasks):
+            finished[part.number] = part
+            report(part.summary.sizes.pairs)
+        parts = [finished[task.number] for task in tasks]
+        self._merge([part.summary for part in parts], parts)
 
-    def _store(self, key: str, dtype: np.dtype) -> PartStore:
-        plan = {"type": TYPE, "key": key, "dtype": dtype.name, "parts": len(self.bounds) - 1}
+    def _on_disk(self, tasks: Iterable[Task], report: Report) -> None:
+        # Workers elsewhere must find the same folder.
+        store = self._store()
+        summaries: dict[int, PartSummary] = {}
+
+        def missing() -> Iterator[Task]:
+            for task in tasks:
+                summary = store.finished(task) if self.resume else None
+                if summary is None:
+                    yield task
+                    continue
+                if not summaries:
+                    logger.info("continuing from the parts of an interrupted run")
+                summaries[task.number] = summary
+                report(summary.sizes.pairs)
+
+        for summary in self.engine.run(functools.partial(_kept, store), missing()):
+            summaries[summary.number] = summary
+            report(summary.sizes.pairs)
+        ordered = [summaries[number] for number in range(len(summaries))]
+        self._merge(ordered, (self._loaded(store, summary) for summary in ordered))
+        store.remove()
+
+    def _store(self) -> PartStore:
+        plan = dataclasses.asdict(self.plan)
+        del plan["dtype"]
+        options = {
+            "type": TYPE,
+            "version": VERSION,
+            "encoder": ENCODER,
+            "sizes": [task_sizes.PART_BYTES, task_sizes.BLOCK_BYTES],
+            **plan,
+            "extra_distances": list(self.plan.extra_distances),
+        }
+        folder = self.path.absolute().with_name(self.path.name + ".parts")
         try:
-            return PartStore(self.parts_folder, plan, self.resume)
+            return PartStore(folder, options, self.resume)
         except OSError as error:
-            raise CacheError(f"cannot write {self.parts_folder}: {reason_of(error)}") from error
+            raise CacheError(f"cannot write {folder}: {reason_of(error)}") from error
 
-    def _write(self, dtype: np.dtype, store: PartStore | None, report: Report | None) -> None:
-        tasks = self._tasks(dtype)
-        finished = self._finish_parts(tasks, store, report)
-        prints: list[np.ndarray] = []
+    @staticmethod
+    def _loaded(store: PartStore, summary: PartSummary) -> Part:
+        part = store.load(summary.number)
+        if part is None:
+            raise CacheError(f"part {summary.number} in {store.folder} has been damaged: run it again")
+        return part
+
+    def _merge(self, summaries: list[PartSummary], parts: Iterable[Part]) -> None:
+        """Write the parts, in order, as the one file."""
+        sizes = CacheSizes(
+            *(sum(values) for values in zip(*(dataclasses.astuple(s.sizes) for s in summaries), strict=True))
+        )
+        dtype = max((summary.dtype for summary in summaries), key=lambda dtype: dtype.itemsize)
+        plan = dataclasses.replace(self.plan, dtype=dtype)
         histogram = np.zeros(1 << (8 * dtype.itemsize), np.int64)
-        columns = {encoding.name: encoding.columns for encoding in self.encodings}
-        with CacheWriter(
-            self.path, self.structures.node_counts, dtype, columns, self.directed, self.max_distance
-        ) as writer:
-            for part in finished:
-                for name, rows in part.rows.items():
+        digest = hashlib.blake2b(digest_size=8)
+        near_pairs = 0
+        with CacheWriter(self.path, plan, sizes) as writer:
+            for part in parts:
+                for name, rows in placed_rows(part, plan, near_pairs):
                     writer.append(name, rows)
-                prints.append(part.fingerprints)
+                near_pairs += part.summary.sizes.near_pairs
                 histogram[: len(part.histogram)] += part.histogram
+                digest.update(np.ascontiguousarray(part.fingerprints).data)
             longest = int(np.flatnonzero(histogram)[-1]) if histogram.any() else 0
-            writer.finish(np.concatenate(prints), histogram[: longest + 1])
-
-    def _tasks(self, dtype: np.dtype) -> "_Tasks":
-        return _Tasks(self, dtype)
-
-    def _finish_parts(
-        self, tasks: "_Tasks", store: PartStore | None, report: Report | None
-    ) -> Iterator[Part]:
-        """Parts in order: straight from the threads, or from disk when all are there."""
-        if store is None:
-            for number, part in enumerate(
-                self._parallel(compute_part, (tasks[i] for i in range(len(tasks))))
-            ):
-                if report is not None:
-                    report(tasks.pairs(number))
-                yield part
-            return
-        missing = []
-        for number in range(len(tasks)):
-            if number not in store:
-                missing.append(number)
-            elif report is not None:
-                report(tasks.pairs(number))
-        if 0 < len(missing) < len(tasks):
-            logger.info("continuing with %d of %d parts finished", len(tasks) - len(missing), len(tasks))
-        keep = _KeepPart(store)
-        for number in self._parallel(keep, (tasks[i] for i in missing)):
-            if report is not None:
-                report(tasks.pairs(number))
-        for number in range(len(tasks)):
-            part = store.load(number)
-            yield compute_part(tasks[number]) if part is None else part
-
-    def _parallel(self, function: Callable[[Task], Any], tasks: Iterable[Task]) -> Iterator[Any]:
-        if self.n_jobs == 1:
-            yield from map(function, tasks)
-            return
-        from joblib import Parallel, delayed
-
-        pool = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator", batch_size=1)
-        results = pool(delayed(function)(task) for task in tasks)
-        with contextlib.closing(results):
-            yield from results
+            writer.finish(histogram[: longest + 1], digest.hexdigest())
 
 
-class _KeepPart:
-    """Compute a part and keep it on disk; only its number goes back to the caller."""
-
-    def __init__(self, store: PartStore) -> None:
-        self.store = store
-
-    def __call__(self, task: Task) -> int:
-        part = compute_part(task)
-        try:
-            self.store.save(task.number, part)
-        except OSError as error:
-            raise CacheError(f"cannot write {self.store.folder}: {reason_of(error)}") from error
-        return task.number
-
-
-class _Tasks:
-    """The tasks of a run, made when they are asked for."""
-
-    def __init__(self, run: _Run, dtype: np.dtype) -> None:
-        self._run = run
-        counts = run.structures.node_counts
-        self._nodes = np.concatenate([[0], np.cumsum(counts)])
-        self._pairs = np.concatenate([[0], np.cumsum(np.square(counts))])
-        columns = {encoding.name: encoding.columns for encoding in run.encodings}
-        self._layouts = cache_layouts(int(self._pairs[-1]), int(self._nodes[-1]), dtype, columns)
-
-    def __len__(self) -> int:
-        return len(self._run.bounds) - 1
-
-    def pairs(self, number: int) -> int:
-        start, stop = self._run.bounds[number : number + 2]
-        return int(self._pairs[stop] - self._pairs[start])
-
-    def __getitem__(self, number: int) -> Task:
-        run = self._run
-        start, stop = run.bounds[number : number + 2]
-        return Task(
-            number=number,
-            structures=run.structures.slice(start, stop),
-            first_graph=start,
-            first_node=int(self._nodes[start]),
-            first_pair=int(self._pairs[start]),
-            layouts=self._layouts,
-            encodings=run.encodings,
-            directed=run.directed,
-            max_distance=run.max_distance,
-        )
-
-
-def _bounds(structures: GraphStructures, encodings: tuple[NodeEncoding, ...]) -> list[int]:
-    """Cut the graphs into ranges whose results are of like size."""
-    columns = sum(encoding.columns for encoding in encodings)
-    counts = structures.node_counts
-    # The last term keeps graphs without nodes, and edges without bounds, from making a part endless.
-    cost = np.cumsum(np.square(counts) + 4 * columns * counts + structures.edge_counts + 1)
-    bounds = [0]
-    while bounds[-1] < len(counts):
-        before = int(cost[bounds[-1] - 1]) if bounds[-1] else 0
-        stop = int(np.searchsorted(cost, before + PART_BYTES, side="right"))
-        bounds.append(max(stop, bounds[-1] + 1))
-    return bounds
-
-
-def _check_sizes(structures: GraphStructures) -> None:
-    graph = int(structures.node_counts.argmax())
-    num_nodes = int(structures.node_counts[graph])
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if num_nodes**2 > memory:
-        raise GraphError(
-            f"graph {graph} has {num_nodes:,} nodes: the distances of all its pairs take "
-            f"{num_nodes**2 / 2**30:,.0f} GiB, this machine has {memory / 2**30:,.0f} GiB of memory; "
-            "cut it into smaller graphs"
-        )
+def _kept(store: PartStore, task: Task) -> PartSummary:
+    """Compute a part and keep it on disk; only its summary goes back to the caller."""
+    part = compute_part(task)
+    try:
+        store.save(part)
+    except OSError as error:
+        raise CacheError(f"cannot write {store.folder}: {reason_of(error)}") from error
+    return part.summary
 
 
 def _current(
-    structures: GraphStructures,
-    path: Path,
-    encodings: tuple[NodeEncoding, ...],
-    directed: bool,
-    max_distance: int | None,
+    pieces: Callable[[], Iterable[GraphStructures]], path: Path, plan: CachePlan
 ) -> DistanceCache | None:
     """The cache at ``path`` where it holds just these graphs with these options."""
     if not path.exists() or (path.is_file() and not path.stat().st_size):
@@ -331,25 +268,70 @@ def _current(
     except CacheError:
         logger.warning("%s is broken and will be replaced", path)
         return None
+    options = (cache.layout, cache.directed, cache.max_distance)
     if (
-        (cache.directed, cache.max_distance) != (directed, max_distance)
-        or not {encoding.name for encoding in encodings} <= set(cache.encodings)
-        or not np.array_equal(cache.node_counts, structures.node_counts)
+        options != (plan.layout, plan.directed, plan.max_distance)
+        or not set(plan.encodings) <= set(cache.encodings)
+        or not set(plan.extra_distances) <= set(cache.extra_distances)
     ):
         return None
     try:
-        cache.verify(structures)
+        return cache if _holds(cache, pieces(), plan) else None
     except CacheError:
         return None
-    return cache
+
+
+def _holds(cache: DistanceCache, pieces: Iterable[GraphStructures], plan: CachePlan) -> bool:
+    """Whether a cache is of these graphs; stops at the first piece that differs."""
+    prints = cache.fingerprints()
+    weight_prints = cache.weight_fingerprints() if plan.weighted else None
+    start = 0
+    for piece in pieces:
+        stop = start + len(piece)
+        if not np.array_equal(prints[start:stop], structure_fingerprints(piece, plan.directed)):
+            return False
+        if weight_prints is not None:
+            from gradformer_dgl.preprocess.extra_distances import weight_fingerprints
+
+            if not np.array_equal(weight_prints[start:stop], weight_fingerprints(piece, plan.directed)):
+                return False
+        start = stop
+    return start == len(cache)
+
+
+def _checked_extra_distances(names: Iterable[str]) -> tuple[str, ...]:
+    chosen = tuple(dict.fromkeys((names,) if isinstance(names, str) else names))
+    for name in chosen:
+        from gradformer_dgl.preprocess.extra_distances import KINDS
+
+        if name not in KINDS:
+            raise ConfigError(f"no extra distance {name!r}: there are {', '.join(sorted(KINDS))}")
+    return chosen
+
+
+def _check_layout(plan: CachePlan) -> None:
+    if plan.layout not in LAYOUTS:
+        raise ConfigError(f"no layout {plan.layout!r}: there are {' and '.join(LAYOUTS)}")
+    if plan.layout == SPARSE and plan.max_distance is None:
+        raise ConfigError("the sparse layout holds the pairs within max_distance: give it (--max-distance 3)")
+    if plan.layout == SPARSE and plan.extra_distances:
+        raise ConfigError("extra distances are of all pairs: they go with the dense layout only")
+
+
+def _num_pairs(graphs: Any) -> int | None:
+    """How much there is to do, where that is known without converting the graphs."""
+    if callable(getattr(graphs, "structures", None)):
+        graphs = graphs.structures()
+    return graphs.num_pairs if isinstance(graphs, GraphStructures) else None
 
 
 @contextlib.contextmanager
-def _progress_bar(total: int) -> Iterator[Report]:
+def _progress_bar(num_pairs: int | None) -> Iterator[Report]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("distances", total=max(total, 1))
+        # Without a total the bar only shows that work goes on.
+        task = bar.add_task("distances", total=None if num_pairs is None else max(num_pairs, 1))
         yield lambda pairs: bar.advance(task, pairs)

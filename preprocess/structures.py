@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, Int64
+from jaxtyping import Float64, Int32, Int64
 
 from gradformer_dgl.errors import GraphError
 
@@ -29,6 +29,8 @@ class GraphStructures:
     src, dst : numpy.ndarray
         Source and destination of every edge, shape ``(edges,)``, as node ids local to their graph:
         edges of graph 0 first, then those of graph 1, and so on.
+    weights : numpy.ndarray, optional
+        Length of every edge, shape ``(edges,)``; only weighted distances read them.
 
     Raises
     ------
@@ -49,8 +51,9 @@ class GraphStructures:
     edge_counts: Int64[np.ndarray, "graphs"]
     src: Int32[np.ndarray, "edges"]
     dst: Int32[np.ndarray, "edges"]
+    weights: Float64[np.ndarray, "edges"] | None
 
-    def __init__(self, node_counts: Any, edge_counts: Any, src: Any, dst: Any) -> None:
+    def __init__(self, node_counts: Any, edge_counts: Any, src: Any, dst: Any, weights: Any = None) -> None:
         object.__setattr__(self, "node_counts", _counts(node_counts, "node_counts"))
         object.__setattr__(self, "edge_counts", _counts(edge_counts, "edge_counts"))
         if len(self.node_counts) != len(self.edge_counts):
@@ -67,6 +70,16 @@ class GraphStructures:
         self._check_ids(src, dst)
         object.__setattr__(self, "src", np.ascontiguousarray(src, dtype=np.int32))
         object.__setattr__(self, "dst", np.ascontiguousarray(dst, dtype=np.int32))
+        object.__setattr__(self, "weights", None if weights is None else self._as_weights(weights))
+
+    def _as_weights(self, weights: Any) -> np.ndarray:
+        array = np.asarray(weights)
+        if array.shape != self.src.shape or array.dtype.kind not in "biuf":
+            raise GraphError(
+                f"weights must be one number for each of the {len(self.src)} edges, "
+                f"got {array.dtype} of shape {array.shape}"
+            )
+        return np.ascontiguousarray(array, dtype=np.float64)
 
     def _check_ids(self, src: np.ndarray, dst: np.ndarray) -> None:
         bound = np.repeat(self.node_counts, self.edge_counts)
@@ -82,7 +95,7 @@ class GraphStructures:
             )
 
     @classmethod
-    def from_graphs(cls, graphs: Any) -> "GraphStructures":
+    def from_graphs(cls, graphs: Any, edge_weight: str | None = None) -> "GraphStructures":
         """Collect the structure of graphs of any supported kind.
 
         Parameters
@@ -92,6 +105,10 @@ class GraphStructures:
             SciPy sparse matrix (a stored non-zero at ``[i, j]`` is an edge from i to j), a triple
             ``(src, dst, num_nodes)``, or a tuple that begins with a DGLGraph, networkx graph or matrix
             (an item of a data set: graph, label). Consumed once, a few thousand graphs at a time.
+        edge_weight : str, optional
+            Read the lengths of edges too: the edge feature of a DGLGraph or the edge attribute of a networkx
+            graph that has this name, the stored values of a matrix, the fourth member of
+            ``(src, dst, num_nodes, weights)``.
 
         Returns
         -------
@@ -110,17 +127,8 @@ class GraphStructures:
         >>> GraphStructures.from_graphs([nx.path_graph(3), ([0, 1], [1, 0], 2)]).node_counts
         array([3, 2])
         """
-        from gradformer_dgl.preprocess.graph_kinds import edges_of_all
-
-        parts: list[GraphStructures] = []
-        iterator = _items(graphs)
-        first = 0
-        while batch := list(islice(iterator, BATCH_SIZE)):
-            parts.append(cls(*edges_of_all(batch, first)))
-            first += len(batch)
-        if len(parts) == 1:
-            return parts[0]
-        return cls.concatenate(parts)
+        parts = list(_converted(_items(graphs), edge_weight))
+        return parts[0] if len(parts) == 1 else cls.concatenate(parts)
 
     @classmethod
     def concatenate(cls, parts: Iterable["GraphStructures"]) -> "GraphStructures":
@@ -132,6 +140,7 @@ class GraphStructures:
             np.concatenate([none, *(part.edge_counts for part in parts)]),
             np.concatenate([none, *(part.src for part in parts)], dtype=np.int32, casting="unsafe"),
             np.concatenate([none, *(part.dst for part in parts)], dtype=np.int32, casting="unsafe"),
+            _joined([part.weights for part in parts]),
         )
 
     @cached_property
@@ -166,29 +175,63 @@ class GraphStructures:
             ("edge_counts", self.edge_counts[start:stop]),
             ("src", self.src[first:end]),
             ("dst", self.dst[first:end]),
+            ("weights", None if self.weights is None else self.weights[first:end]),
         ):
             object.__setattr__(part, name, value)
         return part
 
 
-def as_structures(graphs: Any) -> GraphStructures:
+def as_structures(graphs: Any, edge_weight: str | None = None) -> GraphStructures:
     """Return the structure of whatever holds graphs: structures, a packed data set, an iterable of graphs.
 
     Parameters
     ----------
-    graphs : GraphStructures, object with a ``structures()`` method, or iterable of graphs
-        The graphs.
+    graphs : GraphStructures, object with a ``structures()`` method, or iterable
+        The graphs; the items of an iterable are graphs, or the structures of many graphs each.
+    edge_weight : str, optional
+        As in `GraphStructures.from_graphs`.
 
     Returns
     -------
     GraphStructures
         Their structure.
     """
+    parts = list(structure_stream(graphs, edge_weight))
+    return parts[0] if len(parts) == 1 else GraphStructures.concatenate(parts)
+
+
+def structure_stream(graphs: Any, edge_weight: str | None = None) -> Iterator[GraphStructures]:
+    """Return the structure of graphs piece by piece, a few thousand graphs converted at a time.
+
+    Takes and raises what `as_structures` does.
+    """
     if isinstance(graphs, GraphStructures):
-        return graphs
+        return iter((graphs,))
     if callable(getattr(graphs, "structures", None)):
-        return graphs.structures()
-    return GraphStructures.from_graphs(graphs)
+        return iter((graphs.structures(),))
+    return _converted(_items(graphs), edge_weight)
+
+
+def _converted(items: Iterator[Any], edge_weight: str | None) -> Iterator[GraphStructures]:
+    from gradformer_dgl.preprocess.graph_kinds import edges_of_all
+
+    first = 0
+    for packed, run in groupby(items, key=lambda item: isinstance(item, GraphStructures)):
+        if packed:
+            for piece in run:
+                yield piece
+                first += len(piece)
+            continue
+        while batch := list(islice(run, BATCH_SIZE)):
+            yield GraphStructures(*edges_of_all(batch, first, edge_weight))
+            first += len(batch)
+
+
+def _joined(weights: list[np.ndarray | None]) -> np.ndarray | None:
+    given = [part for part in weights if part is not None]
+    if 0 < len(given) < len(weights):
+        raise GraphError("some graphs have edge weights and others have none: give all of them weights")
+    return np.concatenate(given) if given else None
 
 
 def _items(graphs: Any) -> Iterator[Any]:

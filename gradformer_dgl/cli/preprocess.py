@@ -6,6 +6,10 @@ import click
 
 from gradformer_dgl.cli import options
 
+# Written out here, for the modules that define them load more than `--help` should wait for.
+LAYOUTS = ("dense", "sparse")
+BACKENDS = ("threading", "loky", "dask", "ray")
+
 
 @click.command("preprocess")
 @click.argument("dataset")
@@ -15,12 +19,34 @@ from gradformer_dgl.cli import options
     "--encodings",
     multiple=True,
     metavar="NAME:K",
-    help="Node encodings to compute too, rwse:K or lappe:K; may be repeated. Default: what the preset needs.",
+    help="A node encoding to compute too: rwse:K, lappe:K or degree; may be repeated. Default: the preset's.",
 )
 @click.option("--directed", is_flag=True, help="Follow edges from source to target only.")
 @click.option("--max-distance", type=click.IntRange(min=1), help="Treat farther pairs as unreachable.")
+@click.option(
+    "--layout",
+    type=click.Choice(LAYOUTS),
+    default="dense",
+    show_default=True,
+    help="Keep all pairs, or those within --max-distance only.",
+)
+@click.option(
+    "--extra-distance",
+    "extra_distances",
+    multiple=True,
+    metavar="NAME",
+    help="Another distance to compute too, resistance or weighted; may be repeated.",
+)
 @click.option("--resume/--no-resume", default=True, help="Keep the parts of an interrupted run.")
 @options.jobs
+@click.option(
+    "--backend",
+    type=click.Choice(BACKENDS),
+    default="threading",
+    show_default=True,
+    help="Who computes: threads, processes (loky), or the workers of a Dask or Ray cluster.",
+)
+@click.option("--scheduler", metavar="ADDRESS", help="Address of the Dask scheduler or Ray cluster.")
 @click.pass_obj
 def command(
     obj: dict[str, bool],
@@ -30,8 +56,12 @@ def command(
     encodings: tuple[str, ...],
     directed: bool,
     max_distance: int | None,
+    layout: str,
+    extra_distances: tuple[str, ...],
     resume: bool,
     jobs: int | None,
+    backend: str,
+    scheduler: str | None,
 ) -> None:
     """Compute all shortest-path distances of DATASET and cache them in one HDF5 file.
 
@@ -53,6 +83,10 @@ def command(
         encodings=encodings,
         directed=directed,
         max_distance=max_distance,
+        layout=layout,
+        extra_distances=extra_distances,
+        backend=backend,
+        scheduler=scheduler,
         resume=resume,
         progress=not obj["quiet"],
     )

@@ -12,11 +12,11 @@ import pytest
 
 from gradformer_dgl.cache.lock import exclusive
 from gradformer_dgl.errors import CacheError, ConfigError, GraphError
-from gradformer_dgl.preprocess import GraphStructures, pipeline, preprocess_graphs
+from gradformer_dgl.preprocess import GraphStructures, pipeline, preprocess_graphs, tasks
 from gradformer_dgl.preprocess.laplacian import laplacian_eigenvectors
 from gradformer_dgl.preprocess.parts import PartStore
 from gradformer_dgl.preprocess.random_walks import return_probabilities
-from gradformer_dgl.preprocess.shortest_paths import packed_distances
+from gradformer_dgl.preprocess.shortest_paths import DistanceOverflowError, packed_distances
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def random_structures(count=307):
 @pytest.fixture
 def small_parts(monkeypatch):
     """As many parts as a large data set would have."""
-    monkeypatch.setattr(pipeline, "PART_BYTES", 1 << 14)
+    monkeypatch.setattr(tasks, "PART_BYTES", 1 << 14)
 
 
 def assert_holds(cache, structures, dtype=np.uint8):
@@ -117,7 +117,7 @@ def test_other_data_replaces_the_file(structures, tmp_path):
 @pytest.mark.parametrize("parts", [False, True])
 def test_a_long_path_switches_the_file_to_16_bits(structures, tmp_path, monkeypatch, parts):
     if parts:
-        monkeypatch.setattr(pipeline, "PART_BYTES", 1 << 14)
+        monkeypatch.setattr(tasks, "PART_BYTES", 1 << 14)
     path = GraphStructures([300], [299], np.arange(299), np.arange(1, 300))
     mixed = GraphStructures.concatenate([structures, path])
     cache = preprocess_graphs(mixed, tmp_path / "x.h5", n_jobs=2)
@@ -128,9 +128,7 @@ def test_a_long_path_switches_the_file_to_16_bits(structures, tmp_path, monkeypa
 
 def test_a_distance_beyond_16_bits_names_the_graph_and_the_way_out(structures, tmp_path, monkeypatch):
     def overflow(task):
-        raise pipeline.DistanceOverflowError(
-            "graph 5 has a shortest path longer than 65534 hops: pass max_distance"
-        )
+        raise DistanceOverflowError("graph 5 has a shortest path longer than 65534 hops: pass max_distance")
 
     monkeypatch.setattr(pipeline, "compute_part", overflow)
     with pytest.raises(GraphError, match="graph 5 has a shortest path longer than 65534 hops"):
@@ -142,7 +140,7 @@ def test_a_distance_beyond_16_bits_names_the_graph_and_the_way_out(structures, t
     ("arguments", "error", "message"),
     [
         ({"graphs": []}, GraphError, "no graphs to preprocess"),
-        ({"n_jobs": 0}, ConfigError, "n_jobs must be a number of threads"),
+        ({"n_jobs": 0}, ConfigError, "n_jobs must be a number of workers"),
         ({"encodings": ("x:1",)}, ConfigError, "no encoding 'x:1'"),
         ({"max_distance": 0}, ConfigError, "max_distance must be a positive number of hops"),
         (
@@ -208,7 +206,7 @@ def test_interrupted_run_continues_from_its_parts(structures, tmp_path, small_pa
     monkeypatch.setattr(pipeline, "compute_part", lambda task: again.append(task.number) or compute(task))
     with caplog.at_level(logging.INFO, "gradformer_dgl"):
         cache = preprocess_graphs(structures, path, n_jobs=1)
-    assert "continuing with 5 of" in caplog.text
+    assert "continuing from the parts of an interrupted run" in caplog.text
     assert sorted({*again} & {*computed}) == [2]
     assert_holds(cache, structures)
     assert [file.name for file in tmp_path.iterdir()] == ["x.h5"]
@@ -219,9 +217,9 @@ def test_parts_of_something_else_are_not_used(structures, tmp_path, small_parts,
     path = tmp_path / "x.h5"
     save = PartStore.save
 
-    def interrupt(store, number, part):
-        save(store, number, part)
-        if number == 3:
+    def interrupt(store, part):
+        save(store, part)
+        if part.number == 3:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(PartStore, "save", interrupt)
@@ -252,8 +250,8 @@ def run_script(code, *arguments, **options):
 SLOW_RUN = """
     import sys, time
     import numpy as np
-    from gradformer_dgl.preprocess import GraphStructures, pipeline, preprocess_graphs
-    pipeline.PART_BYTES = 1 << 14
+    from gradformer_dgl.preprocess import GraphStructures, pipeline, preprocess_graphs, tasks
+    tasks.PART_BYTES = 1 << 14
     compute = pipeline.compute_part
     def slow(task):
         part = compute(task)
@@ -298,8 +296,8 @@ FULL_DISK = """
     import resource, sys
     import numpy as np
     from gradformer_dgl.errors import CacheError
-    from gradformer_dgl.preprocess import GraphStructures, pipeline, preprocess_graphs
-    pipeline.PART_BYTES = int(sys.argv[4])
+    from gradformer_dgl.preprocess import GraphStructures, pipeline, preprocess_graphs, tasks
+    tasks.PART_BYTES = int(sys.argv[4])
     structures = GraphStructures(*np.load(sys.argv[1]).values())
     preprocess_graphs(structures.slice(0, 5), sys.argv[2] + ".warm")
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)

@@ -1,0 +1,149 @@
+"""Cutting a stream of graphs into tasks of like size, whatever its length."""
+
+import os
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from gradformer_dgl.cache import format as cache_format
+from gradformer_dgl.cache.writer import CachePlan, CacheSizes
+from gradformer_dgl.errors import GraphError
+from gradformer_dgl.preprocess.encodings import NodeEncoding
+from gradformer_dgl.preprocess.parts import Task
+from gradformer_dgl.preprocess.structures import GraphStructures
+
+# Bytes of results of one part: some milliseconds of work, and what a worker holds in memory at a time.
+PART_BYTES = 1 << 22
+# A larger graph is cut into blocks of rows of about this size, which makes up for preparing it for each.
+BLOCK_BYTES = 1 << 24
+# Distances of so many sources are found at once.
+ROWS_AT_ONCE = 256
+# A near pair is its node and its distance.
+NEAR_PAIR_BYTES = 5
+SAMPLES, SAMPLE_ROWS = 4, 64
+
+
+def cut_tasks(
+    pieces: Iterable[GraphStructures], plan: CachePlan, encodings: tuple[NodeEncoding, ...]
+) -> Iterator[Task]:
+    """Yield the tasks of all graphs in order, holding no more graphs than those of one task.
+
+    Parameters
+    ----------
+    pieces : iterable of GraphStructures
+        The graphs, some at a time.
+    plan : CachePlan
+        What to compute.
+    encodings : tuple of NodeEncoding
+        Node encodings to compute.
+
+    Raises
+    ------
+    GraphError
+        Where a graph is too large for the layout, with the size that it would take and what to do.
+    """
+    number = 0
+    before = CacheSizes(0, 0, 0)
+
+    def task(structures: GraphStructures, rows: tuple[int, int] | None = None) -> Task:
+        nonlocal number, before
+        made = Task(number, structures, rows, before, plan, encodings)
+        sizes = made.sizes
+        number += 1
+        before = CacheSizes(
+            before.graphs + sizes.graphs, before.nodes + sizes.nodes, before.pairs + sizes.pairs
+        )
+        return made
+
+    # Graphs that wait for others to fill a part with.
+    waiting: list[GraphStructures] = []
+    waiting_bytes = 0
+    for piece in pieces:
+        costs = _costs(piece, plan, encodings)
+        for start, stop in _ranges(costs):
+            part = piece.slice(start, stop)
+            cost = int(costs[start:stop].sum())
+            large = stop == start + 1 and cost > PART_BYTES
+            if waiting and (large or waiting_bytes + cost > PART_BYTES):
+                yield task(_joined(waiting))
+                waiting, waiting_bytes = [], 0
+            if not large:
+                waiting.append(part)
+                waiting_bytes += cost
+                continue
+            _check_size(part, plan, before.graphs)
+            block = _block_rows(part, plan)
+            num_nodes = int(part.node_counts[0])
+            if block >= num_nodes:
+                yield task(part)
+                continue
+            for first in range(0, num_nodes, block):
+                yield task(part, (first, min(first + block, num_nodes)))
+    if waiting:
+        yield task(_joined(waiting))
+
+
+def _joined(parts: list[GraphStructures]) -> GraphStructures:
+    return parts[0] if len(parts) == 1 else GraphStructures.concatenate(parts)
+
+
+def _costs(structures: GraphStructures, plan: CachePlan, encodings: tuple[NodeEncoding, ...]) -> np.ndarray:
+    """Bytes of the results of each graph, and of the graph itself."""
+    counts = structures.node_counts
+    columns = sum(encoding.columns for encoding in encodings)
+    pair = NEAR_PAIR_BYTES if plan.layout == cache_format.SPARSE else 1 + 4 * len(plan.extra_distances)
+    # The last term keeps graphs without nodes from making a part endless.
+    return pair * np.square(counts) + 4 * columns * counts + structures.edge_counts + 1
+
+
+def _ranges(costs: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Ranges of graphs of at most the size of a part; a larger graph is a range of its own."""
+    ends = np.cumsum(costs)
+    start = 0
+    while start < len(costs):
+        before = int(ends[start] - costs[start])
+        stop = int(np.searchsorted(ends, before + PART_BYTES, side="right"))
+        yield start, max(stop, start + 1)
+        start = max(stop, start + 1)
+
+
+def _block_rows(graph: GraphStructures, plan: CachePlan) -> int:
+    """Rows of a large graph that make one part: all, or whole groups of sources that are searched at once."""
+    num_nodes = int(graph.node_counts[0])
+    if plan.extra_distances:
+        return num_nodes
+    row_bytes = num_nodes
+    if plan.layout == cache_format.SPARSE:
+        row_bytes = int(NEAR_PAIR_BYTES * _mean_near_pairs(graph, plan)) + 1
+    return max(1, BLOCK_BYTES // row_bytes // ROWS_AT_ONCE) * ROWS_AT_ONCE
+
+
+def _mean_near_pairs(graph: GraphStructures, plan: CachePlan) -> float:
+    """Near pairs of a node, from some of the nodes."""
+    from gradformer_dgl.preprocess.near_pairs import packed_near_pairs
+
+    num_nodes = int(graph.node_counts[0])
+    found, rows = 0, 0
+    for first in np.linspace(0, max(0, num_nodes - SAMPLE_ROWS), SAMPLES).astype(int).tolist():
+        stop = min(first + SAMPLE_ROWS, num_nodes)
+        counts = packed_near_pairs(graph, np.uint16, plan.directed, plan.max_distance, rows=(first, stop))[0]
+        found, rows = found + int(counts.sum()), rows + stop - first
+    return found / rows
+
+
+def _check_size(graph: GraphStructures, plan: CachePlan, number: int) -> None:
+    num_nodes = int(graph.node_counts[0])
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if plan.layout == cache_format.SPARSE:
+        needed, what = NEAR_PAIR_BYTES * num_nodes * _mean_near_pairs(graph, plan), "near pairs"
+        advice = "choose a smaller max_distance"
+    else:
+        # Other distances are computed for a whole graph, in double precision.
+        needed = float(num_nodes) ** 2 * (16 if plan.extra_distances else 1)
+        what = "distances of all its pairs"
+        advice = 'keep near pairs only: layout="sparse", max_distance=3 (--layout sparse --max-distance 3)'
+    if needed > memory:
+        raise GraphError(
+            f"graph {number} has {num_nodes:,} nodes: the {what} take about {needed / 2**30:,.0f} GiB, "
+            f"this machine has {memory / 2**30:,.0f} GiB of memory; {advice}"
+        )
