@@ -16,11 +16,11 @@ from gradformer_dgl.preprocess.shortest_paths import (
 )
 
 
-def random_structures(seed, sizes):
+def random_structures(seed, sizes, densities=(0, 0.5, 1, 2, 5)):
     rng = np.random.default_rng(seed)
     graphs = []
     for num_nodes in sizes:
-        num_edges = int(rng.choice([0, 0.5, 1, 2, 5]) * num_nodes)
+        num_edges = int(rng.choice(densities) * num_nodes)
         graphs.append((*rng.integers(0, max(num_nodes, 1), (2, num_edges)), num_nodes))
     return GraphStructures.from_graphs(graphs)
 
@@ -70,18 +70,18 @@ def test_equals_networkx_and_the_matrices(directed, max_distance, most_matrix_no
 @pytest.mark.parametrize("directed", [False, True])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_large_graphs_and_blocks_of_their_rows(directed, dtype):
-    structures = random_structures(seed=7, sizes=[5003, 29, 1723])
+    structures = random_structures(seed=7, sizes=[2003, 29, 1123], densities=[1.5])
     expected = by_networkx(structures, directed, 3)
     found = packed_near_pairs(structures, dtype, directed, 3)
     for array, wanted in zip(found, expected, strict=False):
         np.testing.assert_array_equal(array, wanted)
     large = structures.slice(0, 1)
     blocks = [
-        packed_near_pairs(large, dtype, directed, 3, rows=(start, min(start + 1777, 5003)))
-        for start in range(0, 5003, 1777)
+        packed_near_pairs(large, dtype, directed, 3, rows=(start, min(start + 777, 2003)))
+        for start in range(0, 2003, 777)
     ]
-    near = int(found[0][:5003].sum())
-    for place, whole in enumerate((found[0][:5003], found[1][:near], found[2][:near])):
+    near = int(found[0][:2003].sum())
+    for place, whole in enumerate((found[0][:2003], found[1][:near], found[2][:near])):
         np.testing.assert_array_equal(np.concatenate([block[place] for block in blocks]), whole)
     expected_print = structure_fingerprints(large, directed)
     assert {block[3].item() for block in blocks} == set(expected_print.tolist())
@@ -117,7 +117,7 @@ def test_too_long_for_the_asked_type_names_the_graph(num_nodes):
 
 
 def test_blocks_of_other_graphs_and_directions_in_turn():
-    one, other = random_structures(seed=11, sizes=[1200]), random_structures(seed=12, sizes=[1300])
+    one, other = (random_structures(size, [size], densities=[2]) for size in (1200, 1300))
     for structures, directed in [(one, False), (other, False), (other, True), (one, True), (one, False)]:
         expected = packed_near_pairs(structures, np.uint8, directed, 2)[1]
         rows = (0, int(structures.node_counts[0]))
@@ -128,7 +128,7 @@ def test_blocks_of_other_graphs_and_directions_in_turn():
 def test_graph_is_not_kept_longer_than_its_structures():
     from gradformer_dgl.preprocess.near_pairs import _LAST_GRAPH
 
-    structures = random_structures(seed=3, sizes=[1100])
+    structures = random_structures(seed=3, sizes=[1100], densities=[2])
     packed_near_pairs(structures, np.uint8, max_distance=1, rows=(0, 1))
     assert _LAST_GRAPH._edges is not None
     del structures
@@ -137,7 +137,7 @@ def test_graph_is_not_kept_longer_than_its_structures():
 
 
 def test_threads_share_a_graph():
-    structures = random_structures(seed=13, sizes=[2000])
+    structures = random_structures(seed=13, sizes=[2000], densities=[2])
     whole = packed_near_pairs(structures, np.uint8, max_distance=3)
     found = {}
 
