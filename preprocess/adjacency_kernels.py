@@ -183,3 +183,24 @@ def fingerprints(node_counts, edge_counts, src, dst, directed, result):
         )
         result[graph] = fingerprint(node_counts[graph], offsets, tails)
         first = end
+
+
+@compiled
+def degrees_of_all(node_counts, edge_counts, src, dst, directed, result):
+    """In-degree and out-degree of every node in the simple graph."""
+    offsets, tails, heads, cursor, words = adjacency_buffers(node_counts, edge_counts)
+    first = 0
+    row = 0
+    for graph in range(len(node_counts)):
+        num_nodes = node_counts[graph]
+        end = first + edge_counts[graph]
+        num_edges = adjacency(
+            src[first:end], dst[first:end], directed, num_nodes, offsets, tails, heads, cursor, words
+        )
+        first = end
+        for node in range(num_nodes):
+            result[row + node, 0] = offsets[node + 1] - offsets[node]
+            result[row + node, 1] = 0
+        for edge in range(num_edges):
+            result[row + tails[edge], 1] += 1
+        row += num_nodes

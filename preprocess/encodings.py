@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
@@ -25,8 +26,21 @@ def _laplacian(structures: GraphStructures, columns: int, directed: bool) -> np.
     return laplacian_eigenvectors(structures, columns)
 
 
+def _degree(structures: GraphStructures, columns: int, directed: bool) -> np.ndarray:
+    from gradformer_dgl.preprocess.degrees import node_degrees
+
+    return node_degrees(structures, directed)
+
+
+class Kind(NamedTuple):
+    """How a kind is computed, and its number of columns where there is no choice."""
+
+    compute: Compute
+    columns: int | None = None
+
+
 # One line per kind; each function takes (structures, columns, directed) and returns (nodes, columns) float32.
-KINDS: dict[str, Compute] = {"rwse": _random_walk, "lappe": _laplacian}
+KINDS = {"rwse": Kind(_random_walk), "lappe": Kind(_laplacian), "degree": Kind(_degree, columns=2)}
 
 
 @dataclass(frozen=True)
@@ -51,16 +65,17 @@ class NodeEncoding:
 
     def __call__(self, structures: GraphStructures, directed: bool) -> Float32[np.ndarray, "nodes channels"]:
         """Compute it for all nodes of all graphs, one graph after the other."""
-        return KINDS[self.kind](structures, self.columns, directed)
+        return KINDS[self.kind].compute(structures, self.columns, directed)
 
 
 def parse_encodings(names: Iterable[str]) -> tuple[NodeEncoding, ...]:
-    """Return the encodings that names such as ``rwse:20`` and ``lappe:8`` stand for.
+    """Return the encodings that names such as ``rwse:20``, ``lappe:8`` and ``degree`` stand for.
 
     Parameters
     ----------
     names : iterable of str
-        ``kind:k`` with k columns; repeated names count once.
+        ``kind:k`` with k columns; for a kind that has one width only, ``kind`` says the same. Repeated names
+        count once.
 
     Returns
     -------
@@ -70,12 +85,12 @@ def parse_encodings(names: Iterable[str]) -> tuple[NodeEncoding, ...]:
     Raises
     ------
     ConfigError
-        Where a kind does not exist or k is no positive number.
+        Where a kind does not exist, or not with k columns.
 
     Examples
     --------
-    >>> [encoding.columns for encoding in parse_encodings(["rwse:20", "lappe:8"])]
-    [20, 8]
+    >>> [encoding.name for encoding in parse_encodings(["rwse:20", "lappe:8", "degree"])]
+    ['rwse:20', 'lappe:8', 'degree:2']
     """
     if isinstance(names, str):
         names = (names,)
@@ -83,13 +98,24 @@ def parse_encodings(names: Iterable[str]) -> tuple[NodeEncoding, ...]:
     for name in names:
         kind, _, columns = str(name).partition(":")
         if kind not in KINDS:
+            free = sorted(f"{known}:k" for known, (_, only) in KINDS.items() if only is None)
+            fixed = sorted(known for known, (_, only) in KINDS.items() if only is not None)
             raise ConfigError(
-                f"no encoding {name!r}: there are {', '.join(f'{known}:k' for known in sorted(KINDS))} "
-                "(k columns, as in rwse:20)"
+                f"no encoding {name!r}: there are {', '.join(free)} (k columns, as in rwse:20), "
+                f"{', '.join(fixed)}"
             )
-        if not columns.isdecimal() or not 1 <= int(columns) <= MOST_COLUMNS:
-            raise ConfigError(
-                f"encoding {name!r} needs its number of columns, 1 to {MOST_COLUMNS}, as in {kind}:20"
-            )
-        encodings[NodeEncoding(kind, int(columns))] = None
+        encodings[NodeEncoding(kind, _checked_columns(kind, columns, str(name)))] = None
     return tuple(encodings)
+
+
+def _checked_columns(kind: str, columns: str, name: str) -> int:
+    only = KINDS[kind].columns
+    if only is not None:
+        if name not in (kind, f"{kind}:{only}"):
+            raise ConfigError(f"encoding {name!r} has {only} columns always: write {kind} or {kind}:{only}")
+        return only
+    if not columns.isdecimal() or not 1 <= int(columns) <= MOST_COLUMNS:
+        raise ConfigError(
+            f"encoding {name!r} needs its number of columns, 1 to {MOST_COLUMNS}, as in {kind}:20"
+        )
+    return int(columns)

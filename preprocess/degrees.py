@@ -1,0 +1,42 @@
+"""In-degree and out-degree as node encoding."""
+
+import numpy as np
+from jaxtyping import Float32
+
+from gradformer_dgl.preprocess.structures import GraphStructures
+
+
+def node_degrees(structures: GraphStructures, directed: bool = False) -> Float32[np.ndarray, "nodes 2"]:
+    """Number of edges that end and that begin at each node: the centrality that Graphormer embeds.
+
+    Of the simple graph: self loops do not count, parallel edges count once. Whole numbers, exact up to 2^24;
+    `dgl.nn.DegreeEncoder` takes them as ``torch.from_numpy(degrees).long()``.
+
+    Parameters
+    ----------
+    structures : GraphStructures
+        The graphs.
+    directed : bool
+        Tell edges that end at a node from those that begin there. Otherwise both columns hold the number of
+        neighbours.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(nodes, 2)``: in-degree, out-degree; nodes of all graphs one graph after the other.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.preprocess import GraphStructures
+    >>> node_degrees(GraphStructures([3], [2], [0, 1], [2, 2]), directed=True)
+    array([[0., 1.],
+           [0., 1.],
+           [2., 0.]], dtype=float32)
+    """
+    from gradformer_dgl.preprocess.adjacency_kernels import degrees_of_all
+
+    result = np.empty((int(structures.node_counts.sum()), 2), np.float32)
+    degrees_of_all(
+        structures.node_counts, structures.edge_counts, structures.src, structures.dst, directed, result
+    )
+    return result
