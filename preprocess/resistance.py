@@ -1,0 +1,82 @@
+"""Resistance distance."""
+
+import numpy as np
+from jaxtyping import Float32
+from scipy.sparse import csgraph
+
+from gradformer_dgl.errors import ConfigError
+from gradformer_dgl.preprocess.simple_graphs import SimpleGraphs
+from gradformer_dgl.preprocess.structures import GraphStructures
+
+
+def resistance_distances(
+    structures: GraphStructures, directed: bool = False, first_graph: int = 0
+) -> Float32[np.ndarray, "pairs"]:
+    r"""Resistance between nodes of an electrical network in which every edge is a resistor of 1 ohm.
+
+    .. math:: r_{ij} = L^+_{ii} + L^+_{jj} - 2 L^+_{ij}
+
+    of Klein and Randić, *Resistance distance* (1993), with the Laplacian L of the simple undirected graph.
+    It is the number of hops where there is one path only, less where there are several. Computed in float64
+    from the inverse of :math:`L + \sum_c 1_c 1_c^T / |c|` over the components c, the constants of which
+    cancel: time grows with the third power of a graph's nodes, memory with the second.
+
+    Parameters
+    ----------
+    structures : GraphStructures
+        The graphs; weights are not read.
+    directed : bool
+        Must be False.
+    first_graph : int
+        Number of the first graph, for messages.
+
+    Returns
+    -------
+    numpy.ndarray
+        Row-major matrices, one after the other, shape ``(pairs,)``; infinite between components.
+
+    Raises
+    ------
+    ConfigError
+        Where ``directed`` is set.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.preprocess import GraphStructures
+    >>> resistance_distances(GraphStructures([3], [3], [0, 1, 2], [1, 2, 0])).reshape(3, 3).round(4)
+    array([[0.    , 0.6667, 0.6667],
+           [0.6667, 0.    , 0.6667],
+           [0.6667, 0.6667, 0.    ]], dtype=float32)
+    """
+    if directed:
+        raise ConfigError("the resistance distance is one of undirected graphs: leave out directed or it")
+    graphs = SimpleGraphs.of(structures, directed=False, weighted=False)
+    component = csgraph.connected_components(graphs.matrix(), directed=False)[1]
+    share = 1 / np.bincount(component)[component] if len(component) else np.empty(0)
+    pair_starts = graphs.pair_starts
+    result = np.empty(structures.num_pairs, np.float32)
+    for group in graphs.groups():
+        nodes = graphs.nodes_of(group)
+        together = component[nodes][:, :, None] == component[nodes][:, None, :]
+        matrix = _grounded(graphs.stacked(group, 0.0), together, share[nodes])
+        places = pair_starts[group, None] + np.arange(nodes.shape[1] ** 2)
+        result[places] = _resistances(np.linalg.inv(matrix), together).reshape(places.shape)
+    return result
+
+
+def _grounded(stack: np.ndarray, together: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """From adjacency matrices to Laplacians with each component's constant vector added; in place."""
+    size = stack.shape[1]
+    degrees = stack.sum(axis=2)
+    np.negative(stack, out=stack)
+    stack[:, np.arange(size), np.arange(size)] = degrees
+    np.add(stack, share[:, :, None], out=stack, where=together)
+    return stack
+
+
+def _resistances(inverse: np.ndarray, together: np.ndarray) -> np.ndarray:
+    diagonal = np.einsum("gii->gi", inverse).copy()
+    # The mean of both triangles, so that rounding leaves it symmetric.
+    inverse = inverse + inverse.transpose(0, 2, 1)
+    resistances = np.maximum(diagonal[:, :, None] + diagonal[:, None, :] - inverse, 0)
+    return np.where(together, resistances, np.inf)

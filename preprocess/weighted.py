@@ -1,0 +1,166 @@
+"""Shortest paths over edge weights."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, UInt64
+from scipy.sparse import csgraph
+
+from gradformer_dgl.errors import ConfigError, GraphError
+from gradformer_dgl.preprocess.simple_graphs import SimpleGraphs
+from gradformer_dgl.preprocess.structures import GraphStructures
+
+# Graphs up to this size by the method of Floyd and Warshall, many at once; others by Dijkstra's.
+MOST_DENSE_NODES = 96
+# Distances in float64 that are held beside the result.
+BLOCK_PAIRS = 1 << 21
+
+
+def weighted_distances(
+    structures: GraphStructures, directed: bool = False, first_graph: int = 0
+) -> Float32[np.ndarray, "pairs"]:
+    """Lengths of the shortest paths, the length of a path being the sum of its edges' weights.
+
+    Of parallel edges the one of least weight counts, self loops never. An edge of weight 0 is an edge: its
+    ends have distance 0. Summed in float64.
+
+    Parameters
+    ----------
+    structures : GraphStructures
+        The graphs, with weights.
+    directed : bool
+        Follow edges from source to destination only. Otherwise every edge counts both ways.
+    first_graph : int
+        Number of the first graph, for messages.
+
+    Returns
+    -------
+    numpy.ndarray
+        Row-major matrices, one after the other, shape ``(pairs,)``; infinite where there is no path.
+
+    Raises
+    ------
+    ConfigError
+        Where the graphs have no weights.
+    GraphError
+        Where a weight is negative, infinite or NaN, or a graph's weights are so large that a path's length
+        does not fit float32.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.preprocess import GraphStructures
+    >>> weighted_distances(GraphStructures([3], [2], [0, 0], [1, 1], [2.5, 1.5])).reshape(3, 3)
+    array([[0. , 1.5, inf],
+           [1.5, 0. , inf],
+           [inf, inf, 0. ]], dtype=float32)
+    """
+    _check_weights(structures, first_graph)
+    graphs = SimpleGraphs.of(structures, directed, weighted=True)
+    pair_starts = graphs.pair_starts
+    result = np.empty(structures.num_pairs, np.float32)
+    for group in graphs.groups():
+        size = int(graphs.node_counts[group[0]])
+        if size <= MOST_DENSE_NODES:
+            places = pair_starts[group, None] + np.arange(size**2)
+            result[places] = _all_at_once(graphs.stacked(group, np.inf)).reshape(places.shape)
+            continue
+        step = max(1, BLOCK_PAIRS // size)
+        for graph in group.tolist():
+            matrix = graphs.matrix(graph)
+            rows = result[pair_starts[graph] : pair_starts[graph + 1]].reshape(size, size)
+            for start in range(0, size, step):
+                sources = np.arange(start, min(start + step, size))
+                rows[sources] = csgraph.dijkstra(matrix, directed=True, indices=sources)
+    return result
+
+
+def weight_fingerprints(structures: GraphStructures, directed: bool = False) -> UInt64[np.ndarray, "graphs"]:
+    """Hash each graph's set of edges together with their weights.
+
+    What makes no difference to weighted distances makes none here: the order of the edges, self loops,
+    parallel edges of more than the least weight, nor the direction of edges unless ``directed``.
+
+    Parameters
+    ----------
+    structures : GraphStructures
+        The graphs, with weights.
+    directed : bool
+        Tell an edge from its reverse.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(graphs,)``.
+
+    Raises
+    ------
+    ConfigError
+        Where the graphs have no weights.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.preprocess import GraphStructures
+    >>> edges = GraphStructures([2, 2, 2], [1, 1, 1], [0, 1, 0], [1, 0, 1], [0.5, 0.5, 0.25])
+    >>> one, same, other = weight_fingerprints(edges)
+    >>> bool(one == same), bool(one == other)
+    (True, False)
+    """
+    _weights(structures)
+    graphs = SimpleGraphs.of(structures, directed, weighted=True)
+    nodes, starts = graphs.node_counts, graphs.node_starts
+    local = np.arange(starts[-1]) - np.repeat(starts[:-1], nodes)
+    sources = np.repeat(local, np.diff(graphs.offsets)).astype(np.uint64)
+    edges = _mix((sources << np.uint64(32)) | local[graphs.targets].astype(np.uint64))
+    edges = _mix(edges ^ graphs.weights.view(np.uint64))
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(edges, dtype=np.uint64)])
+    return _mix(np.diff(sums[graphs.offsets[starts]]) ^ _mix(nodes.astype(np.uint64)))
+
+
+def _weights(structures: GraphStructures) -> np.ndarray:
+    if structures.weights is None:
+        raise ConfigError(
+            "weighted distances need edge weights: name the edge feature or attribute that holds them "
+            "(edge_weight=, --edge-weight), or give GraphStructures its weights"
+        )
+    return structures.weights
+
+
+def _check_weights(structures: GraphStructures, first_graph: int) -> None:
+    weights = _weights(structures)
+    ends = np.cumsum(structures.edge_counts)
+    wrong = ~((weights >= 0) & np.isfinite(weights))
+    if wrong.any():
+        edge = int(wrong.argmax())
+        graph = int(np.searchsorted(ends, edge, side="right"))
+        local = edge - int(ends[graph] - structures.edge_counts[graph])
+        raise GraphError(
+            f"edge {local} of graph {first_graph + graph} has weight {weights[edge]}: "
+            "the weights of shortest paths must be finite and not negative"
+        )
+    # No path is longer than all edges together.
+    graph_of_edge = np.repeat(np.arange(len(structures)), structures.edge_counts)
+    with np.errstate(over="ignore"):
+        totals = np.bincount(graph_of_edge, weights, minlength=len(structures))
+    most = np.finfo(np.float32).max
+    if (totals > most).any():
+        raise GraphError(
+            f"the edge weights of graph {first_graph + int((totals > most).argmax())} add up to more than "
+            f"{most:.2g}, the most that float32 holds: give them in a larger unit"
+        )
+
+
+def _all_at_once(stack: np.ndarray) -> np.ndarray:
+    """Paths of a stack of matrices of edge weights, infinite where there is no edge; in place."""
+    size = stack.shape[1]
+    stack[:, np.arange(size), np.arange(size)] = 0
+    for between in range(size):
+        np.minimum(stack, stack[:, :, between, None] + stack[:, between, None, :], out=stack)
+    return stack
+
+
+def _mix(values: Any) -> np.ndarray:
+    """Scramble 64 bits so that every input bit flips every output bit with equal chance (splitmix64)."""
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
