@@ -5,12 +5,14 @@ import dataclasses
 import json
 import os
 import shutil
-import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from gradformer_dgl.cache import format as cache_format
 from gradformer_dgl.cache.chunks import EncodedRows, decode_chunk, encode_rows
@@ -24,6 +26,7 @@ from gradformer_dgl.preprocess.shortest_paths import (
 )
 from gradformer_dgl.preprocess.structures import GraphStructures
 
+_CHECKSUM_BYTES = 4
 _NEAR = (cache_format.NEAR_NODES, cache_format.NEAR_DISTANCES)
 
 
@@ -249,7 +252,7 @@ class PartStore:
             return None
 
     def _file(self, number: int) -> Path:
-        return self.folder / f"{number:07d}.npz"
+        return self.folder / f"{number:07d}.part"
 
     def save(self, part: Part) -> None:
         """Write a part whole, then give it its name."""
@@ -262,22 +265,24 @@ class PartStore:
             "fingerprints": part.fingerprints,
         }
         for name, rows in part.rows.items():
-            arrays[f"{name}|start"] = np.array(rows.start)
+            arrays[f"{name}|start"] = np.array([rows.start])
             arrays[f"{name}|head"] = rows.head
             arrays[f"{name}|tail"] = rows.tail
             arrays[f"{name}|sizes"] = np.array([len(chunk) for chunk in rows.chunks], dtype=np.int64)
             arrays[f"{name}|chunks"] = np.frombuffer(b"".join(rows.chunks), dtype=np.uint8)
+        content = save(arrays)
         temporary = self._temporary(self._file(summary.number))
-        with temporary.open("wb") as stream:
-            # Names hold slashes and colons, which keyword arguments take as any other string.
-            np.savez(stream, **arrays)  # type: ignore[arg-type]
+        temporary.write_bytes(zlib.crc32(content).to_bytes(_CHECKSUM_BYTES, "little") + content)
         temporary.replace(self._file(summary.number))
 
     def load(self, number: int) -> Part | None:
         """Read a part; None where it is missing or broken (the machine lost power before it was on disk)."""
         try:
-            with np.load(self._file(number), allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
+            data = self._file(number).read_bytes()
+            checksum, content = data[:_CHECKSUM_BYTES], data[_CHECKSUM_BYTES:]
+            if int.from_bytes(checksum, "little") != zlib.crc32(content):
+                return None
+            arrays = load(content)
             names = [name.removesuffix("|start") for name in arrays if name.endswith("|start")]
             place, itemsize, *sizes = arrays["summary"].tolist()
             return Part(
@@ -287,7 +292,7 @@ class PartStore:
                 arrays["histogram"],
                 arrays["fingerprints"],
             )
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        except (OSError, SafetensorError):
             return None
 
     def finished(self, task: Task) -> PartSummary | None:
@@ -312,4 +317,6 @@ def _rows_of(arrays: dict[str, np.ndarray], name: str) -> EncodedRows:
     data = arrays[f"{name}|chunks"].tobytes()
     ends = np.cumsum(arrays[f"{name}|sizes"])
     chunks = [data[end - size : end] for size, end in zip(arrays[f"{name}|sizes"], ends, strict=True)]
-    return EncodedRows(int(arrays[f"{name}|start"]), arrays[f"{name}|head"], chunks, arrays[f"{name}|tail"])
+    return EncodedRows(
+        int(arrays[f"{name}|start"][0]), arrays[f"{name}|head"], chunks, arrays[f"{name}|tail"]
+    )

@@ -43,6 +43,9 @@ class RunConfig:
     average: float = _setting(
         0.0, "validate and keep a running average of the weights that holds on to this share at every step"
     )
+    select_by: str = _setting(
+        "metric", "what the best epoch is the best in on the validation graphs", ("metric", "loss")
+    )
     class_weights: bool = _setting(False, "weight the classes of a batch by their rarity in the loss")
     standardize: bool = _setting(True, "train a regression on targets of mean 0 and deviation 1")
     val_share: float = _setting(0.1, "share of graphs for validation where the data has no fixed split")

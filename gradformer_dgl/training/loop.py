@@ -237,6 +237,8 @@ class Trainer:
     def _is_best(self, score: float, loss: float) -> bool:
         if not self.best or math.isnan(self.best["val"]):
             return True
+        if self.config.select_by == "loss":
+            return loss < self.best["val_loss"]
         if self.objective.better(score, self.best["val"]):
             return True
         # Of equal scores, frequent with few validation graphs, the one with the lower loss is the better.

@@ -201,7 +201,7 @@ def test_interrupted_run_continues_from_its_parts(structures, tmp_path, small_pa
         preprocess_graphs(structures, path, n_jobs=1)
     assert [file.name for file in tmp_path.iterdir()] == ["x.h5.parts"]
     # One of them did not reach the disk.
-    (tmp_path / "x.h5.parts" / "0000002.npz").write_bytes(b"half")
+    (tmp_path / "x.h5.parts" / "0000002.part").write_bytes(b"half")
     again = []
     monkeypatch.setattr(pipeline, "compute_part", lambda task: again.append(task.number) or compute(task))
     with caplog.at_level(logging.INFO, "gradformer_dgl"):

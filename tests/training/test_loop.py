@@ -122,6 +122,15 @@ def test_the_weights_kept_are_those_of_the_best_epoch(shapes, tmp_path):
     assert result.best_epoch == min(tied, key=lambda record: record["val_loss"])["epoch"]
 
 
+@pytest.mark.parametrize(("select_by", "best"), [("metric", 3), ("loss", 2)])
+def test_what_the_best_epoch_is_the_best_in(shapes, tmp_path, select_by, best):
+    trainer = Trainer(shapes, config_of(epochs=3, select_by=select_by), 2, tmp_path)
+    told = [(0.5, 80.0), (0.4, 70.0), (0.6, 90.0)]
+    trainer.evaluate = lambda part: told[len(trainer.records)] if part == "val" else (0.0, 0.0)
+    result = trainer.run()
+    assert (result.best_epoch, result.val) == (best, told[best - 1][1])
+
+
 def test_the_average_follows_the_weights(shapes, tmp_path):
     trainer = Trainer(shapes, config_of(average=0.75), 0, tmp_path)
     name = "model.head.weight"
