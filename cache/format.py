@@ -113,6 +113,42 @@ class ArrayLayout:
         return 0 in self.shape
 
 
+def stored_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return root attributes as they are to be written, their checksum with them.
+
+    Strings get a fixed length: those of variable length would lie in a heap that HDF5 does not checksum, and
+    in which a flipped bit can make it search without end.
+
+    Parameters
+    ----------
+    attributes : mapping
+        Names and values, ASCII strings or integers.
+
+    Returns
+    -------
+    dict
+        What to write.
+
+    Examples
+    --------
+    >>> stored_attributes({"layout": "sparse", "num_graphs": 3})
+    {'layout': np.bytes_(b'sparse'), 'num_graphs': 3, 'attributes-crc32': 3157188880}
+    """
+    stored = {
+        name: np.bytes_(value.encode()) if isinstance(value, str) else value
+        for name, value in attributes.items()
+    }
+    stored[ATTRIBUTES_CHECKSUM] = attributes_checksum(attributes)
+    return stored
+
+
+def plain_attribute(value: Any) -> str | int:
+    """Return an attribute as a Python string or integer, however HDF5 stores it."""
+    if isinstance(value, bytes):
+        return value.decode()
+    return value if isinstance(value, str) else int(value)
+
+
 def attributes_checksum(attributes: Mapping[str, Any]) -> int:
     """Return the CRC-32 of all root attributes but the checksum itself.
 
@@ -129,6 +165,5 @@ def attributes_checksum(attributes: Mapping[str, Any]) -> int:
     lines = []
     for name in sorted(attributes):
         if name != ATTRIBUTES_CHECKSUM:
-            value = attributes[name]
-            lines.append(f"{name}={value if isinstance(value, str) else int(value)}")
+            lines.append(f"{name}={plain_attribute(attributes[name])}")
     return zlib.crc32("\n".join(lines).encode())

@@ -71,8 +71,6 @@ class DistanceCache:
         self._open()
         try:
             self._read_header()
-        except BrokenRowsError as error:
-            raise CacheError(f"{self.path} is broken ({error}): {_MEND}") from error
         except LOW_LEVEL_ERRORS as error:
             raise CacheError(f"{self.path} is broken ({_line(error)}): {_MEND}") from error
 
@@ -88,7 +86,9 @@ class DistanceCache:
                 )
             self._file = h5py.File(self.path, "r", locking="best-effort")
             self._file_bytes = self.path.stat().st_size
-            self._attributes = {name: _plain(value) for name, value in self._file.attrs.items()}
+            self._attributes = {
+                name: cache_format.plain_attribute(value) for name, value in self._file.attrs.items()
+            }
         except LOW_LEVEL_ERRORS as error:
             if isinstance(error, PermissionError):
                 raise CacheError(f"{self.path} cannot be read: no permission") from error
@@ -134,7 +134,7 @@ class DistanceCache:
         stored = self._expect(cache_format.NODE_COUNTS, np.int32)
         if stored.layout.rows != num_graphs:
             raise ValueError(f"it should hold {num_graphs} graphs, but has {stored.layout.rows} node counts")
-        counts = stored.read(0, num_graphs).astype(np.int64)
+        counts = self._checked(stored, np.arange(num_graphs + 1), 0, num_graphs).astype(np.int64)
         if num_graphs and counts.min() < 0:
             raise ValueError("a node count is negative")
         if np.square(counts.astype(np.float64)).sum() > _MOST_PAIRS:
@@ -157,7 +157,9 @@ class DistanceCache:
                 raise ValueError(f"near_nodes has {near_pairs:,} rows, the graphs have {pairs:,} pairs")
         else:
             self._expect(cache_format.DISTANCES, self.dtype, pairs)
-        group = self._file.get(cache_format.ENCODINGS, {})
+        # By its name alone: a group that is there but broken is an error, not a group that is absent.
+        there = set(self._file)
+        group = self._file[cache_format.ENCODINGS] if cache_format.ENCODINGS in there else ()
         self.encodings: tuple[str, ...] = tuple(sorted(group, key=_natural))
         for name in self.encodings:
             self._expect(_encoding(name), np.float32, nodes, dimensions=2)
@@ -165,7 +167,7 @@ class DistanceCache:
         self.extra_distances: tuple[str, ...] = tuple(filter(None, names.split(",")))
         for name in self.extra_distances:
             self._expect(_extra(name), np.float32, pairs)
-        self.weighted = cache_format.WEIGHT_FINGERPRINTS in self._file
+        self.weighted = cache_format.WEIGHT_FINGERPRINTS in there
         if self.weighted:
             self._expect(cache_format.WEIGHT_FINGERPRINTS, np.uint64, graphs)
 
@@ -504,6 +506,20 @@ class DistanceCache:
         """Return the hash of each graph's structure, shape ``(graphs,)``."""
         return self._rows(cache_format.FINGERPRINTS, 0, len(self))
 
+    def weight_fingerprints(self) -> UInt64[np.ndarray, "graphs"]:
+        """Return the hash of each graph's edge weights, shape ``(graphs,)``, of a cache that is ``weighted``.
+
+        Raises
+        ------
+        CacheError
+            Where no edge weights went into the cache.
+        """
+        if not self.weighted:
+            raise CacheError(
+                f"{self.path} knows no edge weights: preprocess again with `--extra-distances weighted`"
+            )
+        return self._rows(cache_format.WEIGHT_FINGERPRINTS, 0, len(self))
+
     def histogram(self) -> Int64[np.ndarray, "distances"]:
         """Return the number of pairs (i, j) at each finite distance, from 0 to ``longest_distance``."""
         array = self._array(cache_format.HISTOGRAM)
@@ -607,8 +623,7 @@ class DistanceCache:
     def _verify_weights(self, structures: Any) -> None:
         from gradformer_dgl.preprocess.extra_distances import weight_fingerprints
 
-        stored = self._rows(cache_format.WEIGHT_FINGERPRINTS, 0, len(self))
-        different = weight_fingerprints(structures, self.directed) != stored
+        different = weight_fingerprints(structures, self.directed) != self.weight_fingerprints()
         if different.any():
             raise CacheError(
                 f"{self.path} belongs to other data: the edge weights of graph {int(different.argmax())} "
@@ -667,13 +682,6 @@ class DistanceCache:
             "compression": sum(array["bytes"] for array in arrays.values()) / self._file_bytes,
             "graph_sizes": _spread(self.node_counts),
         }
-
-
-def _plain(value: Any) -> Any:
-    """An attribute as a Python string or integer, however HDF5 stores it."""
-    if isinstance(value, bytes):
-        return value.decode()
-    return value if isinstance(value, str) else int(value)
 
 
 def _encoding(name: str) -> str:

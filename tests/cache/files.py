@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+import h5py
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import shortest_path
 
 from gradformer_dgl.cache.chunks import encode_rows
+from gradformer_dgl.cache.format import stored_attributes
 from gradformer_dgl.cache.writer import CachePlan, CacheSizes, CacheWriter
 
 Graph = tuple[np.ndarray, np.ndarray, int]
@@ -76,4 +78,29 @@ def write_cache(
         for name, rows in arrays.items():
             writer.append(name, encode_rows(writer.layouts[name], 0, rows.astype(writer.layouts[name].dtype)))
         writer.finish(np.bincount(flat[near].astype(np.int64), minlength=1), "0" * 16)
+    change_attributes(path)
     return path
+
+
+def replace_array(path, name: str, values=None, **options) -> None:
+    """Put another data set in the place of one in the file, or nothing."""
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        if values is not None or options:
+            file.create_dataset(name, data=values, **options)
+
+
+def change_attributes(path, **changes) -> None:
+    """Change attributes of the file (dashes written as double underscores), and their checksum with them."""
+    with h5py.File(path, "r+") as file:
+        changes = {name.replace("__", "-"): value for name, value in changes.items()}
+        file.attrs.update(stored_attributes({**file.attrs, **changes}))
+
+
+def break_chunk(path, name: str, number: int) -> None:
+    """Flip one bit in the middle of a chunk."""
+    with h5py.File(path) as file:
+        chunk = file[name].id.get_chunk_info(number)
+    content = bytearray(path.read_bytes())
+    content[chunk.byte_offset + chunk.size // 2] ^= 16
+    path.write_bytes(content)

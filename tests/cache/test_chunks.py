@@ -94,7 +94,16 @@ def test_every_flipped_bit_is_found():
             decode_chunk(layout, bytes(broken))
 
 
-@pytest.mark.parametrize("payload", [b"", b"no stream", zlib.compress(b"too short")])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"no stream",
+        zlib.compress(b"too short"),
+        zlib.compress(bytes(10**7)),
+        zlib.compress(bytes(211))[:-1],
+    ],
+)
 def test_a_right_checksum_over_wrong_data_is_found(payload):
     layout = ArrayLayout("x", np.dtype(np.uint8), (211,))
     with pytest.raises(ChecksumError):

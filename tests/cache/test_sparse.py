@@ -2,7 +2,7 @@ import dgl
 import numpy as np
 import pytest
 import torch
-from files import hops, random_graphs, write_cache
+from files import break_chunk, hops, random_graphs, write_cache
 
 from gradformer_dgl.cache import DistanceCache, reader
 from gradformer_dgl.cache.neighborhood import Neighborhood
@@ -75,16 +75,6 @@ def test_a_range_of_rows_reads_no_others(tmp_path):
         cache.neighborhood(1, row + 7, row + 8)
     with pytest.raises(CacheError, match="near_nodes of graphs 1 to 1"):
         cache.verify()
-
-
-def break_chunk(path, name, number):
-    import h5py
-
-    with h5py.File(path) as file:
-        chunk = file[name].id.get_chunk_info(number)
-    content = bytearray(path.read_bytes())
-    content[chunk.byte_offset + chunk.size // 2] ^= 1
-    path.write_bytes(content)
 
 
 def test_a_sparse_cache_has_no_matrices(tmp_path):
