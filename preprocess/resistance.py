@@ -50,7 +50,7 @@ def resistance_distances(
     """
     if directed:
         raise ConfigError("the resistance distance is one of undirected graphs: leave out directed or it")
-    graphs = SimpleGraphs.of(structures, directed=False, weighted=False)
+    graphs = SimpleGraphs.of(structures, directed=False)
     component = csgraph.connected_components(graphs.matrix(), directed=False)[1]
     share = 1 / np.bincount(component)[component] if len(component) else np.empty(0)
     pair_starts = graphs.pair_starts

@@ -35,14 +35,16 @@ class SimpleGraphs:
     weights: Float64[np.ndarray, "edges"]
 
     @classmethod
-    def of(cls, structures: GraphStructures, directed: bool, weighted: bool) -> "SimpleGraphs":
-        """Collect the edges; unless ``directed``, each of them both ways."""
+    def of(
+        cls, structures: GraphStructures, directed: bool, weights: np.ndarray | None = None
+    ) -> "SimpleGraphs":
+        """Collect the edges, with one weight for each; unless ``directed``, every edge both ways."""
         counts = structures.node_counts
         shift = np.repeat(np.cumsum(counts) - counts, structures.edge_counts)
         keep = structures.src != structures.dst
         sources, targets = (structures.src + shift)[keep], (structures.dst + shift)[keep]
         # The sum turns a negative zero, which has other bits, into the usual one.
-        weights = structures.weights[keep] + 0.0 if weighted else np.ones(len(sources))
+        weights = np.ones(len(sources)) if weights is None else weights[keep] + 0.0
         if not directed:
             sources, targets = np.concatenate([sources, targets]), np.concatenate([targets, sources])
             weights = np.concatenate([weights, weights])

@@ -55,7 +55,7 @@ def weighted_distances(
            [inf, inf, 0. ]], dtype=float32)
     """
     _check_weights(structures, first_graph)
-    graphs = SimpleGraphs.of(structures, directed, weighted=True)
+    graphs = SimpleGraphs.of(structures, directed, structures.weights)
     pair_starts = graphs.pair_starts
     result = np.empty(structures.num_pairs, np.float32)
     for group in graphs.groups():
@@ -105,8 +105,7 @@ def weight_fingerprints(structures: GraphStructures, directed: bool = False) -> 
     >>> bool(one == same), bool(one == other)
     (True, False)
     """
-    _weights(structures)
-    graphs = SimpleGraphs.of(structures, directed, weighted=True)
+    graphs = SimpleGraphs.of(structures, directed, _weights(structures))
     nodes, starts = graphs.node_counts, graphs.node_starts
     local = np.arange(starts[-1]) - np.repeat(starts[:-1], nodes)
     sources = np.repeat(local, np.diff(graphs.offsets)).astype(np.uint64)
