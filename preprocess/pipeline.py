@@ -334,4 +334,10 @@ def _progress_bar(num_pairs: int | None) -> Iterator[Report]:
     with Progress(*columns, console=Console(stderr=True)) as bar:
         # Without a total the bar only shows that work goes on.
         task = bar.add_task("distances", total=None if num_pairs is None else max(num_pairs, 1))
-        yield lambda pairs: bar.advance(task, pairs)
+        try:
+            yield lambda pairs: bar.advance(task, pairs)
+        except BaseException:
+            # What is to be read then is the error: leave no bar behind, in a log not even an empty line.
+            bar.live.transient = True
+            bar.console.quiet = not bar.console.is_interactive
+            raise

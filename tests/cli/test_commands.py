@@ -5,12 +5,38 @@ import subprocess
 import sys
 import time
 
+from gradformer_dgl.cache import DistanceCache
+from gradformer_dgl.cache import format as cache_format
+from gradformer_dgl.cli import preprocess
+from gradformer_dgl.preprocess import engines
+
 
 def test_preprocess_then_again(command, raw, cached):
     again = command("preprocess", "SHAPES", "--data-root", raw, "--cache-dir", cached.parent)
     assert again.status == 0
     assert "is current" in again.err
     assert "97 graphs" in again.out
+
+
+def test_preprocess_takes_processes_other_distances_and_the_sparse_layout(command, raw, tmp_path):
+    common = ("preprocess", "SHAPES", "--data-root", raw, "--encodings", "degree")
+    other = command(
+        *common, "--cache-dir", tmp_path / "a", "--extra-distance", "resistance", "--backend", "loky"
+    )
+    assert other.status == 0, other.err
+    cache = DistanceCache(tmp_path / "a" / "SHAPES.h5")
+    assert (cache.extra_distances, cache.encodings) == (("resistance",), ("degree:2",))
+    sparse = ("--layout", "sparse", "--max-distance", "2")
+    near = command(*common, "--cache-dir", tmp_path / "b", *sparse)
+    assert near.status == 0, near.err
+    cache = DistanceCache(tmp_path / "b" / "SHAPES.h5")
+    assert (cache.layout, cache.max_distance) == ("sparse", 2)
+    assert cache.neighborhood(0).distances.max() == 2
+
+
+def test_the_choices_of_preprocess_are_those_of_the_package():
+    assert preprocess.LAYOUTS == cache_format.LAYOUTS
+    assert preprocess.BACKENDS == engines.BACKENDS
 
 
 def test_info_shows_what_is_inside(command, cached):

@@ -123,6 +123,22 @@ def test_an_encoding_that_does_not_exist(mistake, raw, tmp_path):
     assert "rwse" in message
 
 
+def test_a_sparse_cache_to_train_on(mistake, command, raw, tmp_path):
+    where = ("SHAPES", "--data-root", raw, "--cache-dir", tmp_path)
+    assert "give it (--max-distance" in mistake("preprocess", *where, "--layout", "sparse")
+    assert command("preprocess", *where, "--layout", "sparse", "--max-distance", "2").status == 0
+    message = mistake("train", *where)
+    assert str(tmp_path / "SHAPES.h5") in message
+    assert "sparse" in message
+
+
+def test_options_of_preprocess_that_do_not_go_together(mistake, raw, tmp_path):
+    where = ("preprocess", "SHAPES", "--data-root", raw, "--cache-dir", tmp_path)
+    assert "need edge weights" in mistake(*where, "--extra-distance", "weighted")
+    assert "no extra distance 'hamming'" in mistake(*where, "--extra-distance", "hamming")
+    assert "goes with the backend dask or ray" in mistake(*where, "--scheduler", "tcp://127.0.0.1:1")
+
+
 def test_a_run_folder_without_checkpoint(mistake, command, raw, cached, tmp_path):
     options = ("--data-root", raw, "--cache-dir", cached.parent, "--out", tmp_path / "run")
     assert command("train", "SHAPES", *options, "--epochs", "1", "--threads", "1").status == 0
