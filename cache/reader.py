@@ -637,8 +637,13 @@ class DistanceCache:
         if self.layout == cache_format.SPARSE:
             self._near_offsets()
 
-    def info(self) -> dict[str, Any]:
+    def info(self, diameters: bool = False) -> dict[str, Any]:
         """Return what is in the cache: sizes, types, options and statistics of the distances.
+
+        Parameters
+        ----------
+        diameters : bool
+            Read all distances, and tell of the longest one in each graph too.
 
         Returns
         -------
@@ -649,7 +654,8 @@ class DistanceCache:
             pairs without a path, or beyond the cut-off), ``layout``, ``near_pairs`` (stored pairs of a sparse
             layout, else None), ``extra_distances`` (names), ``weighted``, ``arrays`` (name to ``bytes`` in
             memory and ``stored`` bytes in the file), ``compression`` (how many times smaller the file is
-            than the arrays), ``graph_sizes`` (``min``, ``median``, ``max`` of the nodes of a graph).
+            than the arrays), ``graph_sizes`` (``min``, ``median``, ``max`` of the nodes of a graph),
+            ``diameters`` (the same of the longest finite distances, if asked for).
         """
         pairs = int(self._pairs[-1])
         histogram = self.histogram()
@@ -681,6 +687,7 @@ class DistanceCache:
             "arrays": arrays,
             "compression": sum(array["bytes"] for array in arrays.values()) / self._file_bytes,
             "graph_sizes": _spread(self.node_counts),
+            **({"diameters": _spread(self.diameters())} if diameters else {}),
         }
 
 

@@ -1,44 +1,141 @@
 """`gradformer-dgl info`."""
 
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
+
+from gradformer_dgl.cli import options
+
+# Distances with a line of their own; the longer ones share the last line.
+MOST_LINES = 16
+BAR_WIDTH = 30
+UNBROKEN = 1000
 
 
 @click.command("info")
 @click.argument("cache", type=click.Path(path_type=Path))
 @click.option("--verify", is_flag=True, help="Read everything and compare the checksums.")
+@click.option("--data", metavar="DATASET", help="With --verify: check that the cache is of these graphs.")
+@options.data_root
+@click.option("--diameters", is_flag=True, help="Read all distances for the longest one in each graph.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path), help="Draw the histograms of distances and graph sizes."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
-def command(cache: Path, verify: bool, as_json: bool) -> None:
+def command(
+    cache: Path,
+    verify: bool,
+    data: str | None,
+    data_root: Path | None,
+    diameters: bool,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
     """Show what the file CACHE holds.
 
-    Example: gradformer-dgl info cache/MUTAG.h5 --verify
+    Example: gradformer-dgl info cache/MUTAG.h5 --verify --data MUTAG --data-root data
     """
     from gradformer_dgl.cache import DistanceCache
 
+    if data is not None and not verify:
+        raise click.UsageError("--data names the graphs to compare with: add --verify")
+    if plot is not None:
+        from gradformer_dgl.cache.figures import check_suffix, draw_histograms
+
+        check_suffix(plot)
     opened = DistanceCache(cache)
-    facts = opened.info()
+    facts = opened.info(diameters)
     if verify:
         opened.verify()
         facts["verified"] = "all checksums agree"
+    if data is not None:
+        from gradformer_dgl.data import load_dataset
+
+        dataset = load_dataset(data, data_root)
+        opened.verify(dataset.graphs)
+        facts["verified"] += f", the graphs are those of {dataset.name}"
+    if plot is not None:
+        draw_histograms(opened, plot)
     if as_json:
         click.echo(json.dumps(facts, default=str))
-        return
-    # Long, and for a script to read.
-    del facts["histogram"]
-    width = max(len(name) for name in facts)
-    for name, value in facts.items():
-        click.echo(f"{name.replace('_', ' '):<{width}}  {_readable(value)}")
+    else:
+        _print(facts)
 
 
-def _readable(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:,.4g}"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(str(item) for item in value) or "none"
-    if isinstance(value, dict):
-        return ", ".join(f"{key}: {_readable(item)}" for key, item in value.items())
-    return str(value)
+def _print(facts: dict[str, Any]) -> None:
+    """Print tables to stdout: without colours, and no line broken, where that is no terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else UNBROKEN)
+    block = "█" if console.encoding == "utf-8" else "#"
+    overview = Table.grid(padding=(0, 2))
+    for name, value in _overview(facts):
+        overview.add_row(Text(name, "bold"), Text(value))
+    arrays = Table("array", box=None, padding=(0, 2, 0, 0))
+    for heading in ("in memory, bytes", "on disk, bytes", "times smaller"):
+        arrays.add_column(heading, justify="right")
+    for name, size in facts["arrays"].items():
+        ratio = f"{size['bytes'] / size['stored']:.1f}" if size["stored"] else ""
+        arrays.add_row(Text(name), f"{size['bytes']:,}", f"{size['stored']:,}", ratio)
+    distances = Table("distance", box=None, padding=(0, 2, 0, 0))
+    distances.add_column("pairs", justify="right")
+    distances.add_column("share", justify="right")
+    distances.add_column("")
+    lines = list(_distances(facts))
+    most = max((pairs for _, pairs in lines), default=0)
+    for name, pairs in lines:
+        bar = block * round(BAR_WIDTH * pairs / max(most, 1))
+        distances.add_row(name, f"{pairs:,}", f"{pairs / max(facts['pairs'], 1):.2%}", Text(bar, "cyan"))
+    for number, table in enumerate((overview, arrays, distances)):
+        if number:
+            console.print()
+        console.print(table)
+
+
+def _overview(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    cutoff = facts["max_distance"]
+    yield "file", facts["path"]
+    yield "created by", f"{facts['created_by']}, format {facts['format']}"
+    yield "graphs", f"{facts['graphs']:,}"
+    yield "nodes", f"{facts['nodes']:,}; in a graph {_range(facts['graph_sizes'])}"
+    yield "pairs of nodes", f"{facts['pairs']:,}"
+    stored = "" if facts["near_pairs"] is None else f", {facts['near_pairs']:,} pairs within the cut-off"
+    yield "layout", f"{facts['layout']}, {facts['dtype']}{stored}"
+    yield "edges", "followed from source to destination" if facts["directed"] else "followed both ways"
+    yield "cut-off", "none" if cutoff is None else f"{cutoff} hops"
+    yield "longest distance", f"{facts['longest_distance']} hops"
+    if "diameters" in facts:
+        yield "diameters", f"longest distance in a graph {_range(facts['diameters'])}"
+    yield "unreachable", f"{facts['unreachable']:.2%} of the pairs"
+    yield "encodings", ", ".join(facts["encodings"]) or "none"
+    yield "extra distances", ", ".join(facts["extra_distances"]) or "none"
+    yield (
+        "on disk",
+        f"{facts['bytes']:,} bytes, {facts['bytes_per_pair']:.3g} for each pair, "
+        f"{facts['compression']:.3g} times smaller than in memory",
+    )
+    if "verified" in facts:
+        yield "verified", facts["verified"]
+
+
+def _range(spread: dict[str, float]) -> str:
+    return f"{spread['min']:,} to {spread['max']:,}, median {spread['median']:,g}"
+
+
+def _distances(facts: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Lines of the histogram: name and number of pairs."""
+    histogram = facts["histogram"]
+    # One line more would hold no more than the shared one does.
+    shown = len(histogram) if len(histogram) <= MOST_LINES + 1 else MOST_LINES
+    for distance, pairs in enumerate(histogram[:shown]):
+        yield str(distance), pairs
+    if shown < len(histogram):
+        yield f"{shown} to {len(histogram) - 1}", sum(histogram[shown:])
+    if facts["pairs"] > sum(histogram):
+        yield "none", facts["pairs"] - sum(histogram)

@@ -2,6 +2,7 @@ import shutil
 
 import h5py
 import hypothesis.strategies as st
+import networkx as nx
 import numpy as np
 import pytest
 from files import replace_array
@@ -120,6 +121,29 @@ def test_info(cache_file, structures):
     assert info["histogram"] == np.bincount(flat[flat < 255]).tolist()
     assert info["unreachable"] == pytest.approx((flat == 255).mean())
     assert info["created_by"].startswith("gradformer-dgl ")
+
+
+def test_other_edge_weights_are_refused(tmp_path):
+    rng = np.random.default_rng(7)
+    graphs = [nx.gnm_random_graph(9, 14, seed=seed) for seed in range(5)]
+    for graph in graphs:
+        nx.set_edge_attributes(graph, {edge: float(rng.integers(1, 9)) for edge in graph.edges}, "weight")
+    cache = preprocess_graphs(graphs, tmp_path / "x.h5", n_jobs=1, extra_distances=("weighted", "resistance"))
+    weighted = GraphStructures.from_graphs(graphs, edge_weight="weight")
+    cache.verify(weighted)
+    # Who does not use the weights need not have them.
+    cache.verify(graphs)
+    assert cache.weighted
+    for number, graph in enumerate(graphs):
+        expected = nx.floyd_warshall_numpy(graph)
+        np.testing.assert_allclose(cache.extra_distance("weighted", number), expected)
+    u, v = next(iter(graphs[3].edges))
+    graphs[3].edges[u, v]["weight"] += 1
+    with pytest.raises(CacheError, match="the edge weights of graph 3 differ"):
+        cache.verify(GraphStructures.from_graphs(graphs, edge_weight="weight"))
+    plain = preprocess_graphs(graphs, tmp_path / "plain.h5", n_jobs=1)
+    with pytest.raises(CacheError, match="knows no edge weights"):
+        plain.weight_fingerprints()
 
 
 def test_no_such_graph_or_encoding(cache_file):
