@@ -9,6 +9,7 @@ from files import replace_array
 from hypothesis import given, settings
 
 from gradformer_dgl.cache import DistanceCache
+from gradformer_dgl.data import load_dataset
 from gradformer_dgl.errors import CacheError
 from gradformer_dgl.preprocess import GraphStructures, preprocess_graphs
 from gradformer_dgl.preprocess.random_walks import return_probabilities
@@ -109,6 +110,13 @@ def test_round_trip(tmp_path_factory, sizes, directed):
     assert (cache.directed, cache.max_distance) == (directed, 4)
     cache.verify()
     cache.verify(graphs)
+
+
+def test_the_file_of_nci1_is_small(data_root, tmp_path):
+    if not (data_root / "NCI1").is_dir():
+        pytest.skip(f"no NCI1 in {data_root}")
+    path = preprocess_graphs(load_dataset("NCI1", data_root).graphs, tmp_path / "x.h5", n_jobs=1).path
+    assert path.stat().st_size <= 1_900_000
 
 
 def test_info(cache_file, structures):
