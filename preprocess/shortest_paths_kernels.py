@@ -205,14 +205,15 @@ def spread(missing, planes, number, num_planes, columns, line, out, place):
     set_bytes(line, 0, missing, FULL_BYTE)
     for plane in range(min(8, num_planes)):
         add_bytes(line, 0, planes[plane, number], np.uint8(1 << plane))
-    for column in range(columns):
-        out[place + column] = line[column]
-    if out.itemsize == 2:
-        set_bytes(line, 0, missing, FULL_BYTE)
-        for plane in range(8, num_planes):
-            add_bytes(line, 0, planes[plane, number], np.uint8(1 << (plane - 8)))
+    if out.itemsize == 1:
         for column in range(columns):
-            out[place + column] |= np.uint16(line[column]) << np.uint16(8)
+            out[place + column] = line[column]
+        return
+    set_bytes(line, WORD, missing, FULL_BYTE)
+    for plane in range(8, num_planes):
+        add_bytes(line, WORD, planes[plane, number], np.uint8(1 << (plane - 8)))
+    for column in range(columns):
+        out[place + column] = np.uint16(line[column]) | (np.uint16(line[WORD + column]) << np.uint16(8))
 
 
 @compiled
@@ -311,7 +312,7 @@ def matrix_buffers(most_nodes, bits):
     few_sets = np.empty((3, WORD), np.uint64)
     few_planes = np.empty((bits, WORD), np.uint64)
     sets, planes, nodes, marks = search_buffers(most_nodes if most_nodes > WORD else 0, bits)
-    line = np.empty(WORD, np.uint8)
+    line = np.empty(2 * WORD, np.uint8)
     return few_sets, few_planes, sets, planes, nodes, marks, line
 
 
@@ -431,7 +432,7 @@ def row_distances(
     offsets, heads, tails, cursor, words = adjacency_buffers(node_counts, edge_counts)
     adjacency(dst, src, directed, num_nodes, offsets, heads, tails, cursor, words)
     prints[0] = fingerprint(num_nodes, offsets, heads, True)
-    line = np.empty(WORD, np.uint8)
+    line = np.empty(2 * WORD, np.uint8)
     bits = 8 * out.itemsize
     sets, planes, nodes, marks = search_buffers(num_nodes, bits)
     squares = np.zeros((bits + 1, WORD, LANES), np.uint64)
