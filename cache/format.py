@@ -113,6 +113,16 @@ class ArrayLayout:
         return 0 in self.shape
 
 
+def encoding_array(name: str) -> str:
+    """Return the name of the array that holds a node encoding."""
+    return f"{ENCODINGS}/{name}"
+
+
+def extra_distances_array(name: str) -> str:
+    """Return the name of the array that holds other distances."""
+    return f"{EXTRA_DISTANCES}/{name}"
+
+
 def stored_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return root attributes as they are to be written, their checksum with them.
 
@@ -131,8 +141,9 @@ def stored_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> stored_attributes({"layout": "sparse", "num_graphs": 3})
-    {'layout': np.bytes_(b'sparse'), 'num_graphs': 3, 'attributes-crc32': 3157188880}
+    >>> stored = stored_attributes({"layout": "sparse"})
+    >>> bytes(stored["layout"]), sorted(stored)
+    (b'sparse', ['attributes-crc32', 'layout'])
     """
     stored = {
         name: np.bytes_(value.encode()) if isinstance(value, str) else value
