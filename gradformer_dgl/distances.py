@@ -228,6 +228,22 @@ class PairDistances:
         """Return the same distances in page-locked memory, from which they go to a GPU asynchronously."""
         return self._with(self.values.pin_memory(), self.node_counts.pin_memory())
 
+    def selection(self, values: Tensor, node_counts: Tensor) -> "PairDistances":
+        """Return the distances of some of these graphs, cut out of ``values`` by the caller.
+
+        What was checked of the whole is not checked again, and ``longest`` stays that of the whole.
+
+        Parameters
+        ----------
+        values : Tensor
+            Shape (pairs,), the matrices of the chosen graphs.
+        node_counts : Tensor
+            Shape (graphs,), int64: their numbers of nodes.
+        """
+        chosen = object.__new__(PairDistances)
+        chosen._set(values, node_counts.to(values.device), node_counts.tolist(), self.longest)
+        return chosen
+
     def _with(self, values: Tensor, node_counts: Tensor) -> "PairDistances":
         if values is self.values:
             return self

@@ -297,7 +297,7 @@ class PackedGraphs:
         if self.distances is None:
             return None
         pairs = Rows(self._pair_starts[chosen], node_counts.square(), self.device)
-        return PairDistances(pairs.take(self.distances.values), node_counts, longest=self.distances.longest)
+        return self.distances.selection(pairs.take(self.distances.values), node_counts)
 
     @cached_property
     def _node_starts(self) -> Tensor:

@@ -4,13 +4,19 @@
 from gradformer_dgl.compiled import compiled
 
 
+# The inner loops run over slices of their own: the compiler makes block copies of them.
+
+
 @compiled
 def copy_runs(source, starts, lengths, target):
     """Fill ``target`` with ``source[starts[i] : starts[i] + lengths[i]]`` for all i."""
     position = 0
     for run in range(len(starts)):
         start, length = starts[run], lengths[run]
-        target[position : position + length] = source[start : start + length]
+        part = source[start : start + length]
+        place = target[position : position + length]
+        for offset in range(length):
+            place[offset] = part[offset]
         position += length
 
 
@@ -19,7 +25,9 @@ def shift_runs(source, starts, lengths, shifts, target):
     """Fill ``target`` with ``source[starts[i] : starts[i] + lengths[i]] + shifts[i]`` for all i."""
     position = 0
     for run in range(len(starts)):
-        start, shift = starts[run], shifts[run]
-        for offset in range(lengths[run]):
-            target[position + offset] = source[start + offset] + shift
-        position += lengths[run]
+        start, length, shift = starts[run], lengths[run], shifts[run]
+        part = source[start : start + length]
+        place = target[position : position + length]
+        for offset in range(length):
+            place[offset] = part[offset] + shift
+        position += length
