@@ -182,8 +182,7 @@ class CacheWriter:
                     raise ValueError(f"{name} has {self._rows_written[name]} rows of {layout.rows}")
             self._write_whole(cache_format.HISTOGRAM, histogram.astype(np.int64))
             attributes = self._attributes(histogram, data_fingerprint)
-            attributes[cache_format.ATTRIBUTES_CHECKSUM] = cache_format.attributes_checksum(attributes)
-            self._file.attrs.update(attributes)
+            self._file.attrs.update(cache_format.stored_attributes(attributes))
             self._datasets.clear()
             self._file.close()
             self._file = None

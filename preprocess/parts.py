@@ -202,8 +202,10 @@ def placed_rows(part: Part, plan: CachePlan, near_pairs_before: int) -> Iterator
     """
     narrow = dataclasses.replace(plan, dtype=part.summary.dtype).layouts()
     wide = plan.layouts()
-    for name, rows in part.rows.items():
-        old, new = narrow[name], wide[name]
+    for name, new in wide.items():
+        if name not in part.rows:
+            continue
+        rows, old = part.rows[name], narrow[name]
         start = near_pairs_before if name in _NEAR else rows.start
         if (rows.start, old.dtype) != (start, new.dtype):
             rows = encode_rows(new, start, _widened(_decoded(old, rows), new.dtype))

@@ -178,8 +178,11 @@ class _Run:
         self._merge([part.summary for part in parts], parts)
 
     def _on_disk(self, tasks: Iterable[Task], report: Report) -> None:
-        # Workers elsewhere must find the same folder.
         store = self._store()
+        if not self.engine.shares_memory:
+            # Kernels are compiled here, once, and found on disk by the workers' processes.
+            one_graph = GraphStructures([1], [0], [], [], [] if self.plan.weighted else None)
+            compute_part(next(cut_tasks([one_graph], self.plan, self.encodings)))
         summaries: dict[int, PartSummary] = {}
 
         def missing() -> Iterator[Task]:
@@ -211,6 +214,7 @@ class _Run:
             **plan,
             "extra_distances": list(self.plan.extra_distances),
         }
+        # Workers elsewhere must find the same folder.
         folder = self.path.absolute().with_name(self.path.name + ".parts")
         try:
             return PartStore(folder, options, self.resume)

@@ -78,7 +78,6 @@ def write_cache(
         for name, rows in arrays.items():
             writer.append(name, encode_rows(writer.layouts[name], 0, rows.astype(writer.layouts[name].dtype)))
         writer.finish(np.bincount(flat[near].astype(np.int64), minlength=1), "0" * 16)
-    change_attributes(path)
     return path
 
 
