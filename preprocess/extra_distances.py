@@ -15,16 +15,17 @@ __all__ = ["KINDS", "extra_distances", "weight_fingerprints"]
 
 
 class Kind(NamedTuple):
-    """How a distance is computed, and whether edge weights go into it."""
+    """How a distance is computed, whether edge weights go into it, and whether edges may have a direction."""
 
     compute: Callable[[GraphStructures, bool, int], np.ndarray]
     weighted: bool
+    directed: bool
 
 
 # One line per distance; each function takes (structures, directed, first_graph).
 KINDS = {
-    "resistance": Kind(resistance_distances, weighted=False),
-    "weighted": Kind(weighted_distances, weighted=True),
+    "resistance": Kind(resistance_distances, weighted=False, directed=False),
+    "weighted": Kind(weighted_distances, weighted=True, directed=True),
 }
 
 

@@ -119,13 +119,13 @@ def preprocess_graphs(
     >>> folder.cleanup()
     """
     wanted = parse_encodings(encodings)
-    extra = _checked_extra_distances(extra_distances)
+    extra, weighted = _checked_extra_distances(extra_distances, directed)
     plan = CachePlan(
         np.dtype(np.uint8),
         layout,
         {encoding.name: encoding.columns for encoding in wanted},
         extra,
-        "weighted" in extra,
+        weighted,
         directed,
         checked_max_distance(max_distance),
     )
@@ -303,14 +303,19 @@ def _holds(cache: DistanceCache, pieces: Iterable[GraphStructures], plan: CacheP
     return start == len(cache)
 
 
-def _checked_extra_distances(names: Iterable[str]) -> tuple[str, ...]:
+def _checked_extra_distances(names: Iterable[str], directed: bool) -> tuple[tuple[str, ...], bool]:
+    """The distances that names stand for, and whether edge weights go into them."""
     chosen = tuple(dict.fromkeys((names,) if isinstance(names, str) else names))
+    weighted = False
     for name in chosen:
         from gradformer_dgl.preprocess.extra_distances import KINDS
 
         if name not in KINDS:
             raise ConfigError(f"no extra distance {name!r}: there are {', '.join(sorted(KINDS))}")
-    return chosen
+        if directed and not KINDS[name].directed:
+            raise ConfigError(f"{name} is a distance of undirected graphs: leave out directed (--directed)")
+        weighted |= KINDS[name].weighted
+    return chosen, weighted
 
 
 def _check_layout(plan: CachePlan) -> None:

@@ -20,6 +20,8 @@ BLOCK_BYTES = 1 << 24
 ROWS_AT_ONCE = 256
 # A near pair is its node and its distance.
 NEAR_PAIR_BYTES = 5
+# Other distances are computed for a whole graph, in some matrices of double precision.
+WHOLE_PAIR_BYTES = 40
 SAMPLES, SAMPLE_ROWS = 4, 64
 
 
@@ -138,8 +140,7 @@ def _check_size(graph: GraphStructures, plan: CachePlan, number: int) -> None:
         needed, what = NEAR_PAIR_BYTES * num_nodes * _mean_near_pairs(graph, plan), "near pairs"
         advice = "choose a smaller max_distance"
     else:
-        # Other distances are computed for a whole graph, in double precision.
-        needed = float(num_nodes) ** 2 * (16 if plan.extra_distances else 1)
+        needed = float(num_nodes) ** 2 * (WHOLE_PAIR_BYTES if plan.extra_distances else 1)
         what = "distances of all its pairs"
         advice = 'keep near pairs only: layout="sparse", max_distance=3 (--layout sparse --max-distance 3)'
     if needed > memory:

@@ -118,8 +118,8 @@ def weight_fingerprints(structures: GraphStructures, directed: bool = False) -> 
 def _weights(structures: GraphStructures) -> np.ndarray:
     if structures.weights is None:
         raise ConfigError(
-            "weighted distances need edge weights: name the edge feature or attribute that holds them "
-            "(edge_weight=, --edge-weight), or give GraphStructures its weights"
+            "weighted distances need edge weights, and these graphs have none: name the edge feature or "
+            "attribute that holds them with edge_weight, or give GraphStructures its weights"
         )
     return structures.weights
 

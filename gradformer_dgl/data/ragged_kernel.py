@@ -3,7 +3,6 @@
 
 from gradformer_dgl.compiled import compiled
 
-
 # The inner loops run over slices of their own: the compiler makes block copies of them.
 
 

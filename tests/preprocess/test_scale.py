@@ -154,6 +154,11 @@ def test_memory_does_not_grow_with_the_number_of_graphs(tmp_path, small_blocks):
             ConfigError,
             "they go with the dense layout only",
         ),
+        (
+            {"directed": True, "extra_distances": ("resistance",)},
+            ConfigError,
+            "resistance is a distance of undirected graphs: leave out directed",
+        ),
         ({"extra_distances": ("hamming",)}, ConfigError, "no extra distance 'hamming': there are"),
         (
             {"graphs": [GraphStructures([10**6], [0], [], [])]},
