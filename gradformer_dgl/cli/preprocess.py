@@ -31,7 +31,7 @@ BACKENDS = ("threading", "loky", "dask", "ray")
     help="Keep all pairs, or those within --max-distance only.",
 )
 @click.option(
-    "--extra-distance",
+    "--extra-distances",
     "extra_distances",
     multiple=True,
     metavar="NAME",

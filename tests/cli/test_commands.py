@@ -21,7 +21,7 @@ def test_preprocess_then_again(command, raw, cached):
 def test_preprocess_takes_processes_other_distances_and_the_sparse_layout(command, raw, tmp_path):
     common = ("preprocess", "SHAPES", "--data-root", raw, "--encodings", "degree")
     other = command(
-        *common, "--cache-dir", tmp_path / "a", "--extra-distance", "resistance", "--backend", "loky"
+        *common, "--cache-dir", tmp_path / "a", "--extra-distances", "resistance", "--backend", "loky"
     )
     assert other.status == 0, other.err
     cache = DistanceCache(tmp_path / "a" / "SHAPES.h5")

@@ -134,8 +134,8 @@ def test_a_sparse_cache_to_train_on(mistake, command, raw, tmp_path):
 
 def test_options_of_preprocess_that_do_not_go_together(mistake, raw, tmp_path):
     where = ("preprocess", "SHAPES", "--data-root", raw, "--cache-dir", tmp_path)
-    assert "need edge weights" in mistake(*where, "--extra-distance", "weighted")
-    assert "no extra distance 'hamming'" in mistake(*where, "--extra-distance", "hamming")
+    assert "need edge weights" in mistake(*where, "--extra-distances", "weighted")
+    assert "no extra distance 'hamming'" in mistake(*where, "--extra-distances", "hamming")
     assert "goes with the backend dask or ray" in mistake(*where, "--scheduler", "tcp://127.0.0.1:1")
 
 
