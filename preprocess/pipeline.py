@@ -133,11 +133,17 @@ def preprocess_graphs(
     engine = Engine(n_jobs, backend, scheduler)
     path = Path(path)
     weight = edge_weight if plan.weighted else None
-    if resume and not hasattr(graphs, "__next__"):
-        cache = _current(lambda: structure_stream(graphs, weight), path, plan)
-        if cache is not None:
-            logger.info("%s is current (%d graphs)", path, len(cache))
-            return cache
+    present = _present_cache(path)
+    can_be_run_over_again = not hasattr(graphs, "__next__")
+    if (
+        present is not None
+        and resume
+        and can_be_run_over_again
+        and _has_options(present, plan)
+        and _holds(present, structure_stream(graphs, weight), plan)
+    ):
+        logger.info("%s is current (%d graphs)", path, len(present))
+        return present
     with exclusive(path), contextlib.ExitStack() as stack:
         report = stack.enter_context(_progress_bar(_num_pairs(graphs))) if progress else lambda pairs: None
         _Run(path, plan, wanted, engine, resume).into_file(structure_stream(graphs, weight), report)
@@ -259,36 +265,38 @@ def _kept(store: PartStore, task: Task) -> PartSummary:
     return part.summary
 
 
-def _current(
-    pieces: Callable[[], Iterable[GraphStructures]], path: Path, plan: CachePlan
-) -> DistanceCache | None:
-    """The cache at ``path`` where it holds just these graphs with these options."""
-    if not path.exists() or (path.is_file() and not path.stat().st_size):
+def _present_cache(path: Path) -> DistanceCache | None:
+    """The cache at ``path``; an error where something is there that is not for this version to replace."""
+    if path.is_dir():
+        raise CacheError(f"{path} is a folder: give the name of a file in it")
+    if not path.exists() or not path.stat().st_size:
         return None
     try:
-        cache = DistanceCache(path)
+        return DistanceCache(path)
     except ForeignFileError:
         raise
     except CacheError:
         logger.warning("%s is broken and will be replaced", path)
         return None
+
+
+def _has_options(cache: DistanceCache, plan: CachePlan) -> bool:
+    """Whether a cache was made with these options, or more."""
     options = (cache.layout, cache.directed, cache.max_distance)
-    if (
-        options != (plan.layout, plan.directed, plan.max_distance)
-        or not set(plan.encodings) <= set(cache.encodings)
-        or not set(plan.extra_distances) <= set(cache.extra_distances)
-    ):
-        return None
-    try:
-        return cache if _holds(cache, pieces(), plan) else None
-    except CacheError:
-        return None
+    return (
+        options == (plan.layout, plan.directed, plan.max_distance)
+        and set(plan.encodings) <= set(cache.encodings)
+        and set(plan.extra_distances) <= set(cache.extra_distances)
+    )
 
 
 def _holds(cache: DistanceCache, pieces: Iterable[GraphStructures], plan: CachePlan) -> bool:
     """Whether a cache is of these graphs; stops at the first piece that differs."""
-    prints = cache.fingerprints()
-    weight_prints = cache.weight_fingerprints() if plan.weighted else None
+    try:
+        prints = cache.fingerprints()
+        weight_prints = cache.weight_fingerprints() if plan.weighted else None
+    except CacheError:
+        return False
     start = 0
     for piece in pieces:
         stop = start + len(piece)

@@ -164,8 +164,11 @@ def test_foreign_files_are_not_overwritten(tmp_path):
     assert path.read_text() == "precious"
     with h5py.File(path, "w") as file:
         file["precious"] = 1
-    with pytest.raises(CacheError, match="is an HDF5 file, but no cache of distances"):
-        preprocess_graphs([nx.path_graph(2)], path)
+    for graphs, resume in (([nx.path_graph(2)], True), ([nx.path_graph(2)], False), (iter([]), True)):
+        with pytest.raises(CacheError, match="is an HDF5 file, but no cache of distances"):
+            preprocess_graphs(graphs, path, resume=resume)
+    with pytest.raises(CacheError, match="is a folder: give the name of a file in it"):
+        preprocess_graphs([nx.path_graph(2)], tmp_path)
 
 
 def test_broken_cache_is_replaced(structures, tmp_path, caplog):
