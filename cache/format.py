@@ -126,9 +126,6 @@ def extra_distances_array(name: str) -> str:
 def stored_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return root attributes as they are to be written, their checksum with them.
 
-    Strings get a fixed length: those of variable length would lie in a heap that HDF5 does not checksum, and
-    in which a flipped bit can make it search without end.
-
     Parameters
     ----------
     attributes : mapping
@@ -142,15 +139,11 @@ def stored_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     Examples
     --------
     >>> stored = stored_attributes({"layout": "sparse"})
-    >>> bytes(stored["layout"]), sorted(stored)
-    (b'sparse', ['attributes-crc32', 'layout'])
+    >>> stored["layout"], sorted(stored)
+    ('sparse', ['attributes-crc32', 'layout'])
     """
-    stored = {
-        name: np.bytes_(value.encode()) if isinstance(value, str) else value
-        for name, value in attributes.items()
-    }
-    stored[ATTRIBUTES_CHECKSUM] = attributes_checksum(attributes)
-    return stored
+    plain = {name: plain_attribute(value) for name, value in attributes.items()}
+    return {**plain, ATTRIBUTES_CHECKSUM: attributes_checksum(plain)}
 
 
 def plain_attribute(value: Any) -> str | int:
