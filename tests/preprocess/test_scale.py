@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from pathlib import Path
 
 import networkx as nx
 import numpy as np
@@ -233,7 +234,7 @@ def test_a_disk_that_is_full(tmp_path, part_bytes):
     if subprocess.run([*mount, mounted], capture_output=True).returncode:
         pytest.skip("this machine lets no one mount a small disk")
     code = ON_A_SMALL_DISK.format(
-        tests=os.path.dirname(__file__), folder=str(tmp_path), part_bytes=part_bytes
+        tests=str(Path(__file__).parent), folder=str(tmp_path), part_bytes=part_bytes
     )
     script = tmp_path.with_suffix(".py")
     script.write_text(code)
