@@ -85,6 +85,8 @@ def test_an_interruption_ends_all_processes_in_one_line(raw, cached, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Where the tests run in the background of a script, they and their children ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         while not (tmp_path / "run" / "seed-1" / "checkpoint.safetensors").exists():
