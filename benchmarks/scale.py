@@ -20,6 +20,7 @@ from typing import Any
 
 import click
 import numpy as np
+from preprocessing import peak_kib, random_structures
 
 from gradformer_dgl.preprocess import GraphStructures, preprocess_graphs
 
@@ -50,12 +51,6 @@ def molecules(count: int, ends: list[float] | None = None) -> Iterator[GraphStru
         yield GraphStructures(node_counts, np.bincount(owner, minlength=len(node_counts)), src, dst)
 
 
-def random_graph(num_nodes: int) -> GraphStructures:
-    """One random graph with mean degree 4."""
-    ends = np.random.default_rng(num_nodes).integers(0, num_nodes, (2, 2 * num_nodes))
-    return GraphStructures([num_nodes], [2 * num_nodes], ends[0], ends[1])
-
-
 def stream_row(count: int, folder: Path, jobs: int) -> str:
     """One row of the first table."""
     ends: list[float] = []
@@ -76,7 +71,7 @@ def stream_row(count: int, folder: Path, jobs: int) -> str:
 
 def large_row(num_nodes: int, options: dict[str, Any], folder: Path, jobs: int) -> str:
     """One row of the second table."""
-    graph = random_graph(num_nodes)
+    graph = random_structures(num_nodes)
     begin = time.perf_counter()
     cache = preprocess_graphs(graph, folder / "large.h5", n_jobs=jobs, **options)
     seconds = time.perf_counter() - begin
@@ -88,17 +83,11 @@ def large_row(num_nodes: int, options: dict[str, Any], folder: Path, jobs: int) 
     )
 
 
-def peak_kib() -> int:
-    """Peak resident memory of this process (Linux)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
-
-
 def _measured(row: Callable[..., str], arguments: tuple[Any, ...], answer: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         preprocess_graphs(next(molecules(100)), Path(folder) / "warm.h5", n_jobs=1)
         layout = {"layout": "sparse", "max_distance": 2}
-        preprocess_graphs(random_graph(100), Path(folder) / "sparse.h5", n_jobs=1, **layout)
+        preprocess_graphs(random_structures(100), Path(folder) / "sparse.h5", n_jobs=1, **layout)
         before = peak_kib()
         text = row(*arguments[:-1], Path(folder), arguments[-1])
         answer.send(text.format(memory=(peak_kib() - before) / 1024))

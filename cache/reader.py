@@ -126,7 +126,7 @@ class DistanceCache(CacheFile):
             )
 
     def _require_memory(self, num_bytes: int, what: str, instead: str) -> None:
-        memory = _memory()
+        memory = machine_memory()
         if num_bytes > memory:
             raise CacheError(
                 f"{self.path}: {what} take {num_bytes / 2**30:,.1f} GiB, this machine has "
@@ -476,7 +476,7 @@ class DistanceCache(CacheFile):
 
 
 @functools.cache
-def _memory() -> int:
+def machine_memory() -> int:
     """Bytes of memory of this machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 

@@ -71,9 +71,9 @@ class CachePlan:
         else:
             found.append(ArrayLayout(cache_format.DISTANCES, self.dtype, (sizes.pairs,)))
         for name, columns in self.encodings.items():
-            found.append(ArrayLayout(f"{cache_format.ENCODINGS}/{name}", f32, (sizes.nodes, columns)))
+            found.append(ArrayLayout(cache_format.encoding_array(name), f32, (sizes.nodes, columns)))
         for name in self.extra_distances:
-            found.append(ArrayLayout(f"{cache_format.EXTRA_DISTANCES}/{name}", f32, (sizes.pairs,)))
+            found.append(ArrayLayout(cache_format.extra_distances_array(name), f32, (sizes.pairs,)))
         if self.weighted:
             found.append(ArrayLayout(cache_format.WEIGHT_FINGERPRINTS, u64, (sizes.graphs,)))
         return {layout.name: layout for layout in found}

@@ -118,7 +118,7 @@ def _delayed(function: Callable[[_Task], _Result], task: _Task) -> Any:
 @contextlib.contextmanager
 def _configured(backend: str, n_jobs: int, scheduler: str | None) -> Iterator[Any]:
     """A joblib pool that yields results as they come."""
-    from joblib import Parallel, parallel_config
+    from joblib import Parallel, effective_n_jobs, parallel_config
 
     with contextlib.ExitStack() as stack:
         if backend == "dask":
@@ -130,7 +130,7 @@ def _configured(backend: str, n_jobs: int, scheduler: str | None) -> Iterator[An
         if backend == "ray":
             # Ray's backend gives back whole lists only.
             pool = stack.enter_context(Parallel(batch_size=1, max_nbytes=None))
-            yield functools.partial(_by_windows, pool, 4 * pool._effective_n_jobs())
+            yield functools.partial(_by_windows, pool, 4 * effective_n_jobs(n_jobs))
         else:
             yield Parallel(return_as="generator_unordered", batch_size=1, max_nbytes=None)
 

@@ -27,6 +27,8 @@ from gradformer_dgl.preprocess.shortest_paths import (
 from gradformer_dgl.preprocess.structures import GraphStructures
 
 _CHECKSUM_BYTES = 4
+# With so many numbers the identity of a part says where it lies; the fingerprints follow.
+_PLACE_WORDS = 5
 _NEAR = (cache_format.NEAR_NODES, cache_format.NEAR_DISTANCES)
 
 
@@ -95,20 +97,22 @@ class Part:
         By name of the array. Those of near pairs begin at 0, for their place is known in the end only.
     histogram : numpy.ndarray
         Number of pairs at each finite distance.
-    fingerprints : numpy.ndarray
-        Of the graphs that begin in this part.
     """
 
     summary: PartSummary
     identity: np.ndarray
     rows: dict[str, EncodedRows]
     histogram: np.ndarray
-    fingerprints: np.ndarray
 
     @property
     def number(self) -> int:
         """Place among the parts."""
         return self.summary.number
+
+    @property
+    def fingerprints(self) -> np.ndarray:
+        """Fingerprints of the graphs that begin in this part."""
+        return self.identity[_PLACE_WORDS:][: self.summary.sizes.graphs]
 
 
 def compute_part(task: Task) -> Part:
@@ -146,38 +150,34 @@ def _computed(task: Task, dtype: np.dtype) -> Part:
     else:
         distances, prints, histogram = packed_distances(*arguments)
         keep(cache_format.DISTANCES, before.pairs, distances)
-    identity = _identity(task, prints)
+    weight_prints = _weight_prints(task)
     if task.begins_graphs:
         keep(cache_format.NODE_COUNTS, before.graphs, structures.node_counts.astype(np.int32))
         keep(cache_format.FINGERPRINTS, before.graphs, prints)
         for encoding in task.encodings:
             values = encoding(structures, plan.directed)
-            keep(f"{cache_format.ENCODINGS}/{encoding.name}", before.nodes, values)
+            keep(cache_format.encoding_array(encoding.name), before.nodes, values)
         for name in plan.extra_distances:
             from gradformer_dgl.preprocess.extra_distances import extra_distances
 
             values = extra_distances(structures, name, plan.directed, before.graphs)
-            keep(f"{cache_format.EXTRA_DISTANCES}/{name}", before.pairs, values)
+            keep(cache_format.extra_distances_array(name), before.pairs, values)
         if plan.weighted:
-            keep(cache_format.WEIGHT_FINGERPRINTS, before.graphs, _weight_prints(task))
-    return Part(
-        PartSummary(task.number, sizes, dtype),
-        identity,
-        rows,
-        histogram,
-        prints if task.begins_graphs else prints[:0],
-    )
+            keep(cache_format.WEIGHT_FINGERPRINTS, before.graphs, weight_prints)
+    identity = _identity(task, prints, weight_prints)
+    return Part(PartSummary(task.number, sizes, dtype), identity, rows, histogram)
 
 
-def _identity(task: Task, prints: np.ndarray) -> np.ndarray:
+def _identity(task: Task, prints: np.ndarray, weight_prints: np.ndarray) -> np.ndarray:
     """Where a part lies and which graphs it is of, to tell whether a part on disk is that of a task."""
     rows = (-1, -1) if task.rows is None else task.rows
     place = (task.before.graphs, task.before.nodes, task.before.pairs, *rows)
-    weights = _weight_prints(task) if task.plan.weighted else prints[:0]
-    return np.concatenate([np.array(place, np.int64).view(np.uint64), prints, weights])
+    return np.concatenate([np.array(place, np.int64).view(np.uint64), prints, weight_prints])
 
 
 def _weight_prints(task: Task) -> np.ndarray:
+    if not task.plan.weighted:
+        return np.empty(0, np.uint64)
     from gradformer_dgl.preprocess.extra_distances import weight_fingerprints
 
     return weight_fingerprints(task.structures, task.plan.directed)
@@ -264,7 +264,6 @@ class PartStore:
             "summary": np.array([summary.number, summary.dtype.itemsize, *sizes], dtype=np.int64),
             "identity": part.identity,
             "histogram": part.histogram,
-            "fingerprints": part.fingerprints,
         }
         for name, rows in part.rows.items():
             arrays[f"{name}|start"] = np.array([rows.start])
@@ -292,7 +291,6 @@ class PartStore:
                 arrays["identity"],
                 {name: _rows_of(arrays, name) for name in names},
                 arrays["histogram"],
-                arrays["fingerprints"],
             )
         except (OSError, SafetensorError):
             return None
@@ -303,7 +301,8 @@ class PartStore:
         if part is None:
             return None
         prints = structure_fingerprints(task.structures, task.plan.directed)
-        return part.summary if np.array_equal(part.identity, _identity(task, prints)) else None
+        identity = _identity(task, prints, _weight_prints(task))
+        return part.summary if np.array_equal(part.identity, identity) else None
 
     def remove(self) -> None:
         """Remove all parts and their folder."""

@@ -132,6 +132,8 @@ def preprocess_graphs(
     _check_layout(plan)
     engine = Engine(n_jobs, backend, scheduler)
     path = Path(path)
+    if callable(getattr(graphs, "structures", None)):
+        graphs = graphs.structures()
     weight = edge_weight if plan.weighted else None
     present = _present_cache(path)
     can_be_run_over_again = not hasattr(graphs, "__next__")
@@ -145,7 +147,9 @@ def preprocess_graphs(
         logger.info("%s is current (%d graphs)", path, len(present))
         return present
     with exclusive(path), contextlib.ExitStack() as stack:
-        report = stack.enter_context(_progress_bar(_num_pairs(graphs))) if progress else lambda pairs: None
+        # How much there is to do is known only of graphs that need no converting.
+        num_pairs = graphs.num_pairs if isinstance(graphs, GraphStructures) else None
+        report = stack.enter_context(_progress_bar(num_pairs)) if progress else lambda pairs: None
         _Run(path, plan, wanted, engine, resume).into_file(structure_stream(graphs, weight), report)
     return DistanceCache(path)
 
@@ -333,13 +337,6 @@ def _check_layout(plan: CachePlan) -> None:
         raise ConfigError("the sparse layout holds the pairs within max_distance: give it (--max-distance 3)")
     if plan.layout == SPARSE and plan.extra_distances:
         raise ConfigError("extra distances are of all pairs: they go with the dense layout only")
-
-
-def _num_pairs(graphs: Any) -> int | None:
-    """How much there is to do, where that is known without converting the graphs."""
-    if callable(getattr(graphs, "structures", None)):
-        graphs = graphs.structures()
-    return graphs.num_pairs if isinstance(graphs, GraphStructures) else None
 
 
 @contextlib.contextmanager

@@ -127,13 +127,14 @@ class GraphStructures:
         >>> GraphStructures.from_graphs([nx.path_graph(3), ([0, 1], [1, 0], 2)]).node_counts
         array([3, 2])
         """
-        parts = list(_converted(_items(graphs), edge_weight))
-        return parts[0] if len(parts) == 1 else cls.concatenate(parts)
+        return cls.concatenate(_converted(_items(graphs), edge_weight))
 
     @classmethod
     def concatenate(cls, parts: Iterable["GraphStructures"]) -> "GraphStructures":
-        """Return the graphs of all parts, one part after the other."""
+        """Return the graphs of all parts, one part after the other; a single part as it is."""
         parts = list(parts)
+        if len(parts) == 1:
+            return parts[0]
         none = np.empty(0, np.int64)
         return cls(
             np.concatenate([none, *(part.node_counts for part in parts)]),
@@ -196,8 +197,7 @@ def as_structures(graphs: Any, edge_weight: str | None = None) -> GraphStructure
     GraphStructures
         Their structure.
     """
-    parts = list(structure_stream(graphs, edge_weight))
-    return parts[0] if len(parts) == 1 else GraphStructures.concatenate(parts)
+    return GraphStructures.concatenate(structure_stream(graphs, edge_weight))
 
 
 def structure_stream(graphs: Any, edge_weight: str | None = None) -> Iterator[GraphStructures]:

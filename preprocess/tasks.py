@@ -1,11 +1,11 @@
 """Cutting a stream of graphs into tasks of like size, whatever its length."""
 
-import os
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from gradformer_dgl.cache import format as cache_format
+from gradformer_dgl.cache.reader import machine_memory
 from gradformer_dgl.cache.writer import CachePlan, CacheSizes
 from gradformer_dgl.errors import GraphError
 from gradformer_dgl.preprocess.encodings import NodeEncoding
@@ -67,26 +67,23 @@ def cut_tasks(
             cost = int(costs[start:stop].sum())
             large = stop == start + 1 and cost > PART_BYTES
             if waiting and (large or waiting_bytes + cost > PART_BYTES):
-                yield task(_joined(waiting))
+                yield task(GraphStructures.concatenate(waiting))
                 waiting, waiting_bytes = [], 0
             if not large:
                 waiting.append(part)
                 waiting_bytes += cost
                 continue
-            _check_size(part, plan, before.graphs)
-            block = _block_rows(part, plan)
             num_nodes = int(part.node_counts[0])
+            row_bytes = _row_bytes(part, plan)
+            _check_size(num_nodes, row_bytes, plan, before.graphs)
+            block = _block_rows(num_nodes, row_bytes, plan)
             if block >= num_nodes:
                 yield task(part)
                 continue
             for first in range(0, num_nodes, block):
                 yield task(part, (first, min(first + block, num_nodes)))
     if waiting:
-        yield task(_joined(waiting))
-
-
-def _joined(parts: list[GraphStructures]) -> GraphStructures:
-    return parts[0] if len(parts) == 1 else GraphStructures.concatenate(parts)
+        yield task(GraphStructures.concatenate(waiting))
 
 
 def _costs(structures: GraphStructures, plan: CachePlan, encodings: tuple[NodeEncoding, ...]) -> np.ndarray:
@@ -109,15 +106,18 @@ def _ranges(costs: np.ndarray) -> Iterator[tuple[int, int]]:
         start = max(stop, start + 1)
 
 
-def _block_rows(graph: GraphStructures, plan: CachePlan) -> int:
+def _row_bytes(graph: GraphStructures, plan: CachePlan) -> float:
+    """Memory that a row of a large graph takes."""
+    if plan.layout == cache_format.SPARSE:
+        return NEAR_PAIR_BYTES * _mean_near_pairs(graph, plan)
+    return float(graph.node_counts[0]) * (WHOLE_PAIR_BYTES if plan.extra_distances else 1)
+
+
+def _block_rows(num_nodes: int, row_bytes: float, plan: CachePlan) -> int:
     """Rows of a large graph that make one part: all, or whole groups of sources that are searched at once."""
-    num_nodes = int(graph.node_counts[0])
     if plan.extra_distances:
         return num_nodes
-    row_bytes = num_nodes
-    if plan.layout == cache_format.SPARSE:
-        row_bytes = int(NEAR_PAIR_BYTES * _mean_near_pairs(graph, plan)) + 1
-    return max(1, BLOCK_BYTES // row_bytes // ROWS_AT_ONCE) * ROWS_AT_ONCE
+    return max(1, int(BLOCK_BYTES / row_bytes) // ROWS_AT_ONCE) * ROWS_AT_ONCE
 
 
 def _mean_near_pairs(graph: GraphStructures, plan: CachePlan) -> float:
@@ -133,18 +133,17 @@ def _mean_near_pairs(graph: GraphStructures, plan: CachePlan) -> float:
     return found / rows
 
 
-def _check_size(graph: GraphStructures, plan: CachePlan, number: int) -> None:
-    num_nodes = int(graph.node_counts[0])
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def _check_size(num_nodes: int, row_bytes: float, plan: CachePlan, number: int) -> None:
+    needed, memory = num_nodes * row_bytes, machine_memory()
+    if needed <= memory:
+        return
     if plan.layout == cache_format.SPARSE:
-        needed, what = NEAR_PAIR_BYTES * num_nodes * _mean_near_pairs(graph, plan), "near pairs"
+        what = "near pairs"
         advice = "choose a smaller max_distance"
     else:
-        needed = float(num_nodes) ** 2 * (WHOLE_PAIR_BYTES if plan.extra_distances else 1)
         what = "distances of all its pairs"
         advice = 'keep near pairs only: layout="sparse", max_distance=3 (--layout sparse --max-distance 3)'
-    if needed > memory:
-        raise GraphError(
-            f"graph {number} has {num_nodes:,} nodes: the {what} take about {needed / 2**30:,.0f} GiB, "
-            f"this machine has {memory / 2**30:,.0f} GiB of memory; {advice}"
-        )
+    raise GraphError(
+        f"graph {number} has {num_nodes:,} nodes: the {what} take about {needed / 2**30:,.0f} GiB, "
+        f"this machine has {memory / 2**30:,.0f} GiB of memory; {advice}"
+    )

@@ -134,7 +134,7 @@ def test_rows_of_a_matrix_that_does_not_fit_into_memory(tmp_path, monkeypatch):
     extra = np.concatenate([matrix.ravel() for matrix in matrices])
     path = write_cache(tmp_path / "x.h5", matrices, extra_distances={"weighted": extra})
     cache = DistanceCache(path)
-    monkeypatch.setattr(reader, "_memory", lambda: 5000)
+    monkeypatch.setattr(reader, "machine_memory", lambda: 5000)
     for start, stop in [(0, 49), (49, 98), (98, 101)]:
         found = cache.rows(1, start, stop)
         np.testing.assert_array_equal(np.where(found == 255, np.inf, found), matrices[1][start:stop])
