@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from gradformer_dgl.cache import format as cache_format
+from gradformer_dgl.cache.heap import check_string_heap
 from gradformer_dgl.cache.stored_array import LOW_LEVEL_ERRORS, BrokenRowsError, StoredArray, open_array
 from gradformer_dgl.errors import CacheError
 
@@ -58,6 +59,7 @@ class CacheFile:
                     f"{self.path} is no HDF5 file, so no cache of distances: "
                     "choose another path, or remove it"
                 )
+            check_string_heap(self.path)
             self._file = h5py.File(self.path, "r", locking="best-effort")
             self._file_bytes = self.path.stat().st_size
             self._attributes = {
