@@ -54,7 +54,8 @@ def compiled(function: Callable[..., Any] | None = None, *, fastmath: tuple[str,
     """
     if function is None:
         return functools.partial(compiled, fastmath=fastmath)
-    dispatcher: Any = numba.njit(nogil=True, fastmath=set(fastmath))(function)
+    # Where a division by 0 had to raise, loops with one would have no vector form.
+    dispatcher: Any = numba.njit(nogil=True, fastmath=set(fastmath), error_model="numpy")(function)
     # numba raises where it finds no writable place; it then compiles in every process.
     with contextlib.suppress(RuntimeError):
         dispatcher._cache = _ForgivingCache(function)

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from gradformer_dgl.compiled import compiled
+from gradformer_dgl.vector_math import exp_below_one
 
 TILE = 64
 """Most queries at a time: a tile over graphs of molecule size then fits the first-level cache."""
@@ -56,24 +57,6 @@ def _multiply_turned(x, z, y, rows, inner, width):
                 y[a + 1, i] += q0 * z0 + q1 * z1
                 y[a + 2, i] += r0 * z0 + r1 * z1
                 y[a + 3, i] += s0 * z0 + s1 * z1
-
-
-@compiled(fastmath=("contract",))
-def _exp(x):
-    """Return e^x for x <= 0 (to rounding), without a call that would keep a loop from vector form."""
-    x = np.float32(-87.0) if x < np.float32(-87.0) else x
-    power = np.int32(x * np.float32(1.4426950408889634) - np.float32(0.5))
-    k = np.float32(power)
-    # ln 2 in two parts, the first exact in few bits.
-    r = (x - k * np.float32(0.693359375)) - k * np.float32(-2.12194440e-4)
-    y = np.float32(1.9875691500e-4)
-    y = y * r + np.float32(1.3981999507e-3)
-    y = y * r + np.float32(8.3334519073e-3)
-    y = y * r + np.float32(4.1665795894e-2)
-    y = y * r + np.float32(1.6666665459e-1)
-    y = y * r + np.float32(5.0000001201e-1)
-    y = y * r * r + r + np.float32(1.0)
-    return y * np.int32((power + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
 @compiled
@@ -182,7 +165,7 @@ def attend(qkv, values, sizes, node_start, pair_start, table, threshold, seed, o
                         top[i] = weight[j, i] if weight[j, i] > top[i] else top[i]
                 for j in range(size):
                     for i in range(width):
-                        weight[j, i] = _exp(weight[j, i] - top[i])
+                        weight[j, i] = exp_below_one(weight[j, i] - top[i])
                     for i in range(width):
                         total[i] += weight[j, i]
                     if threshold:
@@ -258,7 +241,7 @@ def attend_backward(
                     for i in range(width):
                         factors[j, i] = factor[column[j, i]]
                     for i in range(width):
-                        weight[j, i] = _exp(product[j, i] * factors[j, i] - log_total[i])
+                        weight[j, i] = exp_below_one(product[j, i] * factors[j, i] - log_total[i])
                     for i in range(width):
                         product[j, i] *= weight[j, i]
                     for i in range(width):

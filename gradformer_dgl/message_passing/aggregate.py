@@ -1,6 +1,8 @@
-"""Sums over the edges of a graph: DGL's kernels where DGL runs on the tensors, torch's otherwise.
+"""Sums over the edges of a graph, each by the fastest way there is for its tensors.
 
-DGL's builds for CUDA end at an older torch, and its CPU kernels know float32 and float64 only.
+In single precision on the CPU, what would make tensors over edges is compiled into one loop; else DGL's
+kernels serve where DGL runs on the tensors, and torch's where it does not: DGL's builds for CUDA end at an
+older torch, and its CPU kernels know float32 and float64 only.
 """
 
 from weakref import WeakKeyDictionary
@@ -11,9 +13,18 @@ from dgl import ops
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from gradformer_dgl.message_passing import compiled_sums
+
+EPSILON = 1e-6
+
 _edges: WeakKeyDictionary[
     dgl.DGLGraph, dict[torch.device, tuple[Int64[Tensor, " edges"], Int64[Tensor, " edges"]]]
 ] = WeakKeyDictionary()
+
+
+def compiled_runs_on(graph: dgl.DGLGraph, x: Tensor) -> bool:
+    """Whether the compiled loops take this graph and tensor."""
+    return x.device.type == graph.device.type == "cpu" and x.dtype == torch.float32
 
 
 def dgl_runs_on(graph: dgl.DGLGraph, x: Tensor) -> bool:
@@ -46,65 +57,70 @@ def sum_neighbors(graph: dgl.DGLGraph, x: Float[Tensor, "nodes channels"]) -> Fl
     return torch.zeros_like(x).index_add(0, dst, x.index_select(0, src))
 
 
-def sum_edges(graph: dgl.DGLGraph, e: Float[Tensor, "edges channels"]) -> Float[Tensor, "nodes channels"]:
-    """Sum the edges' rows at every destination.
-
-    Examples
-    --------
-    >>> sum_edges(dgl.graph(([0, 1], [2, 2])), torch.tensor([[1.0], [2.0]])).tolist()
-    [[0.0], [0.0], [3.0]]
-    """
-    if dgl_runs_on(graph, e):
-        return ops.copy_e_sum(graph, e)
-    _, dst = endpoints(graph, e.device)
-    return e.new_zeros(graph.num_nodes(), *e.shape[1:]).index_add(0, dst, e)
-
-
-def add_source(
+def sum_activated(
     graph: dgl.DGLGraph, x: Float[Tensor, "nodes channels"], e: Float[Tensor, "edges channels"]
-) -> Float[Tensor, "edges channels"]:
-    """Add to every edge's row that of its source.
-
-    Examples
-    --------
-    >>> add_source(dgl.graph(([0, 1], [1, 0])), torch.tensor([[1.0], [2.0]]), torch.zeros(2, 1)).tolist()
-    [[1.0], [2.0]]
-    """
-    if dgl_runs_on(graph, x):
-        return ops.u_add_e(graph, x, e)
-    src, _ = endpoints(graph, x.device)
-    return e + x.index_select(0, src)
-
-
-def add_ends(
-    graph: dgl.DGLGraph, source: Float[Tensor, "nodes channels"], target: Float[Tensor, "nodes channels"]
-) -> Float[Tensor, "edges channels"]:
-    """Add, for every edge, a row of its source and one of its destination.
-
-    Examples
-    --------
-    >>> x = torch.tensor([[1.0], [2.0]])
-    >>> add_ends(dgl.graph(([0], [1])), x, 10 * x).tolist()
-    [[21.0]]
-    """
-    if dgl_runs_on(graph, source):
-        return ops.u_add_v(graph, source, target)
-    src, dst = endpoints(graph, source.device)
-    return source.index_select(0, src) + target.index_select(0, dst)
-
-
-def weighted_sum(
-    graph: dgl.DGLGraph, x: Float[Tensor, "nodes channels"], weight: Float[Tensor, "edges channels"]
 ) -> Float[Tensor, "nodes channels"]:
-    """Sum the sources' rows at every destination, channel by channel weighted by the edge.
+    """Sum ``relu(x[u] + e[k])`` over the edges k from u to every node.
 
     Examples
     --------
     >>> graph = dgl.graph(([0, 1], [1, 1]))
-    >>> weighted_sum(graph, torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [4.0]])).tolist()
-    [[0.0], [11.0]]
+    >>> sum_activated(graph, torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [-4.0]])).tolist()
+    [[0.0], [4.0]]
     """
+    if compiled_runs_on(graph, x):
+        return compiled_sums.sum_activated(graph, x, e)
     if dgl_runs_on(graph, x):
-        return ops.u_mul_e_sum(graph, x, weight)
+        return ops.copy_e_sum(graph, torch.relu(ops.u_add_e(graph, x, e)))
     src, dst = endpoints(graph, x.device)
-    return torch.zeros_like(x).index_add(0, dst, x.index_select(0, src) * weight)
+    return torch.zeros_like(x).index_add(0, dst, torch.relu(x.index_select(0, src) + e))
+
+
+def gated_mean(
+    graph: dgl.DGLGraph,
+    target: Float[Tensor, "nodes channels"],
+    origin: Float[Tensor, "nodes channels"],
+    message: Float[Tensor, "nodes channels"],
+    edges: Float[Tensor, "edges channels"] | None = None,
+    scale: Float[Tensor, "edges 1"] | None = None,
+) -> Float[Tensor, "nodes channels"]:
+    r"""Average the sources' messages at every node, channel by channel weighted by gates.
+
+    .. math::
+
+        y_v = \frac{\sum_k g_k \odot m_{u_k}}{\sum_k g_k + 10^{-6}}, \quad
+        g_k = s_k\, \mathrm{sigmoid}(t_v + o_{u_k} + e_k), \quad \text{over the edges } k: u_k \to v
+
+    Parameters
+    ----------
+    graph : dgl.DGLGraph
+        The graph.
+    target, origin, message : Tensor
+        Shape (nodes, channels): t, o and m.
+    edges : Tensor, optional
+        Shape (edges, channels): e; 0 if not given.
+    scale : Tensor, optional
+        Shape (edges, 1): s; 1 if not given.
+
+    Returns
+    -------
+    Tensor
+        Shape (nodes, channels).
+
+    Examples
+    --------
+    >>> zeros, message = torch.zeros(2, 1), torch.tensor([[6.0], [8.0]])
+    >>> gated_mean(dgl.graph(([0, 1], [1, 1])), zeros, zeros, message).round(decimals=3).tolist()
+    [[0.0], [7.0]]
+    """
+    if compiled_runs_on(graph, target):
+        return compiled_sums.gated_mean(graph, target, origin, message, edges, scale)
+    by_dgl = dgl_runs_on(graph, target)
+    src, dst = endpoints(graph, target.device)
+    gates = ops.u_add_v(graph, origin, target) if by_dgl else origin[src] + target[dst]
+    gates = torch.sigmoid(gates if edges is None else gates + edges)
+    gates = gates if scale is None else gates * scale
+    if by_dgl:
+        return ops.u_mul_e_sum(graph, message, gates) / (ops.copy_e_sum(graph, gates) + EPSILON)
+    total = torch.zeros_like(target).index_add(0, dst, gates)
+    return torch.zeros_like(target).index_add(0, dst, message[src] * gates) / (total + EPSILON)

@@ -11,10 +11,11 @@ class MessagePassing(nn.Module):
 
     Attributes
     ----------
-    needs_edge_features, needs_encodings : bool
-        What the module cannot do without.
+    takes_edge_features, needs_edge_features, needs_encodings : bool
+        What the module uses where it is given, and what it cannot do without.
     """
 
+    takes_edge_features = False
     needs_edge_features = False
     needs_encodings = False
 
@@ -23,9 +24,9 @@ class MessagePassing(nn.Module):
     ) -> None:
         """Raise GraphError where features are missing or of another shape than the graph needs."""
         name = type(self).__name__
-        if self.needs_edge_features:
-            if edge_features is None:
-                raise GraphError(f"{name} needs edge features; pass edge_features, or choose 'gin'")
+        if self.needs_edge_features and edge_features is None:
+            raise GraphError(f"{name} needs edge features; pass edge_features, or choose 'gin'")
+        if self.takes_edge_features and edge_features is not None:
             wanted = (graph.num_edges(), x.shape[1])
             if edge_features.shape != wanted:
                 raise GraphError(

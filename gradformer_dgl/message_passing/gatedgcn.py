@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gradformer_dgl.message_passing.aggregate import add_ends, endpoints, sum_edges, weighted_sum
+from gradformer_dgl.message_passing.aggregate import endpoints, gated_mean
 from gradformer_dgl.message_passing.base import MessagePassing
 
 
@@ -19,7 +19,8 @@ class GatedGCN(MessagePassing):
             \frac{\sum_{u \to v} \sigma_{uv} \odot B x_u}{\sum_{u \to v} \sigma_{uv} + 10^{-6}}\right)\right)
 
     With ``encoding_gate`` every :math:`\sigma_{uv}` is multiplied by a learned function of
-    :math:`\lVert p_v - p_u \rVert^2`, the squared distance of the nodes' encodings.
+    :math:`\lVert p_v - p_u \rVert^2`, the squared distance of the nodes' encodings. Edge features that
+    are not given count as 0.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ class GatedGCN(MessagePassing):
     torch.Size([3, 5])
     """
 
-    needs_edge_features = True
+    takes_edge_features = True
 
     def __init__(self, feat_size: int, encoding_gate: bool = False) -> None:
         super().__init__()
@@ -64,12 +65,16 @@ class GatedGCN(MessagePassing):
         encodings: Tensor | None = None,
     ) -> Float[Tensor, "nodes channels"]:
         self.check(graph, x, edge_features, encodings)
-        ends = add_ends(graph, self.gate_source(x), self.gate_target(x))
-        sigma = torch.sigmoid(ends + self.gate_edge(edge_features))
+        target, edges = self.gate_target(x), None
+        if edge_features is None:
+            target = target + self.gate_edge(x.new_zeros(1, x.shape[1]))
+        else:
+            edges = self.gate_edge(edge_features)
+        scale = None
         if self.needs_encodings:
             assert encodings is not None
             src, dst = endpoints(graph, x.device)
             apart = (encodings[dst] - encodings[src]).square().sum(1, keepdim=True)
-            sigma = sigma * self.encoding_gate(apart)
-        gated = weighted_sum(graph, self.message_weight(x), sigma) / (sum_edges(graph, sigma) + 1e-6)
+            scale = self.encoding_gate(apart)
+        gated = gated_mean(graph, target, self.gate_source(x), self.message_weight(x), edges, scale)
         return x + torch.relu(self.norm(self.self_weight(x) + gated))

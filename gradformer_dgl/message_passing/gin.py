@@ -1,11 +1,10 @@
 """Graph isomorphism networks, without and with edge features."""
 
 import dgl
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gradformer_dgl.message_passing.aggregate import add_source, sum_edges, sum_neighbors
+from gradformer_dgl.message_passing.aggregate import sum_activated, sum_neighbors
 from gradformer_dgl.message_passing.base import MessagePassing
 
 
@@ -61,7 +60,7 @@ class GINE(GIN):
     torch.Size([3, 5])
     """
 
-    needs_edge_features = True
+    takes_edge_features = needs_edge_features = True
 
     def forward(
         self,
@@ -72,5 +71,4 @@ class GINE(GIN):
     ) -> Float[Tensor, "nodes channels"]:
         self.check(graph, x, edge_features, encodings)
         assert edge_features is not None
-        messages = torch.relu(add_source(graph, x, edge_features))
-        return self.mlp(x + sum_edges(graph, messages))
+        return self.mlp(x + sum_activated(graph, x, edge_features))
