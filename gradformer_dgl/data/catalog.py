@@ -48,6 +48,20 @@ _CATALOG = (
     Entry("MUTAG", "nitroaromatic compounds, mutagenic or not", 188, "2 classes, accuracy", _TU_READER),
     Entry("IMDB-BINARY", "ego networks of actors, by genre", 1000, "2 classes, accuracy", _TU_READER),
     Entry("COLLAB", "ego networks of scientists, by field", 5000, "3 classes, accuracy", _TU_READER),
+    Entry(
+        "CLUSTER",
+        "communities from a marked node each (generated)",
+        12000,
+        "6 classes of nodes, accuracy",
+        "sbm:read_cluster",
+    ),
+    Entry(
+        "PATTERN",
+        "a pattern hidden in communities (generated)",
+        14000,
+        "2 classes of nodes, accuracy",
+        "sbm:read_pattern",
+    ),
     Entry("ZINC", "molecules, penalised logP (12,000 of ZINC)", 12000, "regression, MAE", "zinc:read_zinc"),
     Entry(
         "NCI-TPSA",

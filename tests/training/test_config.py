@@ -63,5 +63,5 @@ def test_files_that_hold_no_settings(tmp_path):
 
 
 def test_unknown_preset():
-    with pytest.raises(ConfigError, match="no preset 'nope': there are default"):
+    with pytest.raises(ConfigError, match="no preset 'nope': there are cluster, default"):
         load_preset("nope")
