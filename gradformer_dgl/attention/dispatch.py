@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gradformer_dgl.attention.blocks import block_attention
+from gradformer_dgl.attention.fused import fused_attention, suits
 from gradformer_dgl.attention.ragged import ragged_attention
 from gradformer_dgl.attention.reference import reference_attention
 from gradformer_dgl.distances import PairDistances
@@ -23,6 +24,7 @@ def _reference(qkv: Tensor, distances: PairDistances, table: Tensor, dropout_p: 
 
 BACKENDS: dict[str, Callable[..., Tensor]] = {
     "ragged": ragged_attention,
+    "fused": fused_attention,
     "blocks": block_attention,
     "reference": _reference,
 }
@@ -30,7 +32,9 @@ BACKENDS: dict[str, Callable[..., Tensor]] = {
 
 
 def _fastest(qkv: Tensor) -> str:
-    return "ragged" if qkv.device.type == "cpu" and qkv.dtype == torch.float32 else "blocks"
+    if qkv.device.type == "cpu":
+        return "ragged" if qkv.dtype == torch.float32 else "blocks"
+    return "fused" if suits(qkv) else "blocks"
 
 
 _forced: list[tuple[str, dict[str, Any]]] = []

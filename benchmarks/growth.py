@@ -1,0 +1,103 @@
+"""How a training step grows: with nodes per graph, layers, batch size, and one large graph among small ones.
+
+Random graphs of mean degree 4; GIN beside the attention, 64 channels, 4 heads.
+
+    python benchmarks/growth.py
+"""
+
+import functools
+
+import click
+from contenders import LABELS, Setting, measure
+
+CONTENDERS = ("ours", "padded", "pyg")
+LAYERS, CHANNELS, HEADS = 4, 64, 4
+MOLECULE = 23
+
+
+def random_dataset(sizes):
+    """Return random graphs of these sizes with their distances, two classes."""
+    import numpy as np
+    import torch
+
+    from gradformer_dgl import PairDistances
+    from gradformer_dgl.data import GraphDataset, PackedGraphs
+    from gradformer_dgl.preprocess import GraphStructures
+    from gradformer_dgl.preprocess.shortest_paths import packed_distances
+
+    rng = np.random.default_rng(len(sizes))
+    nodes = np.array(sizes)
+    edges = 2 * nodes
+    owner = np.repeat(nodes, edges)
+    src, dst = (rng.integers(0, owner).astype(np.int32) for _ in range(2))
+    structures = GraphStructures(nodes, 2 * edges, *_both_ways(src, dst, edges))
+    distances, _, _ = packed_distances(structures, np.uint8)
+    counts = torch.from_numpy(nodes)
+    graphs = PackedGraphs(
+        counts,
+        torch.from_numpy(2 * edges),
+        torch.from_numpy(structures.src).int(),
+        torch.from_numpy(structures.dst).int(),
+        node_features=torch.rand(int(nodes.sum()), 16),
+        labels=torch.arange(len(nodes)) % 2,
+        distances=PairDistances(torch.from_numpy(distances), counts),
+    )
+    return GraphDataset(
+        "random", graphs, task="multiclass", level="graph", out_size=2, node_encoder="linear", node_size=16
+    )
+
+
+def _both_ways(src, dst, edges):
+    import numpy as np
+
+    graph = np.repeat(np.arange(len(edges)), edges)
+    order = np.argsort(np.concatenate([graph, graph]), kind="stable")
+    return np.concatenate([src, dst])[order], np.concatenate([dst, src])[order]
+
+
+def row(label, sizes, layers, steps):
+    """Return one row: the batch is all graphs of these sizes."""
+    setting = Setting(layers, CHANNELS, HEADS, len(sizes), "gin")
+    dataset = functools.partial(random_dataset, sizes)
+    whole = [list(range(len(sizes)))]
+    costs = {each: measure(each, dataset, setting, steps, whole) for each in CONTENDERS}
+    ours = costs["ours"]
+    cells = [f"{costs[each].step:,.1f} ({costs[each].step / ours.step:.1f} x)" for each in CONTENDERS[1:]]
+    memory = [f"{costs[each].memory:,.0f}" for each in CONTENDERS]
+    pairs = sum(size * size for size in sizes)
+    return (
+        f"| {label} | {sum(sizes):,} | {pairs:,} | {ours.step:,.1f} | {1e6 * ours.step / pairs:,.0f} "
+        f"| {' | '.join(cells)} | {' / '.join(memory)} |"
+    )
+
+
+def table(title, rows):
+    """Return a Markdown table."""
+    head = ["", "nodes", "pairs", f"{LABELS['ours']}, ms", "ns a pair"]
+    head += [LABELS[each] for each in CONTENDERS[1:]]
+    head += ["memory of the three, MB"]
+    return "\n".join([f"### {title}", "", f"| {' | '.join(head)} |", "|---" * len(head) + "|", *rows, ""])
+
+
+@click.command(help=__doc__)
+@click.option("--steps", default=10, show_default=True, help="Steps measured, after three of warm-up.")
+@click.option("--largest", default=2048, show_default=True, help="Most nodes of a graph.")
+def main(steps, largest):
+    sizes = [size for size in (16, 32, 64, 128, 256, 512, 1024, 2048) if size <= largest]
+    batches = {size: [size] * max(1, 4096 // size) for size in sizes}
+    rows = [row(f"{len(batch)} x {size}", batch, LAYERS, steps) for size, batch in batches.items()]
+    click.echo(table("Nodes per graph, about as many nodes in all", rows))
+    rows = [row(f"{layers} layers", [MOLECULE] * 32, layers, steps) for layers in (2, 4, 8, 16)]
+    click.echo(table(f"Layers, batches of 32 graphs of {MOLECULE} nodes", rows))
+    rows = [row(f"batch {count}", [MOLECULE] * count, LAYERS, steps) for count in (8, 32, 128, 512)]
+    click.echo(table(f"Batch size, graphs of {MOLECULE} nodes", rows))
+    rows = [
+        row("128 small", [MOLECULE] * 128, LAYERS, steps),
+        row("127 small and one of 600", [MOLECULE] * 127 + [600], LAYERS, steps),
+        row("the one of 600", [600], LAYERS, steps),
+    ]
+    click.echo(table(f"One large graph among graphs of {MOLECULE} nodes", rows))
+
+
+if __name__ == "__main__":
+    main()
