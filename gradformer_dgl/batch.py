@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-import dgl
 import torch
 from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from gradformer_dgl.distances import PairDistances
+from gradformer_dgl.edge_list import Graph
 
 
 @dataclass
@@ -18,7 +18,7 @@ class GraphBatch:
 
     Parameters
     ----------
-    graph : dgl.DGLGraph
+    graph : dgl.DGLGraph or EdgeList
         The batched graph (``batch_num_nodes()`` gives the parts).
     distances : PairDistances or None
         Shortest-path distances of the same graphs.
@@ -41,7 +41,7 @@ class GraphBatch:
     (2, [3, 2])
     """
 
-    graph: dgl.DGLGraph
+    graph: Graph
     distances: PairDistances | None = None
     node_features: Shaped[Tensor, "nodes *columns"] | None = None
     edge_features: Shaped[Tensor, "edges *edge_columns"] | None = None

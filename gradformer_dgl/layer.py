@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import cast
 
-import dgl
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from gradformer_dgl.attention import packed_decay_attention
 from gradformer_dgl.decay import Decay, make_decay
 from gradformer_dgl.distances import PairDistances
+from gradformer_dgl.edge_list import Graph
 from gradformer_dgl.errors import ConfigError, GraphError
 from gradformer_dgl.message_passing import MessagePassing, make_message_passing
 
@@ -48,10 +48,13 @@ class DecayAttention(nn.Module):
         nodes, channels = x.shape
         # Channels before nodes, the order in which attention reads them.
         projected = torch.addmm(self.qkv.bias[:, None], self.qkv.weight, x.t())
+        if x.device.type == "cpu":
+            # Under autocast too: the kernel there is one of single precision.
+            projected = projected.to(x.dtype)
         qkv = projected.view(3, self.num_heads, channels // self.num_heads, nodes).permute(3, 0, 1, 2)
         dropout_p = self.attn_drop if self.training else 0.0
-        mixed = packed_decay_attention(qkv, distances, table, dropout_p).reshape(nodes, channels)
-        return torch.addmm(self.out.bias, mixed, self.out.weight.t())
+        mixed = packed_decay_attention(qkv, distances, table.to(qkv.dtype), dropout_p)
+        return torch.addmm(self.out.bias, mixed.reshape(nodes, channels), self.out.weight.t())
 
 
 class GradformerLayer(nn.Module):
@@ -99,6 +102,7 @@ class GradformerLayer(nn.Module):
 
     Examples
     --------
+    >>> import dgl
     >>> graph = dgl.graph(([0, 1, 1, 2], [1, 0, 2, 1]))
     >>> padded = torch.tensor([[[0, 1, 2], [1, 0, 1], [2, 1, 0]]])
     >>> GradformerLayer(feat_size=8, num_heads=2)(graph, torch.rand(3, 8), padded).shape
@@ -141,7 +145,7 @@ class GradformerLayer(nn.Module):
 
     def forward(
         self,
-        graph: dgl.DGLGraph,
+        graph: Graph,
         x: Tensor,
         distances: PairDistances | Tensor,
         edge_features: Tensor | None = None,
@@ -152,7 +156,7 @@ class GradformerLayer(nn.Module):
 
         Parameters
         ----------
-        graph : dgl.DGLGraph
+        graph : dgl.DGLGraph or EdgeList
             One graph, or a batch of graphs.
         x : Tensor
             Shape (nodes, feat_size).
@@ -190,23 +194,27 @@ class GradformerLayer(nn.Module):
             )
         if table is None:
             table = cast(Decay, self.decay).table(distances.num_distances)
-        attended = self.dropout(self.attention(x, distances, table.to(x.dtype)))
+        # Autocast makes products bfloat16; sums of branches, and what is normalised, are not.
+        x = x.to(self.norm_out.weight.dtype)
+        attended = self.dropout(self.attention(x, distances, table))
         h = self.norm_global(x + self._keep_path(attended, distances))
         if self.message_passing is not None and self.norm_local is not None:
             h = h + self.norm_local(x + self.dropout(self._local(graph, x, edge_features, encodings)))
         return self.norm_out(h + self.mlp(h))
 
     def _local(
-        self, graph: dgl.DGLGraph, x: Tensor, edge_features: Tensor | None, encodings: Tensor | None
+        self, graph: Graph, x: Tensor, edge_features: Tensor | None, encodings: Tensor | None
     ) -> Tensor:
         module = self.message_passing
         assert module is not None
         if isinstance(module, MessagePassing):
             out = module(graph, x, edge_features, encodings)
-        elif edge_features is None:
-            out = module(graph, x)
         else:
-            out = module(graph, x, edge_features)
+            if edge_features is not None and edge_features.is_floating_point():
+                edge_features = edge_features.to(x.dtype)
+            # DGL's kernels on the CPU know float32 and float64 only.
+            with torch.autocast("cpu", enabled=False):
+                out = module(graph, x) if edge_features is None else module(graph, x, edge_features)
         if out.shape != x.shape:
             raise GraphError(
                 f"message passing must return the shape {tuple(x.shape)}, "
@@ -224,7 +232,7 @@ class GradformerLayer(nn.Module):
         return branch * stays.repeat_interleave(distances.node_counts, dim=0, output_size=len(branch))
 
 
-def _ragged(graph: dgl.DGLGraph, padded: Tensor) -> PairDistances:
+def _ragged(graph: Graph, padded: Tensor) -> PairDistances:
     if padded.ndim == 2:
         padded = padded[None]
     return PairDistances.from_padded(padded, graph.batch_num_nodes().to(torch.int64).cpu())

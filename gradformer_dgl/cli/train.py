@@ -59,41 +59,56 @@ def command(
 
     The last line on stdout is the result as JSON: mean and standard deviation over the runs of the test score
     at the best validation epoch. With --jobs the seeds are trained side by side, in processes of one thread.
+    Under torchrun the processes share every batch, to the same result; --device cuda gives each a GPU.
 
     Example: gradformer-dgl train MUTAG --data-root data --runs 10 --jobs 2
+
+    Example: torchrun --nproc-per-node 2 $(which gradformer-dgl) train NCI1
     """
     from gradformer_dgl.cli.progress import EpochProgress
     from gradformer_dgl.data import load_dataset
+    from gradformer_dgl.errors import ConfigError
     from gradformer_dgl.training.config import load_preset, preset_for, read_settings
+    from gradformer_dgl.training.distributed import joined_ranks
     from gradformer_dgl.training.request import RunRequest
     from gradformer_dgl.training.runs import free_folder, train_run
     from gradformer_dgl.training.threads import available_processors, use_threads
 
-    raw = load_dataset(dataset, data_root)
-    name = raw.name
-    chosen = load_preset(preset or preset_for(name))
-    if config is not None:
-        chosen = chosen.updated(read_settings(config))
-    chosen = chosen.updated({key: value for key, value in settings.items() if value is not None})
-    jobs = available_processors() if jobs == -1 else (jobs or 1)
-    request = RunRequest(
-        dataset=name,
-        data_root=None if data_root is None else str(data_root.resolve()),
-        cache=str(options.cache_file(cache_dir, name).resolve()),
-        folder=str(out or (Path("runs") / name if resume else free_folder(Path("runs") / name))),
-        config=chosen,
-        seeds=tuple(range(seed, seed + runs)),
-        device=options.chosen_device(device),
-        threads=threads,
-        resume=resume,
-        overwrite=overwrite,
-    )
-    use_threads(threads)
-    opened = request.open_dataset(raw)
-    with EpochProgress(request.seeds, chosen.epochs, shown=not obj["quiet"]) as progress:
-        result = train_run(request, jobs, progress.advance, opened)
-    if "predicting_the_mean" in result:
-        baseline = result["predicting_the_mean"]
-        click.echo(f"test {result['metric']} {result['mean']:.4g}; predicting the mean: {baseline:.4g}")
-    logging.getLogger("gradformer_dgl").info("run folder: %s", request.folder)
-    click.echo(json.dumps(result))
+    with joined_ranks() as ranks:
+        log = logging.getLogger("gradformer_dgl")
+        if not ranks.is_first:
+            log.setLevel(logging.ERROR)
+        jobs = available_processors() if jobs == -1 else (jobs or 1)
+        if ranks.size > 1 and jobs > 1:
+            raise ConfigError(f"--jobs {jobs} does not go together with torchrun: leave it out")
+        raw = load_dataset(dataset, data_root)
+        name = raw.name
+        chosen = load_preset(preset or preset_for(name))
+        if config is not None:
+            chosen = chosen.updated(read_settings(config))
+        chosen = chosen.updated({key: value for key, value in settings.items() if value is not None})
+        default = Path("runs") / name
+        request = RunRequest(
+            dataset=name,
+            data_root=None if data_root is None else str(data_root.resolve()),
+            cache=str(options.cache_file(cache_dir, name).resolve()),
+            folder=ranks.from_first(lambda: str(out or (default if resume else free_folder(default)))),
+            config=chosen,
+            seeds=tuple(range(seed, seed + runs)),
+            device=ranks.device(options.chosen_device(device)),
+            threads=threads,
+            resume=resume,
+            overwrite=overwrite,
+        )
+        use_threads(threads)
+        opened = request.open_dataset(raw)
+        shown = ranks.is_first and not obj["quiet"]
+        with EpochProgress(request.seeds, chosen.epochs, shown=shown) as progress:
+            result = train_run(request, jobs, progress.advance, opened, ranks)
+        if ranks.is_first:
+            if "predicting_the_mean" in result:
+                baseline = result["predicting_the_mean"]
+                score = f"test {result['metric']} {result['mean']:.4g}"
+                click.echo(f"{score}; predicting the mean: {baseline:.4g}")
+            log.info("run folder: %s", request.folder)
+            click.echo(json.dumps(result))

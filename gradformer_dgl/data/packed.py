@@ -24,6 +24,7 @@ from gradformer_dgl.data.frames import (
 )
 from gradformer_dgl.data.ragged import Rows, starts_of
 from gradformer_dgl.distances import PairDistances
+from gradformer_dgl.edge_list import batched_graph
 from gradformer_dgl.errors import DataError, GraphError
 from gradformer_dgl.preprocess import GraphStructures
 
@@ -33,7 +34,9 @@ class PackedGraphs:
     r"""Many graphs as a few flat tensors, graph after graph.
 
     A batch is cut out of them with a handful of tensor operations and one :class:`dgl.DGLGraph`; no
-    Python runs per graph. The tensors may lie on a GPU (:meth:`to`): batches then are cut there.
+    Python runs per graph. The tensors may lie on a GPU (:meth:`to`): batches then are cut there, and
+    where the installed DGL has no build for it, an :class:`~gradformer_dgl.edge_list.EdgeList` stands in
+    for the graph.
 
     Parameters
     ----------
@@ -260,11 +263,8 @@ class PackedGraphs:
         edges = Rows(self._edge_starts[chosen], edge_counts, self.device)
         shifts = starts_of(node_counts)
         ends = (edges.take_shifted(self.src, shifts), edges.take_shifted(self.dst, shifts))
-        graph = dgl.graph(ends, num_nodes=nodes.total)
-        graph.set_batch_num_nodes(nodes.counts)
-        graph.set_batch_num_edges(edges.counts)
         return GraphBatch(
-            graph=graph,
+            graph=batched_graph(*ends, nodes.total, nodes.counts, edges.counts),
             distances=self._distances(chosen, node_counts),
             node_features=_features(nodes, self.node_features),
             edge_features=_features(edges, self.edge_features),

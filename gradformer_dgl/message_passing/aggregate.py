@@ -5,6 +5,7 @@ kernels serve where DGL runs on the tensors, and torch's where it does not: DGL'
 older torch, and its CPU kernels know float32 and float64 only.
 """
 
+from typing import TypeGuard
 from weakref import WeakKeyDictionary
 
 import dgl
@@ -13,28 +14,28 @@ from dgl import ops
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from gradformer_dgl.edge_list import Graph
 from gradformer_dgl.message_passing import compiled_sums
 
 EPSILON = 1e-6
 
 _edges: WeakKeyDictionary[
-    dgl.DGLGraph, dict[torch.device, tuple[Int64[Tensor, " edges"], Int64[Tensor, " edges"]]]
+    Graph, dict[torch.device, tuple[Int64[Tensor, " edges"], Int64[Tensor, " edges"]]]
 ] = WeakKeyDictionary()
 
 
-def compiled_runs_on(graph: dgl.DGLGraph, x: Tensor) -> bool:
+def compiled_runs_on(graph: Graph, x: Tensor) -> TypeGuard[dgl.DGLGraph]:
     """Whether the compiled loops take this graph and tensor."""
-    return x.device.type == graph.device.type == "cpu" and x.dtype == torch.float32
+    return dgl_runs_on(graph, x) and x.device.type == "cpu" and x.dtype == torch.float32
 
 
-def dgl_runs_on(graph: dgl.DGLGraph, x: Tensor) -> bool:
+def dgl_runs_on(graph: Graph, x: Tensor) -> TypeGuard[dgl.DGLGraph]:
     """Whether DGL's kernels take this graph and tensor together."""
-    return graph.device == x.device and x.dtype in (torch.float32, torch.float64)
+    alike = isinstance(graph, dgl.DGLGraph) and graph.device == x.device
+    return alike and x.dtype in (torch.float32, torch.float64)
 
 
-def endpoints(
-    graph: dgl.DGLGraph, device: torch.device
-) -> tuple[Int64[Tensor, " edges"], Int64[Tensor, " edges"]]:
+def endpoints(graph: Graph, device: torch.device) -> tuple[Int64[Tensor, " edges"], Int64[Tensor, " edges"]]:
     """Return sources and destinations of the edges, moved to a device once per graph."""
     by_device = _edges.setdefault(graph, {})
     if device not in by_device:
@@ -43,7 +44,7 @@ def endpoints(
     return by_device[device]
 
 
-def sum_neighbors(graph: dgl.DGLGraph, x: Float[Tensor, "nodes channels"]) -> Float[Tensor, "nodes channels"]:
+def sum_neighbors(graph: Graph, x: Float[Tensor, "nodes channels"]) -> Float[Tensor, "nodes channels"]:
     """Sum the sources' rows at every destination.
 
     Examples
@@ -58,7 +59,7 @@ def sum_neighbors(graph: dgl.DGLGraph, x: Float[Tensor, "nodes channels"]) -> Fl
 
 
 def sum_activated(
-    graph: dgl.DGLGraph, x: Float[Tensor, "nodes channels"], e: Float[Tensor, "edges channels"]
+    graph: Graph, x: Float[Tensor, "nodes channels"], e: Float[Tensor, "edges channels"]
 ) -> Float[Tensor, "nodes channels"]:
     """Sum ``relu(x[u] + e[k])`` over the edges k from u to every node.
 
@@ -77,7 +78,7 @@ def sum_activated(
 
 
 def gated_mean(
-    graph: dgl.DGLGraph,
+    graph: Graph,
     target: Float[Tensor, "nodes channels"],
     origin: Float[Tensor, "nodes channels"],
     message: Float[Tensor, "nodes channels"],
@@ -93,7 +94,7 @@ def gated_mean(
 
     Parameters
     ----------
-    graph : dgl.DGLGraph
+    graph : dgl.DGLGraph or EdgeList
         The graph.
     target, origin, message : Tensor
         Shape (nodes, channels): t, o and m.

@@ -1,8 +1,8 @@
 """What all message passing of this package has in common."""
 
-import dgl
 from torch import Tensor, nn
 
+from gradformer_dgl.edge_list import Graph
 from gradformer_dgl.errors import GraphError
 
 
@@ -19,9 +19,7 @@ class MessagePassing(nn.Module):
     needs_edge_features = False
     needs_encodings = False
 
-    def check(
-        self, graph: dgl.DGLGraph, x: Tensor, edge_features: Tensor | None, encodings: Tensor | None
-    ) -> None:
+    def check(self, graph: Graph, x: Tensor, edge_features: Tensor | None, encodings: Tensor | None) -> None:
         """Raise GraphError where features are missing or of another shape than the graph needs."""
         name = type(self).__name__
         if self.needs_edge_features and edge_features is None:

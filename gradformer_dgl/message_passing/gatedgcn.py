@@ -1,10 +1,10 @@
 """Gated graph convolution, optionally with a gate on the distance of the nodes' encodings."""
 
-import dgl
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gradformer_dgl.edge_list import Graph
 from gradformer_dgl.message_passing.aggregate import endpoints, gated_mean
 from gradformer_dgl.message_passing.base import MessagePassing
 
@@ -37,6 +37,7 @@ class GatedGCN(MessagePassing):
 
     Examples
     --------
+    >>> import dgl, torch
     >>> GatedGCN(feat_size=5)(dgl.rand_graph(3, 7), torch.rand(3, 5), torch.rand(7, 5)).shape
     torch.Size([3, 5])
     """
@@ -59,7 +60,7 @@ class GatedGCN(MessagePassing):
 
     def forward(
         self,
-        graph: dgl.DGLGraph,
+        graph: Graph,
         x: Float[Tensor, "nodes channels"],
         edge_features: Tensor | None = None,
         encodings: Tensor | None = None,
@@ -69,12 +70,15 @@ class GatedGCN(MessagePassing):
         if edge_features is None:
             target = target + self.gate_edge(x.new_zeros(1, x.shape[1]))
         else:
-            edges = self.gate_edge(edge_features)
+            edges = self.gate_edge(edge_features).to(x.dtype)
         scale = None
         if self.needs_encodings:
             assert encodings is not None
             src, dst = endpoints(graph, x.device)
             apart = (encodings[dst] - encodings[src]).square().sum(1, keepdim=True)
-            scale = self.encoding_gate(apart)
-        gated = gated_mean(graph, target, self.gate_source(x), self.message_weight(x), edges, scale)
+            scale = self.encoding_gate(apart).to(x.dtype)
+        # Under autocast products are bfloat16, but the sums over edges keep the precision of x.
+        projected = (target, self.gate_source(x), self.message_weight(x))
+        target, origin, message = (part.to(x.dtype) for part in projected)
+        gated = gated_mean(graph, target, origin, message, edges, scale)
         return x + torch.relu(self.norm(self.self_weight(x) + gated))

@@ -1,9 +1,9 @@
 """Graph isomorphism networks, without and with edge features."""
 
-import dgl
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gradformer_dgl.edge_list import Graph
 from gradformer_dgl.message_passing.aggregate import sum_activated, sum_neighbors
 from gradformer_dgl.message_passing.base import MessagePassing
 
@@ -22,6 +22,7 @@ class GIN(MessagePassing):
 
     Examples
     --------
+    >>> import dgl, torch
     >>> GIN(feat_size=5)(dgl.rand_graph(3, 7), torch.rand(3, 5)).shape
     torch.Size([3, 5])
     """
@@ -34,7 +35,7 @@ class GIN(MessagePassing):
 
     def forward(
         self,
-        graph: dgl.DGLGraph,
+        graph: Graph,
         x: Float[Tensor, "nodes channels"],
         edge_features: Tensor | None = None,
         encodings: Tensor | None = None,
@@ -56,6 +57,7 @@ class GINE(GIN):
 
     Examples
     --------
+    >>> import dgl, torch
     >>> GINE(feat_size=5)(dgl.rand_graph(3, 7), torch.rand(3, 5), torch.rand(7, 5)).shape
     torch.Size([3, 5])
     """
@@ -64,11 +66,11 @@ class GINE(GIN):
 
     def forward(
         self,
-        graph: dgl.DGLGraph,
+        graph: Graph,
         x: Float[Tensor, "nodes channels"],
         edge_features: Tensor | None = None,
         encodings: Tensor | None = None,
     ) -> Float[Tensor, "nodes channels"]:
         self.check(graph, x, edge_features, encodings)
         assert edge_features is not None
-        return self.mlp(x + sum_activated(graph, x, edge_features))
+        return self.mlp(x + sum_activated(graph, x, edge_features.to(x.dtype)))

@@ -48,6 +48,12 @@ class RunConfig:
     )
     class_weights: bool = _setting(False, "weight the classes of a batch by their rarity in the loss")
     standardize: bool = _setting(True, "train a regression on targets of mean 0 and deviation 1")
+    precision: str = _setting(
+        "fp32",
+        "precision of matrix products; bf16: bfloat16 by autocast; tf32: TensorFloat-32 on CUDA, "
+        "on a CPU the same as fp32",
+        ("fp32", "tf32", "bf16"),
+    )
     val_share: float = _setting(0.1, "share of graphs for validation where the data has no fixed split")
     test_share: float = _setting(0.1, "share of graphs for testing where the data has no fixed split")
 
@@ -105,6 +111,10 @@ class RunConfig:
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""
         return dataclasses.asdict(self)
+
+    def matches(self, settings: Any) -> bool:
+        """Whether saved settings are these; one that an older version did not know has its default."""
+        return isinstance(settings, Mapping) and RunConfig().as_dict() | dict(settings) == self.as_dict()
 
     @property
     def encodings(self) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -16,14 +15,16 @@ from gradformer_dgl.data import GraphDataset, PackedGraphs
 from gradformer_dgl.data.ragged import Rows, starts_of
 from gradformer_dgl.decay import ExponentialDecay
 from gradformer_dgl.errors import ConfigError, DataError, RunError
-from gradformer_dgl.training.checkpoint import load_tensors, save_tensors, write_whole
+from gradformer_dgl.training.checkpoint import load_tensors
 from gradformer_dgl.training.config import RunConfig
+from gradformer_dgl.training.distributed import ALONE, Ranks
 from gradformer_dgl.training.network import Network, build_model
 from gradformer_dgl.training.objectives import Objective, as_targets, objective_for
+from gradformer_dgl.training.precision import matmul_precision
 from gradformer_dgl.training.schedule import learning_rate_factor
+from gradformer_dgl.training.seed_files import CHECKPOINT, WEIGHTS, NoFiles, SeedFiles
 from gradformer_dgl.training.splits import random_split
 
-WEIGHTS, CHECKPOINT, METRICS = "weights.safetensors", "checkpoint.safetensors", "metrics.jsonl"
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
 EVALUATION_BATCHES = 4
 
@@ -68,8 +69,17 @@ def batches(indices: Tensor, size: int) -> Iterator[Tensor]:
 
 
 @torch.no_grad()
-def predict(network: Network, graphs: PackedGraphs, indices: Tensor, size: int, device: str) -> Tensor:
+def predict(
+    network: Network,
+    graphs: PackedGraphs,
+    indices: Tensor,
+    size: int,
+    device: str,
+    ranks: Ranks = ALONE,
+) -> Tensor:
     """Outputs of a network on the training scale, rows in the order of the graph numbers.
+
+    Each rank computes those of a run of the graphs, and all get the whole.
 
     Returns
     -------
@@ -77,7 +87,9 @@ def predict(network: Network, graphs: PackedGraphs, indices: Tensor, size: int, 
         (graphs, outputs), or (nodes, outputs) for a node task, on the CPU.
     """
     network.eval()
-    return torch.cat([network(graphs.batch(part).to(device)).cpu() for part in indices.split(size)])
+    own = indices.tensor_split(ranks.size)[ranks.rank]
+    outputs = [network(graphs.batch(part).to(device)).cpu() for part in own.split(size)]
+    return ranks.concatenate(torch.cat(outputs))
 
 
 def evaluate(
@@ -87,9 +99,10 @@ def evaluate(
     objective: Objective,
     size: int,
     device: str,
+    ranks: Ranks = ALONE,
 ) -> tuple[float, float]:
     """Loss on the training scale and metric in its reported unit, over all graphs at once."""
-    outputs = predict(network, dataset.graphs, indices, size, device)
+    outputs = predict(network, dataset.graphs, indices, size, device, ranks)
     targets = as_targets(labels_of(dataset, indices), dataset.task)
     loss = objective.loss(outputs, network.standardized(targets))
     scores = network.in_target_units(outputs) if dataset.task == "regression" else outputs
@@ -116,8 +129,10 @@ def labels_of(dataset: GraphDataset, indices: Tensor) -> Tensor:
 class Trainer:
     """Train one network on one split, epoch by epoch.
 
-    Everything random in an epoch follows from the seed and the epoch's number, so that a run that goes on
-    from a checkpoint ends with the numbers of an uninterrupted one.
+    Everything random in an epoch follows from the seed, the epoch's number and the rank, so that a run that
+    goes on from a checkpoint ends with the numbers of an uninterrupted one. Without dropout the ranks of a
+    shared training come to the numbers of a process alone, but for rounding: they see the same batches, and
+    gradients and batch statistics are those of the whole batch.
 
     Parameters
     ----------
@@ -131,27 +146,43 @@ class Trainer:
         Where metrics, checkpoint and weights of this seed are written.
     device : str
         ``"cpu"`` or a CUDA device.
+    ranks : Ranks
+        The processes that share every batch; the first writes the files.
     """
 
     def __init__(
-        self, dataset: GraphDataset, config: RunConfig, seed: int, folder: Path, device: str = "cpu"
+        self,
+        dataset: GraphDataset,
+        config: RunConfig,
+        seed: int,
+        folder: Path,
+        device: str = "cpu",
+        ranks: Ranks = ALONE,
     ) -> None:
         if dataset.graphs.distances is None:
             raise ConfigError(f"{dataset.name} has no distances attached: use PackedGraphs.with_cache")
         self.dataset, self.config, self.seed, self.folder, self.device = dataset, config, seed, folder, device
+        self.ranks = ranks
+        self.files = SeedFiles(folder) if ranks.is_first else NoFiles(folder)
         self.split = split_of(dataset, config, seed)
         self.objective = objective_for(dataset.task, config.class_weights)
         torch.manual_seed(seed)
         targets = as_targets(labels_of(dataset, self.split["train"]), dataset.task)
         scaled = dataset.task == "regression" and config.standardize
-        self.network = Network(build_model(dataset, config), targets if scaled else None).to(device)
+        self.network = Network(build_model(dataset, config), targets if scaled else None, config.precision)
+        self.network.to(device)
+        ranks.synchronize_norms(self.network)
         # What is validated, tested and kept: the network that is trained, or its running average.
         self.scored = copy.deepcopy(self.network) if config.average else self.network
+        self.parallel = ranks.parallel(self.network)
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
         self.optimizer = kind(
             self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
         )
         self.steps_per_epoch = len(list(batches(self.split["train"], config.batch_size)))
+        # Of a graph: the pairs of attention, and the products of its nodes with matrices.
+        counts = dataset.graphs.node_counts
+        self.costs = counts * (counts + config.feat_size)
         self.records: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {}
         self.best_weights: dict[str, Tensor] = {}
@@ -164,38 +195,52 @@ class Trainer:
 
     def train_epoch(self, epoch: int) -> float:
         """Pass once over the training data; return the mean loss on the training scale."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        seed = self.seed * 1_000_003 + epoch
+        generator = torch.Generator().manual_seed(seed)
         order = self.split["train"][torch.randperm(len(self.split["train"]), generator=generator)]
-        torch.manual_seed(self.seed * 1_000_003 + epoch)
+        # A generator on the CPU reads the lower 32 bits alone.
+        torch.manual_seed((seed + self.ranks.rank * 1_442_695_041) % 2**63)
         self.network.train()
         total, items = torch.zeros((), device=self.device), 0
-        warmup = round(self.config.warmup_epochs * self.steps_per_epoch)
         for number, part in enumerate(batches(order, self.config.batch_size)):
-            step = epoch * self.steps_per_epoch + number
-            total_steps = self.config.epochs * self.steps_per_epoch
-            factor = learning_rate_factor(self.config.schedule, step, warmup, total_steps)
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.config.lr * factor
-            batch = self.dataset.graphs.batch(part).to(self.device)
-            assert batch.labels is not None
-            targets = self.network.standardized(as_targets(batch.labels, self.dataset.task))
-            loss = self.objective.loss(self.network(batch), targets)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            if self.config.clip_norm:
-                torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
-            self.optimizer.step()
-            if self.config.average:
-                self.update_average(step)
-            total += loss.detach() * len(targets)
-            items += len(targets)
-        mean = total.item() / max(1, items)
+            loss, count = self.train_step(epoch * self.steps_per_epoch + number, part)
+            total += loss * count
+            items += count
+        mean = self.ranks.sum(total).item() / max(1, items)
         if not math.isfinite(mean):
             raise RunError(
                 f"the training loss of seed {self.seed} is {mean} in epoch {epoch + 1}: "
                 "lower --lr, clip the gradient with --clip-norm 1, and look for extreme features or targets"
             )
         return mean
+
+    def train_step(self, step: int, part: Tensor) -> tuple[Tensor, int]:
+        """Take an optimiser step on a batch of graphs.
+
+        Returns
+        -------
+        tuple of Tensor and int
+            What this rank's share adds to the mean loss of the batch, and the number of items in the batch.
+        """
+        warmup = round(self.config.warmup_epochs * self.steps_per_epoch)
+        total_steps = self.config.epochs * self.steps_per_epoch
+        factor = learning_rate_factor(self.config.schedule, step, warmup, total_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.lr * factor
+        batch = self.dataset.graphs.batch(part[self.ranks.share(self.costs[part])]).to(self.device)
+        assert batch.labels is not None
+        targets = self.network.standardized(as_targets(batch.labels, self.dataset.task))
+        whole = as_targets(labels_of(self.dataset, part), self.dataset.task)
+        loss = self.objective.loss(self.parallel(batch), targets, whole)
+        self.optimizer.zero_grad(set_to_none=True)
+        # Gradients are averaged over the ranks, but the losses of their shares add up.
+        (loss * self.ranks.size).backward()
+        if self.config.clip_norm:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+        if self.config.average:
+            self.update_average(step)
+        return loss.detach(), len(whole)
 
     @torch.no_grad()
     def update_average(self, step: int) -> None:
@@ -215,7 +260,8 @@ class Trainer:
     def run_epoch(self, epoch: int) -> dict[str, Any]:
         """Train one epoch, validate, and remember the weights where they are the best so far."""
         begin = time.perf_counter()
-        loss = self.train_epoch(epoch)
+        with matmul_precision(self.config.precision):
+            loss = self.train_epoch(epoch)
         val_loss, val_score = self.evaluate("val")
         self.seconds += time.perf_counter() - begin
         record = {
@@ -247,7 +293,10 @@ class Trainer:
     def evaluate(self, part: str) -> tuple[float, float]:
         """Loss and metric on ``"train"``, ``"val"`` or ``"test"`` with the weights that are scored."""
         size = EVALUATION_BATCHES * self.config.batch_size
-        return evaluate(self.scored, self.dataset, self.split[part], self.objective, size, self.device)
+        with matmul_precision(self.config.precision):
+            return evaluate(
+                self.scored, self.dataset, self.split[part], self.objective, size, self.device, self.ranks
+            )
 
     def run(self, on_epoch: EpochCallback | None = None, resume: bool = False) -> SeedResult:
         """Train to the last epoch and test the best weights.
@@ -264,30 +313,23 @@ class Trainer:
         RunError
             Where the loss is no longer finite, or a file cannot be written or read.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if resume and (self.folder / CHECKPOINT).is_file():
+        if resume:
             self.load_checkpoint()
-        metrics = self.folder / METRICS
-        write_whole(metrics, "".join(json.dumps(record) + "\n" for record in self.records))
+        self.files.begin(self.records)
         saved_at = -math.inf
-        try:
-            with metrics.open("a", encoding="utf-8") as stream:
-                for epoch in range(len(self.records), self.config.epochs):
-                    record = self.run_epoch(epoch)
-                    stream.write(json.dumps(record) + "\n")
-                    stream.flush()
-                    if on_epoch is not None:
-                        on_epoch(self.seed, record)
-                    # Only whole epochs are saved: a run that is interrupted goes on from the last of them.
-                    last = len(self.records) == self.config.epochs
-                    if last or time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS:
-                        self.save_checkpoint()
-                        saved_at = time.monotonic()
-        except OSError as error:
-            raise RunError(f"{metrics} cannot be written: {error.strerror}") from None
+        for epoch in range(len(self.records), self.config.epochs):
+            record = self.run_epoch(epoch)
+            self.files.add(record)
+            if on_epoch is not None:
+                on_epoch(self.seed, record)
+            # Only whole epochs are saved: a run that is interrupted goes on from the last of them.
+            last = len(self.records) == self.config.epochs
+            if last or time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS:
+                self.save_checkpoint()
+                saved_at = time.monotonic()
         self.scored.load_state_dict(self.best_weights)
         facts = {"seed": self.seed, "epoch": self.best["epoch"]}
-        save_tensors(self.folder / WEIGHTS, self.best_weights, facts)
+        self.files.save(WEIGHTS, self.best_weights, facts)
         return SeedResult(
             seed=self.seed,
             best_epoch=self.best["epoch"],
@@ -311,18 +353,22 @@ class Trainer:
             "best": self.best,
             "seconds": self.seconds,
         }
-        save_tensors(self.folder / CHECKPOINT, tensors, facts)
+        self.files.save(CHECKPOINT, tensors, facts)
 
     def load_checkpoint(self) -> None:
-        """Go back to where :meth:`save_checkpoint` was called.
+        """Go back to where :meth:`save_checkpoint` was called, if it was.
 
         Raises
         ------
         RunError
             Where the checkpoint is of other settings or another seed.
         """
-        tensors, facts = load_tensors(self.folder / CHECKPOINT)
-        if facts.get("seed") != self.seed or facts.get("config") != self.config.as_dict():
+        file = self.folder / CHECKPOINT
+        checkpoint = self.ranks.from_first(lambda: load_tensors(file) if file.is_file() else None)
+        if checkpoint is None:
+            return
+        tensors, facts = checkpoint
+        if facts.get("seed") != self.seed or not self.config.matches(facts.get("config")):
             raise RunError(f"{self.folder} holds a run with other settings: choose another --out")
         parts: dict[str, dict[str, Tensor]] = {"network": {}, "scored": {}, "best": {}, "optimizer": {}}
         for name, tensor in tensors.items():

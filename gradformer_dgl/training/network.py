@@ -9,6 +9,7 @@ from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.errors import RunError
 from gradformer_dgl.model import Gradformer
 from gradformer_dgl.training.config import RunConfig
+from gradformer_dgl.training.precision import autocast
 
 
 def build_model(dataset: GraphDataset, config: RunConfig) -> Gradformer:
@@ -51,14 +52,21 @@ class Network(nn.Module):
     targets : Tensor, optional
         Targets of the training data, (items, outputs); where given, the model learns
         ``(target - mean) / deviation`` and predictions are scaled back.
+    precision : str
+        ``"fp32"``, ``"tf32"`` or ``"bf16"``. Outputs are float32 in all of them.
     """
 
     target_mean: Tensor
     target_deviation: Tensor
 
-    def __init__(self, model: Gradformer, targets: Float[Tensor, "items outputs"] | None = None) -> None:
+    def __init__(
+        self,
+        model: Gradformer,
+        targets: Float[Tensor, "items outputs"] | None = None,
+        precision: str = "fp32",
+    ) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.precision = model, precision
         mean, deviation = torch.zeros(1), torch.ones(1)
         if targets is not None:
             given = torch.where(targets.isnan(), 0.0, targets)
@@ -71,17 +79,19 @@ class Network(nn.Module):
 
     def forward(self, batch: GraphBatch) -> Tensor:
         """Return the model's outputs, on the scale that the loss sees."""
-        return self.model(batch)
+        with autocast(self.precision, self.target_mean.device.type):
+            outputs = self.model(batch)
+        return outputs.float() if outputs.dtype == torch.bfloat16 else outputs
 
     def standardized(self, targets: Tensor) -> Tensor:
         """Bring targets to the scale of the model's outputs."""
-        return (
-            targets if targets.dtype == torch.long else (targets - self.target_mean) / self.target_deviation
-        )
+        if targets.dtype == torch.long:
+            return targets
+        return (targets - self.target_mean.to(targets.device)) / self.target_deviation.to(targets.device)
 
     def in_target_units(self, outputs: Tensor) -> Tensor:
         """Bring outputs of the model to the unit of the targets."""
-        return outputs * self.target_deviation + self.target_mean
+        return outputs * self.target_deviation.to(outputs.device) + self.target_mean.to(outputs.device)
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Take over saved weights.

@@ -1,6 +1,7 @@
 """What is minimised and what is reported for each kind of task."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import torch
@@ -28,14 +29,16 @@ def class_weights(labels: Int64[Tensor, "items"], num_classes: int) -> Float[Ten
 
 
 def weighted_cross_entropy(
-    logits: Float[Tensor, "items classes"], labels: Int64[Tensor, "items"]
+    logits: Float[Tensor, "items classes"],
+    labels: Int64[Tensor, "items"],
+    batch: Int64[Tensor, "batch_items"] | None = None,
 ) -> Float[Tensor, ""]:
     """Cross-entropy with the weights of :func:`class_weights`, averaged by weight."""
-    weights = class_weights(labels, logits.shape[1]).to(logits)
-    if not weights.any():
-        # All labels of one class: every weight is 0, and so is what there is to learn.
-        return logits.sum() * 0.0
-    return functional.cross_entropy(logits, labels, weight=weights)
+    batch = labels if batch is None else batch
+    weights = class_weights(batch, logits.shape[1])
+    # Where all labels are of one class every weight is 0, and so is what there is to learn.
+    whole = weights[batch].sum().to(logits) if weights.any() else 1.0
+    return functional.cross_entropy(logits, labels, weight=weights.to(logits), reduction="sum") / whole
 
 
 def class_averaged_accuracy(
@@ -78,26 +81,39 @@ def roc_auc(
     return torch.stack(areas).mean() if areas else torch.tensor(torch.nan)
 
 
-def _absolute_error_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+def _cross_entropy(logits: Tensor, labels: Tensor, batch: Tensor | None = None) -> Tensor:
+    items = len(labels if batch is None else batch)
+    return functional.cross_entropy(logits, labels, reduction="sum") / max(1, items)
+
+
+def _given(targets: Tensor) -> int:
+    return max(1, int((~targets.isnan()).sum()))
+
+
+def _absolute_error_loss(outputs: Tensor, targets: Tensor, batch: Tensor | None = None) -> Tensor:
     given = ~targets.isnan()
-    return functional.l1_loss(outputs[given], targets[given]) if given.any() else outputs.sum() * 0.0
+    errors = functional.l1_loss(outputs[given], targets[given], reduction="sum")
+    return errors / _given(targets if batch is None else batch)
 
 
-def _binary_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def _binary_loss(logits: Tensor, labels: Tensor, batch: Tensor | None = None) -> Tensor:
     given = ~labels.isnan()
-    if not given.any():
-        return logits.sum() * 0.0
-    return functional.binary_cross_entropy_with_logits(logits[given], labels[given])
+    errors = functional.binary_cross_entropy_with_logits(logits[given], labels[given], reduction="sum")
+    return errors / _given(labels if batch is None else batch)
 
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """Loss, reported metric, its unit, and whether more of it is better, for one kind of task."""
+    """Loss, reported metric, its unit, and whether more of it is better, for one kind of task.
+
+    The loss is a mean over the items of a batch. It takes outputs, targets and, where these are a part of the
+    batch, the targets of all of it: the losses of all parts then sum to that of the batch.
+    """
 
     name: str
     unit: str
     higher_is_better: bool
-    loss: Callable[[Tensor, Tensor], Tensor]
+    loss: Callable[..., Tensor]
     metric: Callable[[Tensor, Tensor], Tensor]
 
     def report(self, outputs: Tensor, targets: Tensor) -> float:
@@ -111,7 +127,7 @@ class Objective:
 
 
 _OBJECTIVES: dict[tuple[str, bool], Objective] = {
-    ("multiclass", False): Objective("accuracy", "%", True, functional.cross_entropy, accuracy),
+    ("multiclass", False): Objective("accuracy", "%", True, _cross_entropy, accuracy),
     ("multiclass", True): Objective("accuracy", "%", True, weighted_cross_entropy, class_averaged_accuracy),
     ("binary", False): Objective("roc_auc", "", True, _binary_loss, roc_auc),
     ("multilabel", False): Objective("roc_auc", "", True, _binary_loss, roc_auc),
@@ -143,4 +159,4 @@ def as_targets(labels: Tensor, task: str) -> Tensor:
     """Labels in the shape that the losses take: (items,) int64 for classes, else (items, outputs) float32."""
     if task == "multiclass":
         return labels.long().reshape(-1)
-    return labels.float().reshape(len(labels), -1)
+    return labels.float().reshape(len(labels), math.prod(labels.shape[1:]))

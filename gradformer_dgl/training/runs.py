@@ -17,10 +17,12 @@ from gradformer_dgl.data import GraphDataset, load_dataset
 from gradformer_dgl.errors import RunError
 from gradformer_dgl.training.checkpoint import load_tensors, write_whole
 from gradformer_dgl.training.config import RunConfig, read_settings
+from gradformer_dgl.training.distributed import ALONE, Ranks
 from gradformer_dgl.training.figures import decay_figure, training_figure
-from gradformer_dgl.training.loop import WEIGHTS, EpochCallback, SeedResult, Trainer, labels_of, split_of
+from gradformer_dgl.training.loop import EpochCallback, SeedResult, Trainer, labels_of, split_of
 from gradformer_dgl.training.objectives import objective_for
 from gradformer_dgl.training.request import RunRequest
+from gradformer_dgl.training.seed_files import WEIGHTS
 from gradformer_dgl.training.seeds import train_seed, train_seeds_in_processes
 
 CONFIG, RESULT = "config.yaml", "result.json"
@@ -31,6 +33,7 @@ def train_run(
     jobs: int = 1,
     on_epoch: EpochCallback | None = None,
     dataset: GraphDataset | None = None,
+    ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """Train all seeds of a run and write its folder.
 
@@ -44,6 +47,8 @@ def train_run(
         Called with seed and record after every epoch.
     dataset : GraphDataset, optional
         The data set where it is open already.
+    ranks : Ranks
+        The processes that share the training of each seed; the first writes the folder.
 
     Returns
     -------
@@ -56,32 +61,37 @@ def train_run(
     GradformerError
         For anything that keeps a seed from being trained.
     """
-    folder = Path(request.folder)
     begin = time.perf_counter()
-    _prepare_folder(request)
+    if ranks.is_first:
+        _prepare_folder(request)
     if jobs == 1 or len(request.seeds) == 1:
         if dataset is None:
             dataset = request.open_dataset()
-        results = [train_seed(request, seed, dataset, on_epoch) for seed in request.seeds]
+        results = [train_seed(request, seed, dataset, on_epoch, ranks) for seed in request.seeds]
     else:
         results = train_seeds_in_processes(request, min(jobs, len(request.seeds)), on_epoch)
         dataset = load_dataset(request.dataset, request.data_root) if dataset is None else dataset
     summary = summarize(request, dataset, results, time.perf_counter() - begin)
-    write_whole(folder / RESULT, json.dumps(summary, indent=2) + "\n")
-    training_figure([request.seed_folder(seed) for seed in request.seeds], folder / "curve.png")
-    decay_figure(folder, [request.seed_folder(seed) for seed in request.seeds], request.config)
+    if ranks.is_first:
+        _write_report(request, summary)
     return summary
+
+
+def _write_report(request: RunRequest, summary: dict[str, Any]) -> None:
+    folder, seed_folders = Path(request.folder), [request.seed_folder(seed) for seed in request.seeds]
+    write_whole(folder / RESULT, json.dumps(summary, indent=2) + "\n")
+    training_figure(seed_folders, folder / "curve.png")
+    decay_figure(folder, seed_folders, request.config)
 
 
 def _prepare_folder(request: RunRequest) -> None:
     folder = Path(request.folder)
-    description = _description(request)
     holds_run = (folder / CONFIG).exists()
     if holds_run and not request.overwrite:
         if not request.resume:
             raise RunError(f"{folder} holds a run: choose another --out, or --resume or --overwrite it")
         found = read_settings(folder / CONFIG)
-        if any(found.get(name) != description[name] for name in ("dataset", "config")):
+        if found.get("dataset") != request.dataset or not request.config.matches(found.get("config")):
             raise RunError(f"{folder} holds a run with other settings: choose another --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -93,7 +103,7 @@ def _prepare_folder(request: RunRequest) -> None:
             (folder / RESULT).unlink(missing_ok=True)
     except OSError as error:
         raise RunError(f"{folder} cannot be made ready: {error.strerror}") from None
-    write_whole(folder / CONFIG, yaml.safe_dump(description, sort_keys=False))
+    write_whole(folder / CONFIG, yaml.safe_dump(_description(request), sort_keys=False))
 
 
 def free_folder(folder: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 
 from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.errors import GradformerError, RunError
+from gradformer_dgl.training.distributed import ALONE, Ranks
 from gradformer_dgl.training.loop import EpochCallback, SeedResult, Trainer
 from gradformer_dgl.training.request import RunRequest
 from gradformer_dgl.training.tensorboard import EventWriter
@@ -16,11 +17,17 @@ from gradformer_dgl.training.threads import use_threads
 
 
 def train_seed(
-    request: RunRequest, seed: int, dataset: GraphDataset, on_epoch: EpochCallback | None = None
+    request: RunRequest,
+    seed: int,
+    dataset: GraphDataset,
+    on_epoch: EpochCallback | None = None,
+    ranks: Ranks = ALONE,
 ) -> SeedResult:
     """Train one seed of a run on an open data set."""
     folder = request.seed_folder(seed)
-    trainer = Trainer(dataset, request.config, seed, folder, request.device)
+    trainer = Trainer(dataset, request.config, seed, folder, request.device, ranks)
+    if not ranks.is_first:
+        return trainer.run(resume=request.resume)
     with EventWriter(folder) as events:
 
         def report(seed: int, record: dict[str, Any]) -> None:

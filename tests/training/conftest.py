@@ -1,4 +1,6 @@
 import dataclasses
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -7,6 +9,9 @@ from gradformer_dgl.data import GraphDataset, load_dataset
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.request import RunRequest
+
+# The modules beside the tests are imported by name, which importlib mode does not provide for.
+sys.path.insert(0, str(Path(__file__).parent))
 
 SMALL = {"feat_size": 16, "num_layers": 2, "num_heads": 2, "batch_size": 17, "lr": 5e-3, "warmup_epochs": 1}
 

@@ -1,0 +1,101 @@
+"""Batch normalisation over the batch of all ranks, on any device."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, distributed, nn
+from torch.autograd.function import once_differentiable
+
+
+def pooled_moments(
+    x: Float[Tensor, "rows channels"],
+) -> tuple[Float[Tensor, ""], Float[Tensor, " channels"], Float[Tensor, " channels"]]:
+    """Return the number of rows of all ranks, their mean, and their sum of squared deviations from it.
+
+    Every rank gives the moments about its own mean, which merge without the cancellation of
+    :math:`E[x^2] - E[x]^2` (Chan, Golub and LeVeque, 1979). A rank may have no rows.
+    """
+    mean = x.sum(0) / max(1, len(x))
+    own = torch.cat([x.new_full((1,), len(x)), mean, (x - mean).square().sum(0)])
+    parts = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(parts, own)
+    counts, means, squares = torch.stack(parts).split([1, x.shape[1], x.shape[1]], dim=1)
+    total = counts.sum().clamp(min=1)
+    mean = (counts * means).sum(0) / total
+    return total, mean, (squares + counts * (means - mean).square()).sum(0)
+
+
+class _Standardize(torch.autograd.Function):
+    """Subtract the pooled mean and divide by the pooled deviation, both functions of all ranks' rows."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, total: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+        standardized = (x - mean) * scale
+        ctx.save_for_backward(standardized, total, scale)
+        return standardized
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        standardized, total, scale = ctx.saved_tensors
+        sums = torch.stack([grad.sum(0), (grad * standardized).sum(0)])
+        distributed.all_reduce(sums)
+        along_mean, along_scale = sums / total
+        return scale * (grad - along_mean - standardized * along_scale), None, None, None
+
+
+class SyncBatchNorm1d(nn.BatchNorm1d):
+    """Batch normalisation of (rows, channels) with the statistics of all ranks of the default group.
+
+    Weights and running statistics are those of :class:`torch.nn.BatchNorm1d` by name and value, so that state
+    dicts can be exchanged. Ranks may have different numbers of rows, or none. In evaluation nothing is
+    communicated. ``torch.nn.SyncBatchNorm`` does the same on CUDA alone.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.training.sync_norm import SyncBatchNorm1d
+    >>> norm = SyncBatchNorm1d(5).eval()
+    >>> norm(torch.rand(3, 5)).shape, list(norm.state_dict()) == list(nn.BatchNorm1d(5).state_dict())
+    (torch.Size([3, 5]), True)
+    """
+
+    def forward(self, x: Tensor) -> Float[Tensor, "rows channels"]:
+        if not self.training:
+            return super().forward(x)
+        exact = x if x.dtype == torch.float64 else x.float()
+        total, mean, squares = pooled_moments(exact.detach())
+        if self.running_mean is not None and self.running_var is not None:
+            self._follow(mean, squares / (total - 1).clamp(min=1))
+        scale = (squares / total + self.eps).rsqrt()
+        out = _Standardize.apply(exact, total, mean, scale)
+        if self.weight is not None:
+            out = out * self.weight + self.bias
+        return out.to(x.dtype)
+
+    @torch.no_grad()
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        share = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean.to(self.running_mean), share)
+        self.running_var.lerp_(variance.to(self.running_var), share)
+
+
+def synchronize_norms(module: nn.Module) -> None:
+    """Turn every :class:`torch.nn.BatchNorm1d` in a module into a :class:`SyncBatchNorm1d`, in place.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.training.sync_norm import synchronize_norms
+    >>> network = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5))
+    >>> synchronize_norms(network)
+    >>> type(network[1]).__name__
+    'SyncBatchNorm1d'
+    """
+    for norm in module.modules():
+        if type(norm) is nn.BatchNorm1d:
+            # Parameters, buffers and hooks stay the very same objects.
+            norm.__class__ = SyncBatchNorm1d

@@ -1,0 +1,106 @@
+"""Small trainings that several processes share, and what each comes to; run by torchrun and by the tests."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import dgl
+import torch
+
+from gradformer_dgl import PairDistances
+from gradformer_dgl.data import GraphDataset, PackedGraphs
+from gradformer_dgl.preprocess import shortest_path_distances
+from gradformer_dgl.training.config import RunConfig
+from gradformer_dgl.training.distributed import ALONE, Ranks, joined_ranks
+from gradformer_dgl.training.loop import Trainer
+
+COMMON = {"epochs": 2, "feat_size": 12, "num_layers": 2, "num_heads": 3, "batch_size": 7, "lr": 5e-3}
+COMMON |= {"warmup_epochs": 1, "attn_drop": 0.0, "average": 0.5, "encoding": "rwse:3"}
+SCENARIOS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "classes": ("multiclass", "graph", {"message_passing": "gin", "class_weights": True}),
+    "missing targets": ("regression", "graph", {"message_passing": "gatedgcn", "encoding_norm": True}),
+    "labels of nodes": ("multiclass", "node", {"message_passing": "gine", "class_weights": True}),
+    "missing labels": ("multilabel", "graph", {"message_passing": "none", "clip_norm": 0.01}),
+    "empty shares": ("regression", "graph", {"message_passing": "gatedgcn", "batch_size": 1, "epochs": 1}),
+}
+
+
+def made_dataset(task: str, level: str) -> GraphDataset:
+    """37 random graphs of 2 to 23 nodes; a third of the labels that are not classes is missing."""
+    generator = torch.Generator().manual_seed(11)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    graphs = []
+    for number in range(37):
+        nodes = 2 + number * 5 % 22
+        ends = torch.randint(nodes, (2, 2 * nodes), generator=generator)
+        graph = dgl.graph((torch.cat([ends[0], ends[1]]), torch.cat([ends[1], ends[0]])), num_nodes=nodes)
+        graph.ndata["feat"], graph.edata["feat"] = draw(nodes, 5), draw(graph.num_edges(), 2)
+        graphs.append(graph)
+    rows = len(graphs) if level == "graph" else sum(graph.num_nodes() for graph in graphs)
+    labels = draw(rows, 2) if task == "regression" else (draw(rows, 2) > 0.3).float()
+    labels = labels.masked_fill(draw(rows, 2) > 0.5, torch.nan)
+    if task == "multiclass":
+        labels = (draw(rows) > 0.5).long() + (draw(rows) > 1).long()
+    packed = PackedGraphs.from_graphs(graphs)
+    values = torch.cat([shortest_path_distances(graph).flatten() for graph in graphs])
+    packed = dataclasses.replace(
+        packed,
+        labels=labels,
+        label_level=level,
+        distances=PairDistances(values, packed.node_counts),
+        encodings={"rwse:3": draw(packed.num_nodes, 3)},
+    )
+    return GraphDataset(
+        "MADE", packed, task, level, out_size=3 if task == "multiclass" else 2,
+        node_encoder="linear", node_size=5, edge_encoder="linear", edge_size=2,
+    )  # fmt: skip
+
+
+def trainer_of(name: str, folder: Path, ranks: Ranks, **settings: Any) -> Trainer:
+    task, level, own = SCENARIOS[name]
+    return Trainer(made_dataset(task, level), RunConfig(**COMMON | own | settings), 3, folder, ranks=ranks)
+
+
+def outcome(
+    name: str, folder: Path, ranks: Ranks = ALONE, resume: bool = False, **settings: Any
+) -> dict[str, Any]:
+    """Train a scenario and return its curve, scores and weights."""
+    trainer = trainer_of(name, folder, ranks, **settings)
+    result = trainer.run(resume=resume)
+    records = [{key: record[key] for key in record if key != "seconds"} for record in trainer.records]
+    state = {key: value.flatten().tolist() for key, value in trainer.scored.state_dict().items()}
+    return {"records": records, "val": result.val, "test": result.test, "weights": state}
+
+
+def interrupted(name: str, folder: Path, ranks: Ranks) -> None:
+    """Train one epoch and leave the checkpoint."""
+    trainer = trainer_of(name, folder, ranks)
+    trainer.files.begin([])
+    trainer.run_epoch(0)
+    trainer.save_checkpoint()
+
+
+def main(folder: Path) -> None:
+    """Train all scenarios and leave what each rank came to in a file of its own."""
+    torch.set_num_threads(1)
+    with joined_ranks() as ranks:
+        found = {"float32": outcome("missing targets", folder / "float32", ranks)}
+        interrupted("missing targets", folder / "resumed", ranks)
+        found["resumed"] = outcome("missing targets", folder / "resumed", ranks, resume=True)
+        for again in ("dropout", "dropout again"):
+            drops = {"epochs": 1, "dropout": 0.3, "attn_drop": 0.3, "drop_path": 0.3}
+            found[again] = outcome("classes", folder / again, ranks, **drops)
+        found["drawn"] = {"numbers": torch.rand(5).tolist()}
+        torch.set_default_dtype(torch.float64)
+        for name in SCENARIOS:
+            found[name] = outcome(name, folder / name, ranks)
+        (folder / f"rank-{ranks.rank}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
