@@ -23,10 +23,7 @@ except ImportError:
     ENCODER = "zlib"
     _STREAM_ERRORS = (zlib.error,)
 
-# Few enough that a product of vectors stays in the calling thread.
-_BLOCK_WORDS = 1 << 13
-_ONES = np.ones(_BLOCK_WORDS)
-_WEIGHTS = np.arange(_BLOCK_WORDS, 0, -1, dtype=np.float64)
+_BLOCK_WORDS = 1 << 19
 _MODULUS = 65535
 
 
@@ -71,14 +68,16 @@ def fletcher32(data: bytes | memoryview) -> int:
     >>> hex(fletcher32(b"abcdef"))
     '0x50562a2d'
     """
-    # Swapping the bytes of a word is multiplying it by 256, modulo 65,535: once for the sums will do. As
-    # floating-point numbers, in which all of these integers are exact, the sums are products of vectors.
+    from gradformer_dgl.cache.fletcher_kernel import word_sums
+
+    # Swapping the bytes of a word is multiplying it by 256, modulo 65,535: once for the sums will do.
     words = np.frombuffer(data, dtype="<u2", count=len(data) // 2)
     first = second = 0
     for start in range(0, len(words), _BLOCK_WORDS):
-        block = words[start : start + _BLOCK_WORDS].astype(np.float64)
-        second += len(block) * first + int(block @ _WEIGHTS[_BLOCK_WORDS - len(block) :])
-        first += int(block @ _ONES[: len(block)])
+        block = words[start : start + _BLOCK_WORDS]
+        low, high = word_sums(block)
+        second += len(block) * first + int(high)
+        first += int(low)
     if len(data) % 2:
         first += data[-1]
         second += first

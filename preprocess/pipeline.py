@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import itertools
 import logging
 import os
@@ -18,12 +17,13 @@ from gradformer_dgl.cache.chunks import ENCODER
 from gradformer_dgl.cache.format import DENSE, LAYOUTS, SPARSE, TYPE, VERSION
 from gradformer_dgl.cache.lock import exclusive
 from gradformer_dgl.cache.reader import ForeignFileError
-from gradformer_dgl.cache.writer import CachePlan, CacheSizes, CacheWriter, reason_of
+from gradformer_dgl.cache.writer import CachePlan, CacheSizes, reason_of
 from gradformer_dgl.errors import CacheError, ConfigError, GraphError
 from gradformer_dgl.preprocess import tasks as task_sizes
 from gradformer_dgl.preprocess.encodings import NodeEncoding, parse_encodings
 from gradformer_dgl.preprocess.engines import Engine
-from gradformer_dgl.preprocess.parts import Part, PartStore, PartSummary, Task, compute_part, placed_rows
+from gradformer_dgl.preprocess.merge import Merge
+from gradformer_dgl.preprocess.parts import Part, PartStore, PartSummary, Task, compute_part
 from gradformer_dgl.preprocess.shortest_paths import checked_max_distance, structure_fingerprints
 from gradformer_dgl.preprocess.structures import GraphStructures, structure_stream
 from gradformer_dgl.preprocess.tasks import cut_tasks
@@ -147,10 +147,12 @@ def preprocess_graphs(
         logger.info("%s is current (%d graphs)", path, len(present))
         return present
     with exclusive(path), contextlib.ExitStack() as stack:
-        # How much there is to do is known only of graphs that need no converting.
-        num_pairs = graphs.num_pairs if isinstance(graphs, GraphStructures) else None
-        report = stack.enter_context(_progress_bar(num_pairs)) if progress else lambda pairs: None
-        _Run(path, plan, wanted, engine, resume).into_file(structure_stream(graphs, weight), report)
+        sizes = _known_sizes(graphs)
+        bar = _progress_bar(sizes.pairs if sizes else None)
+        report = stack.enter_context(bar) if progress else lambda pairs: None
+        # How many pairs a sparse file holds is known when they have been found.
+        sizes = None if plan.layout == SPARSE else sizes
+        _Run(path, plan, wanted, engine, resume).into_file(structure_stream(graphs, weight), report, sizes)
     return DistanceCache(path)
 
 
@@ -168,7 +170,9 @@ class _Run:
         self.path, self.plan, self.encodings, self.engine = path, plan, encodings, engine
         self.resume = resume
 
-    def into_file(self, pieces: Iterable[GraphStructures], report: Report) -> None:
+    def into_file(
+        self, pieces: Iterable[GraphStructures], report: Report, sizes: CacheSizes | None = None
+    ) -> None:
         """Compute what the pieces of the stream hold, and write the file."""
         tasks = cut_tasks(pieces, self.plan, self.encodings)
         first = list(itertools.islice(tasks, MOST_PARTS_IN_MEMORY + 1))
@@ -177,40 +181,41 @@ class _Run:
         if len(first) <= MOST_PARTS_IN_MEMORY and self.engine.shares_memory:
             self._in_memory(first, report)
         else:
-            self._on_disk(itertools.chain(first, tasks), report)
+            self._on_disk(itertools.chain(first, tasks), report, sizes)
 
     def _in_memory(self, tasks: list[Task], report: Report) -> None:
-        finished = {}
-        for part in self.engine.run(compute_part, tasks):
-            finished[part.number] = part
-            report(part.summary.sizes.pairs)
-        parts = [finished[task.number] for task in tasks]
-        self._merge([part.summary for part in parts], parts)
+        parts: dict[int, Part] = {}
+        with Merge(self.path, self.plan, lambda summary: parts[summary.number]) as merge:
+            for part in self.engine.run(compute_part, tasks):
+                parts[part.number] = part
+                merge.add(part.summary)
+                report(part.summary.sizes.pairs)
+            merge.finish()
 
-    def _on_disk(self, tasks: Iterable[Task], report: Report) -> None:
+    def _on_disk(self, tasks: Iterable[Task], report: Report, sizes: CacheSizes | None) -> None:
         store = self._store()
         if not self.engine.shares_memory:
             # Kernels are compiled here, once, and found on disk by the workers' processes.
             one_graph = GraphStructures([1], [0], [], [], [] if self.plan.weighted else None)
             compute_part(next(cut_tasks([one_graph], self.plan, self.encodings)))
-        summaries: dict[int, PartSummary] = {}
+        with Merge(self.path, self.plan, functools.partial(_loaded, store), sizes) as merge:
 
-        def missing() -> Iterator[Task]:
-            for task in tasks:
-                summary = store.finished(task) if self.resume else None
-                if summary is None:
-                    yield task
-                    continue
-                if not summaries:
-                    logger.info("continuing from the parts of an interrupted run")
-                summaries[task.number] = summary
+            def missing() -> Iterator[Task]:
+                for task in tasks:
+                    summary = store.finished(task) if self.resume else None
+                    if summary is None:
+                        yield task
+                        continue
+                    if not merge.summaries:
+                        logger.info("continuing from the parts of an interrupted run")
+                    merge.add(summary)
+                    report(summary.sizes.pairs)
+
+            for summary in self.engine.run(functools.partial(_kept, store), missing()):
+                merge.add(summary)
+                merge.write()
                 report(summary.sizes.pairs)
-
-        for summary in self.engine.run(functools.partial(_kept, store), missing()):
-            summaries[summary.number] = summary
-            report(summary.sizes.pairs)
-        ordered = [summaries[number] for number in range(len(summaries))]
-        self._merge(ordered, (self._loaded(store, summary) for summary in ordered))
+            merge.finish()
         store.remove()
 
     def _store(self) -> PartStore:
@@ -231,32 +236,12 @@ class _Run:
         except OSError as error:
             raise CacheError(f"cannot write {folder}: {reason_of(error)}") from error
 
-    @staticmethod
-    def _loaded(store: PartStore, summary: PartSummary) -> Part:
-        part = store.load(summary.number)
-        if part is None:
-            raise CacheError(f"part {summary.number} in {store.folder} has been damaged: run it again")
-        return part
 
-    def _merge(self, summaries: list[PartSummary], parts: Iterable[Part]) -> None:
-        """Write the parts, in order, as the one file."""
-        sizes = CacheSizes(
-            *(sum(values) for values in zip(*(dataclasses.astuple(s.sizes) for s in summaries), strict=True))
-        )
-        dtype = max((summary.dtype for summary in summaries), key=lambda dtype: dtype.itemsize)
-        plan = dataclasses.replace(self.plan, dtype=dtype)
-        histogram = np.zeros(1 << (8 * dtype.itemsize), np.int64)
-        digest = hashlib.blake2b(digest_size=8)
-        near_pairs = 0
-        with CacheWriter(self.path, plan, sizes) as writer:
-            for part in parts:
-                for name, rows in placed_rows(part, plan, near_pairs):
-                    writer.append(name, rows)
-                near_pairs += part.summary.sizes.near_pairs
-                histogram[: len(part.histogram)] += part.histogram
-                digest.update(np.ascontiguousarray(part.fingerprints).data)
-            longest = int(np.flatnonzero(histogram)[-1]) if histogram.any() else 0
-            writer.finish(histogram[: longest + 1], digest.hexdigest())
+def _loaded(store: PartStore, summary: PartSummary) -> Part:
+    part = store.load(summary.number)
+    if part is None:
+        raise CacheError(f"part {summary.number} in {store.folder} has been damaged: run it again")
+    return part
 
 
 def _kept(store: PartStore, task: Task) -> PartSummary:
@@ -337,6 +322,13 @@ def _check_layout(plan: CachePlan) -> None:
         raise ConfigError("the sparse layout holds the pairs within max_distance: give it (--max-distance 3)")
     if plan.layout == SPARSE and plan.extra_distances:
         raise ConfigError("extra distances are of all pairs: they go with the dense layout only")
+
+
+def _known_sizes(graphs: Any) -> CacheSizes | None:
+    """How much there is to do, where that is known without converting the graphs."""
+    if not isinstance(graphs, GraphStructures):
+        return None
+    return CacheSizes(len(graphs), int(graphs.node_counts.sum()), graphs.num_pairs)
 
 
 @contextlib.contextmanager
