@@ -4,8 +4,11 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from gradformer_dgl.graphbolt import keep_graphbolt_out
+
 # Without it, the first import of DGL prints to stdout and writes into the home folder.
 os.environ.setdefault("DGLBACKEND", "pytorch")
+keep_graphbolt_out()
 
 __version__ = "0.1.0"
 

@@ -9,7 +9,7 @@ from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from gradformer_dgl.distances import PairDistances
-from gradformer_dgl.edge_list import Graph
+from gradformer_dgl.edge_list import Graph, moved
 
 
 @dataclass
@@ -65,7 +65,9 @@ class GraphBatch:
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "GraphBatch":
         """Return the same batch on another device."""
         return self._map(
-            lambda part: part.to(device) if part is self.graph else part.to(device, non_blocking=non_blocking)
+            lambda part: (
+                moved(part, device) if part is self.graph else part.to(device, non_blocking=non_blocking)
+            )
         )
 
     def pin_memory(self) -> "GraphBatch":

@@ -135,3 +135,13 @@ def batched_graph(
     graph.set_batch_num_nodes(node_counts)
     graph.set_batch_num_edges(edge_counts)
     return graph
+
+
+def moved(graph: Graph, device: torch.device | str) -> Graph:
+    """Return a graph on another device, as a list of edges where DGL has no graphs there."""
+    device = torch.device(device)
+    if isinstance(graph, EdgeList) or dgl_has_graphs_on(device.type):
+        return graph.to(device)
+    src, dst = graph.edges()
+    counts = graph.batch_num_nodes().long(), graph.batch_num_edges().long()
+    return EdgeList(src.long(), dst.long(), graph.num_nodes(), *counts).to(device)

@@ -6,7 +6,10 @@ import jaxtyping
 import numpy as np
 import pytest
 
+from gradformer_dgl.graphbolt import keep_graphbolt_out
+
 os.environ.setdefault("DGLBACKEND", "pytorch")
+keep_graphbolt_out()
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"

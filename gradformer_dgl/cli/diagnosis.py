@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import gradformer_dgl
+from gradformer_dgl.graphbolt import AbsentGraphBolt
 
 _REQUIRED = ("torch", "dgl", "numpy", "numba", "scipy", "networkx", "joblib", "h5py", "click", "rich")
-_OPTIONAL = {"rdkit": "chem", "ogb": "ogb"}
+_OPTIONAL = {"rdkit": "chem", "ogb": "ogb", "triton": "triton"}
 
 
 def diagnose() -> list[tuple[str, str]]:
@@ -46,6 +47,8 @@ def _dgl_import() -> str:
             f"FAILS ({type(error).__name__}: {text[:120]}); `pip install dgl==1.1.3` works with any torch on "
             "Python 3.10 and 3.11, environment.yml has DGL 2.4"
         )
+    if isinstance(sys.modules.get("dgl.graphbolt"), AbsentGraphBolt):
+        return "works; its GraphBolt, which has no build for this torch, is kept out"
     return "works"
 
 
@@ -59,12 +62,12 @@ def _gpu() -> str:
             f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "torch is a CPU build"
         )
         return f"none ({built}); training runs on the CPU"
-    from gradformer_dgl.training.devices import dgl_runs_on_cuda
+    from gradformer_dgl.edge_list import dgl_has_graphs_on
 
     name = torch.cuda.get_device_name(0)
-    if dgl_runs_on_cuda():
+    if dgl_has_graphs_on("cuda"):
         return f"{name}, used by torch and DGL"
-    return f"{name}, but DGL is a CPU build; `conda env create -f environment.yml` brings one with CUDA"
+    return f"{name}, used by torch; DGL is a CPU build, so torch does the message passing"
 
 
 def _kernel_cache() -> str:

@@ -115,6 +115,13 @@ class PackedGraphs:
         return len(self.src)
 
     @property
+    def num_bytes(self) -> int:
+        """Memory that edges, features, labels, distances and encodings take."""
+        parts = [self.src, self.dst, self.node_features, self.edge_features, self.labels]
+        parts += [*self.encodings.values(), None if self.distances is None else self.distances.values]
+        return sum(part.nbytes for part in parts if part is not None)
+
+    @property
     def device(self) -> torch.device:
         """Where edges, features and distances lie."""
         return self.src.device

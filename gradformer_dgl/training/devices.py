@@ -5,26 +5,14 @@ import torch
 from gradformer_dgl.errors import ConfigError
 
 
-def dgl_runs_on_cuda() -> bool:
-    """Whether the installed DGL was built with CUDA and finds a GPU."""
-    if not torch.cuda.is_available():
-        return False
-    import dgl
-
-    try:
-        dgl.graph(([0], [0])).to("cuda")
-    except dgl.DGLError:
-        return False
-    return True
-
-
 def choose_device(name: str = "auto") -> str:
     """Return the device to train on.
 
     Parameters
     ----------
     name : str
-        ``"cpu"``, ``"cuda"``, ``"cuda:N"``, or ``"auto"`` for a GPU where both torch and DGL can use one.
+        ``"cpu"``, ``"cuda"``, ``"cuda:N"``, or ``"auto"`` for a GPU where torch can use one. DGL need not:
+        message passing then is torch's.
 
     Raises
     ------
@@ -40,7 +28,7 @@ def choose_device(name: str = "auto") -> str:
     if name == "cpu":
         return name
     if name == "auto":
-        return "cuda" if dgl_runs_on_cuda() else "cpu"
+        return "cuda" if torch.cuda.is_available() else "cpu"
     if not torch.cuda.is_available():
         raise ConfigError(
             f"--device {name}: torch {torch.__version__} finds no CUDA GPU here; use --device cpu"
@@ -51,9 +39,4 @@ def choose_device(name: str = "auto") -> str:
         raise ConfigError(f"--device {name} is no device: write cuda or cuda:0") from None
     if (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"--device {name}: there are {torch.cuda.device_count()} GPUs, counted from 0")
-    if not dgl_runs_on_cuda():
-        raise ConfigError(
-            f"--device {name}: the installed DGL is a CPU build; environment.yml has one with CUDA, "
-            "or use --device cpu"
-        )
     return name

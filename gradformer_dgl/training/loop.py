@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradformer_dgl.data import GraphDataset, PackedGraphs
+from gradformer_dgl.batch import GraphBatch
+from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.data.ragged import Rows, starts_of
 from gradformer_dgl.decay import ExponentialDecay
 from gradformer_dgl.errors import ConfigError, DataError, RunError
@@ -19,11 +20,12 @@ from gradformer_dgl.training.checkpoint import load_tensors
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.distributed import ALONE, Ranks
 from gradformer_dgl.training.network import Network, build_model
-from gradformer_dgl.training.objectives import Objective, as_targets, objective_for
+from gradformer_dgl.training.objectives import as_targets, objective_for
 from gradformer_dgl.training.precision import matmul_precision
 from gradformer_dgl.training.schedule import learning_rate_factor
 from gradformer_dgl.training.seed_files import CHECKPOINT, WEIGHTS, NoFiles, SeedFiles
 from gradformer_dgl.training.splits import random_split
+from gradformer_dgl.training.supply import BatchSupply
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
 EVALUATION_BATCHES = 4
@@ -70,12 +72,7 @@ def batches(indices: Tensor, size: int) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def predict(
-    network: Network,
-    graphs: PackedGraphs,
-    indices: Tensor,
-    size: int,
-    device: str,
-    ranks: Ranks = ALONE,
+    network: Network, supply: BatchSupply, indices: Tensor, size: int, ranks: Ranks = ALONE
 ) -> Tensor:
     """Outputs of a network on the training scale, rows in the order of the graph numbers.
 
@@ -88,25 +85,8 @@ def predict(
     """
     network.eval()
     own = indices.tensor_split(ranks.size)[ranks.rank]
-    outputs = [network(graphs.batch(part).to(device)).cpu() for part in own.split(size)]
+    outputs = [network(batch).cpu() for batch in supply.each(own.split(size))]
     return ranks.concatenate(torch.cat(outputs))
-
-
-def evaluate(
-    network: Network,
-    dataset: GraphDataset,
-    indices: Tensor,
-    objective: Objective,
-    size: int,
-    device: str,
-    ranks: Ranks = ALONE,
-) -> tuple[float, float]:
-    """Loss on the training scale and metric in its reported unit, over all graphs at once."""
-    outputs = predict(network, dataset.graphs, indices, size, device, ranks)
-    targets = as_targets(labels_of(dataset, indices), dataset.task)
-    loss = objective.loss(outputs, network.standardized(targets))
-    scores = network.in_target_units(outputs) if dataset.task == "regression" else outputs
-    return loss.item(), objective.report(scores, targets)
 
 
 def labels_of(dataset: GraphDataset, indices: Tensor) -> Tensor:
@@ -164,6 +144,7 @@ class Trainer:
         self.dataset, self.config, self.seed, self.folder, self.device = dataset, config, seed, folder, device
         self.ranks = ranks
         self.files = SeedFiles(folder) if ranks.is_first else NoFiles(folder)
+        self.supply = BatchSupply(dataset.graphs, device)
         self.split = split_of(dataset, config, seed)
         self.objective = objective_for(dataset.task, config.class_weights)
         torch.manual_seed(seed)
@@ -202,8 +183,10 @@ class Trainer:
         torch.manual_seed((seed + self.ranks.rank * 1_442_695_041) % 2**63)
         self.network.train()
         total, items = torch.zeros((), device=self.device), 0
-        for number, part in enumerate(batches(order, self.config.batch_size)):
-            loss, count = self.train_step(epoch * self.steps_per_epoch + number, part)
+        parts = list(batches(order, self.config.batch_size))
+        shares = (part[self.ranks.share(self.costs[part])] for part in parts)
+        for number, (part, batch) in enumerate(zip(parts, self.supply.each(shares), strict=True)):
+            loss, count = self.train_step(epoch * self.steps_per_epoch + number, part, batch)
             total += loss * count
             items += count
         mean = self.ranks.sum(total).item() / max(1, items)
@@ -214,8 +197,8 @@ class Trainer:
             )
         return mean
 
-    def train_step(self, step: int, part: Tensor) -> tuple[Tensor, int]:
-        """Take an optimiser step on a batch of graphs.
+    def train_step(self, step: int, part: Tensor, batch: GraphBatch) -> tuple[Tensor, int]:
+        """Take an optimiser step on this rank's share of a batch of graphs.
 
         Returns
         -------
@@ -227,7 +210,6 @@ class Trainer:
         factor = learning_rate_factor(self.config.schedule, step, warmup, total_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr * factor
-        batch = self.dataset.graphs.batch(part[self.ranks.share(self.costs[part])]).to(self.device)
         assert batch.labels is not None
         targets = self.network.standardized(as_targets(batch.labels, self.dataset.task))
         whole = as_targets(labels_of(self.dataset, part), self.dataset.task)
@@ -291,12 +273,17 @@ class Trainer:
         return score == self.best["val"] and loss < self.best["val_loss"]
 
     def evaluate(self, part: str) -> tuple[float, float]:
-        """Loss and metric on ``"train"``, ``"val"`` or ``"test"`` with the weights that are scored."""
-        size = EVALUATION_BATCHES * self.config.batch_size
+        """Loss on the training scale and metric in its unit on ``"train"``, ``"val"`` or ``"test"``.
+
+        With the weights that are scored, over all graphs at once.
+        """
+        indices, size = self.split[part], EVALUATION_BATCHES * self.config.batch_size
         with matmul_precision(self.config.precision):
-            return evaluate(
-                self.scored, self.dataset, self.split[part], self.objective, size, self.device, self.ranks
-            )
+            outputs = predict(self.scored, self.supply, indices, size, self.ranks)
+        targets = as_targets(labels_of(self.dataset, indices), self.dataset.task)
+        loss = self.objective.loss(outputs, self.scored.standardized(targets))
+        scores = self.scored.in_target_units(outputs) if self.dataset.task == "regression" else outputs
+        return loss.item(), self.objective.report(scores, targets)
 
     def run(self, on_epoch: EpochCallback | None = None, resume: bool = False) -> SeedResult:
         """Train to the last epoch and test the best weights.

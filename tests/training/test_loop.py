@@ -29,7 +29,7 @@ def test_learns_a_regression_in_its_own_unit(shapes, relabelled, tmp_path):
     result = trainer.run()
     spread = (sizes - sizes.mean()).abs().mean().item()
     assert result.test < 0.2 * spread
-    outputs = predict(trainer.network, dataset.graphs, trainer.split["test"], 5, "cpu")
+    outputs = predict(trainer.network, trainer.supply, trainer.split["test"], 5)
     expected = (trainer.network.in_target_units(outputs) - sizes[trainer.split["test"]]).abs().mean().item()
     assert result.test == pytest.approx(expected, rel=1e-4)
 
