@@ -55,6 +55,7 @@ bench: $(VENV)/bench
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/reading.py --data-root $(DATA_ROOT)
 	$(BIN)/python benchmarks/training_step.py --data-root $(DATA_ROOT)
+	$(BIN)/python benchmarks/growth.py
 
 clean:
 	rm -rf $(VENV) build dist demo *.egg-info
