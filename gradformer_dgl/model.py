@@ -195,14 +195,16 @@ class Gradformer(nn.Module):
             raise GraphError("the batch has no distances: preprocess the graphs and attach the cache")
         if batch.node_features is None:
             raise GraphError("the batch has no node features")
-        x = self.node_encoder(batch.node_features)
+        # Under autocast a linear encoder gives bfloat16; what layers add up is not rounded to it.
+        dtype = next(self.head.parameters()).dtype
+        x = self.node_encoder(batch.node_features).to(dtype)
         encodings = None
         if self.structural_encoder is not None:
             assert self.encoding is not None
             if self.encoding not in batch.encodings:
                 there = ", ".join(batch.encodings) or "none"
                 raise GraphError(f"the batch has no encoding {self.encoding!r} (there are: {there})")
-            encodings = batch.encodings[self.encoding].to(x.dtype)
+            encodings = batch.encodings[self.encoding].to(dtype)
             encoded = self.structural_encoder(encodings)
             x = x + encoded if self.encoding_mode == "add" else torch.cat([x, encoded], dim=1)
         edges = None
@@ -216,7 +218,8 @@ class Gradformer(nn.Module):
         if self.readout is not None:
             assert batch.node_counts is not None
             x = self.readout(x, batch.node_counts)
-        return self.head(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return self.head(x)
 
 
 def _columns(encoding: str) -> int:
