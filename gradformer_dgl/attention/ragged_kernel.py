@@ -206,8 +206,9 @@ def attend_backward(
     is empty where the table needs no gradient.
     """
     heads, head_dim = qkv.shape[1], qkv.shape[2]
-    # Keys stand in columns, too.
-    rows, channels = _up(sizes.max(), 16), _up(head_dim, 4)
+    # Keys stand in columns, too. An odd number of cache lines in a row: with a power of 2, what is read
+    # together would fall into few sets of the cache, and push itself out.
+    rows, channels = (_up(sizes.max(), 16) // 16 | 1) * 16, _up(head_dim, 4)
     one, scale = np.float32(1), np.float32(1 / math.sqrt(head_dim))
     keep_scale = np.float32(2.0**32 / (2.0**32 - threshold))
     last = np.int32(table.shape[1] - 1)
