@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import datetime
+import gc
 import heapq
+import importlib
 import os
 import time
 import warnings
@@ -160,6 +162,9 @@ def joined_ranks() -> Iterator[Ranks]:
     if any(name not in os.environ for name in _VARIABLES) or os.environ["WORLD_SIZE"] == "1":
         yield ALONE
         return
+    # Defaults of its functions are today's group; imported later (by DistributedDataParallel) they would be
+    # this training's, whose threads then outlive it and can abort the process as the interpreter ends.
+    importlib.import_module("torch.distributed.nn.functional")
     store, rank, size = next(distributed.rendezvous("env://", timeout=TIMEOUT))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
@@ -178,6 +183,8 @@ def joined_ranks() -> Iterator[Ranks]:
                 "go on from the last checkpoint with --resume"
             ) from error
         raise
+    # What a training left in cycles would keep the group, and with it threads, beyond the block.
+    gc.collect()
     distributed.destroy_process_group()
 
 

@@ -99,7 +99,9 @@ def main(folder: Path) -> None:
         torch.set_default_dtype(torch.float64)
         for name in SCENARIOS:
             found[name] = outcome(name, folder / name, ranks)
-        (folder / f"rank-{ranks.rank}.json").write_text(json.dumps(found))
+    threads = [file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")]
+    found["threads"] = {"names": threads}
+    (folder / f"rank-{ranks.rank}.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

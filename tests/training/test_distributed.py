@@ -112,6 +112,14 @@ def test_dropout_differs_between_ranks_and_can_be_repeated(shared):
     assert shared[0]["drawn"] != shared[1]["drawn"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+def test_no_thread_of_a_training_outlives_it(shared):
+    """One that lets go of a tensor while the interpreter ends would abort the process."""
+    for rank in shared:
+        assert rank["threads"]["names"]
+        assert not [name for name in rank["threads"]["names"] if "gloo" in name]
+
+
 def test_the_command_under_torchrun(request_for, shapes_cache, tmp_path):
     request = request_for(seeds=(0, 1), folder="alone", epochs=2, attn_drop=0.0)
     alone = train_run(request)
