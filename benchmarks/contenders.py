@@ -63,22 +63,17 @@ class Cost:
 
 def our_model(dataset, setting):
     """Return this package's model."""
-    from gradformer_dgl import Gradformer
+    from gradformer_dgl.training.config import RunConfig
+    from gradformer_dgl.training.network import build_model
 
-    edges = setting.local != "gin" and dataset.edge_encoder is not None
-    return Gradformer(
-        dataset.out_size,
-        setting.channels,
-        setting.layers,
-        setting.heads,
-        node_encoder=dataset.node_encoder,
-        node_size=dataset.node_size,
-        edge_encoder=dataset.edge_encoder if edges else None,
-        edge_size=dataset.edge_size if edges else None,
+    config = RunConfig(
+        feat_size=setting.channels,
+        num_layers=setting.layers,
+        num_heads=setting.heads,
         message_passing=setting.local,
         attn_drop=ATTENTION_DROPOUT,
-        readout=None if dataset.level == "node" else "sum",
     )
+    return build_model(dataset, config)
 
 
 def pyg_model(dataset, setting):

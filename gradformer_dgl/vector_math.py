@@ -1,5 +1,5 @@
 # mypy: allow-untyped-defs
-"""Functions that the compiler can turn into vector instructions, where a call to a library could not be."""
+"""Arithmetic that compiled loops share, written so that the compiler can turn it into vector instructions."""
 
 import numpy as np
 
@@ -31,3 +31,11 @@ def sigmoid(x):
     small = exp_below_one(-abs(x))
     below = small / (np.float32(1.0) + small)
     return np.float32(1.0) - below if x >= np.float32(0.0) else below
+
+
+@compiled
+def scrambled(x):
+    """Return 64 bits that each depend on all bits of a 64-bit number (the last steps of SplitMix64)."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

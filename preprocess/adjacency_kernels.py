@@ -9,6 +9,7 @@ import numpy as np
 
 from gradformer_dgl.compiled import compiled
 from gradformer_dgl.preprocess.bits_kernels import WORD, lowest_bit
+from gradformer_dgl.vector_math import scrambled
 
 # Words of the bit matrix of a dense graph: half a megabyte, so that it stays in the processor's cache.
 MATRIX_WORDS = 1 << 16
@@ -17,10 +18,7 @@ MATRIX_WORDS = 1 << 16
 @compiled
 def mix(value):
     """Scramble 64 bits so that every input bit flips every output bit with equal chance (splitmix64)."""
-    value += np.uint64(0x9E3779B97F4A7C15)
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    return scrambled(value + np.uint64(0x9E3779B97F4A7C15))
 
 
 @compiled

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from gradformer_dgl.compiled import compiled
-from gradformer_dgl.vector_math import exp_below_one
+from gradformer_dgl.vector_math import exp_below_one, scrambled
 
 TILE = 64
 """Most queries at a time: a tile over graphs of molecule size then fits the first-level cache."""
@@ -63,9 +63,7 @@ def _multiply_turned(x, z, y, rows, inner, width):
 def _row_key(seed, row):
     """Return 32 random bits for a row of pairs (SplitMix64)."""
     x = np.uint64(seed) + np.uint64(row) * np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.uint32((x ^ (x >> np.uint64(31))) >> np.uint64(32))
+    return np.uint32(scrambled(x) >> np.uint64(32))
 
 
 @compiled

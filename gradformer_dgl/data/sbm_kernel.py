@@ -4,6 +4,7 @@
 import numpy as np
 
 from gradformer_dgl.compiled import compiled
+from gradformer_dgl.vector_math import scrambled
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
@@ -12,19 +13,15 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 def _bits(key, one, other):
     """Return 32 random bits of a pair, the same in both directions (SplitMix64)."""
     low, high = min(one, other), max(one, other)
-    x = key + (np.uint64(low) * np.uint64(1 << 20) + np.uint64(high) + np.uint64(1)) * _STEP
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (x ^ (x >> np.uint64(31))) >> np.uint64(32)
+    pair = np.uint64(low) * np.uint64(1 << 20) + np.uint64(high) + np.uint64(1)
+    return scrambled(key + pair * _STEP) >> np.uint64(32)
 
 
 @compiled
 def _key(seed, stream, number):
     """Return 64 random bits for a graph (stream 0) or for a pattern (stream 1)."""
-    x = np.uint64(seed) * _STEP + np.uint64(2 * number + stream + 1) * np.uint64(0xD1342543DE82EF95)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    place = np.uint64(2 * number + stream + 1) * np.uint64(0xD1342543DE82EF95)
+    return scrambled(np.uint64(seed) * _STEP + place)
 
 
 @compiled

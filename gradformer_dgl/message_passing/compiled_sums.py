@@ -5,7 +5,6 @@ from weakref import WeakKeyDictionary
 
 import dgl
 import torch
-from jaxtyping import Float32
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -85,39 +84,3 @@ class GatedMean(torch.autograd.Function):
         )
         by_edge, scaled = ctx.given
         return *of_nodes, of_edges if by_edge else None, of_scale[:, None] if scaled else None, None
-
-
-def sum_activated(
-    graph: dgl.DGLGraph,
-    x: Float32[Tensor, "nodes channels"],
-    e: Float32[Tensor, "edges channels"],
-) -> Float32[Tensor, "nodes channels"]:
-    """Sum ``relu(x[u] + e[k])`` over the edges k from u to every node.
-
-    Examples
-    --------
-    >>> sum_activated(dgl.graph(([0], [1])), torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0]])).tolist()
-    [[0.0], [4.0]]
-    """
-    return SumActivated.apply(x, e, graph)
-
-
-def gated_mean(
-    graph: dgl.DGLGraph,
-    target: Float32[Tensor, "nodes channels"],
-    origin: Float32[Tensor, "nodes channels"],
-    message: Float32[Tensor, "nodes channels"],
-    edges: Float32[Tensor, "edges channels"] | None = None,
-    scale: Float32[Tensor, "edges 1"] | None = None,
-) -> Float32[Tensor, "nodes channels"]:
-    """Average the sources' messages at every node, weighted by gates.
-
-    See :func:`gradformer_dgl.message_passing.aggregate.gated_mean`.
-
-    Examples
-    --------
-    >>> zeros, message = torch.zeros(2, 1), torch.tensor([[6.0], [8.0]])
-    >>> gated_mean(dgl.graph(([0, 1], [1, 1])), zeros, zeros, message).round(decimals=3).tolist()
-    [[0.0], [7.0]]
-    """
-    return GatedMean.apply(target, origin, message, edges, scale, graph)

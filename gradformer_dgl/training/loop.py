@@ -212,7 +212,9 @@ class Trainer:
             group["lr"] = self.config.lr * factor
         assert batch.labels is not None
         targets = self.network.standardized(as_targets(batch.labels, self.dataset.task))
-        whole = as_targets(labels_of(self.dataset, part), self.dataset.task)
+        whole = targets
+        if self.ranks.size > 1:
+            whole = as_targets(labels_of(self.dataset, part), self.dataset.task)
         loss = self.objective.loss(self.parallel(batch), targets, whole)
         self.optimizer.zero_grad(set_to_none=True)
         # Gradients are averaged over the ranks, but the losses of their shares add up.

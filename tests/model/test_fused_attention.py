@@ -344,12 +344,11 @@ for kind, constants["TILE"] in (("*bf16", 64), ("*fp32", 32)):
 
 def run_python(code):
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
-    assert run.returncode == 0, run.stderr
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
 
 
 def test_the_cpu_does_without_triton():
-    run_python(
+    run = run_python(
         "import sys, torch\n"
         "from gradformer_dgl import PairDistances, decay_attention\n"
         "one = PairDistances(torch.zeros(1, dtype=torch.uint8), torch.tensor([1]))\n"
@@ -358,8 +357,10 @@ def test_the_cpu_does_without_triton():
         "    decay_attention(x, x, x, one, torch.ones(2, 2, dtype=dtype))\n"
         "assert 'triton' not in sys.modules\n"
     )
+    assert run.returncode == 0, run.stderr
 
 
 @pytest.mark.skipif(DEVICE == "cuda", reason="the other tests compile the kernels")
 def test_kernels_compile_for_a_gpu_that_is_not_there():
-    run_python(COMPILE)
+    run = run_python(COMPILE)
+    assert run.returncode == 0, run.stderr
