@@ -309,7 +309,8 @@ class DistanceCache(CacheFile):
         Parameters
         ----------
         name : str
-            One of ``encodings``, for example ``"rwse:20"``.
+            One of ``encodings``, for example ``"rwse:20"``; or the part before the colon, where that says
+            which.
         index : int, optional
             The graph; by default the nodes of all graphs, one graph after the other.
 
@@ -323,13 +324,13 @@ class DistanceCache(CacheFile):
         CacheError
             Where the cache does not hold it, or a checksum differs.
         """
-        if name not in self.encodings:
-            raise CacheError(
-                f"{self.path} has no encoding {name} (it has {', '.join(self.encodings) or 'none'}): "
-                f"preprocess again with `--encodings {name}`"
-            )
+        found = [known for known in self.encodings if name in (known, known.partition(":")[0])]
+        if len(found) != 1:
+            there = ", ".join(found or self.encodings) or "none"
+            advice = "say which" if found else f"preprocess again with `--encodings {name}`"
+            raise CacheError(f"{self.path} has no encoding {name} (it has {there}): {advice}")
         start, stop = (0, len(self)) if index is None else (self._graph(index), self._graph(index) + 1)
-        return self._rows(cache_format.encoding_array(name), start, stop)
+        return self._rows(cache_format.encoding_array(found[0]), start, stop)
 
     def fingerprints(self) -> UInt64[np.ndarray, "graphs"]:
         """Return the hash of each graph's structure, shape ``(graphs,)``."""

@@ -164,6 +164,13 @@ def test_no_such_graph_or_encoding(cache_file):
     message = r"has no encoding rwse:20 \(it has lappe:3, rwse:5\): .* with `--encodings rwse:20`"
     with pytest.raises(CacheError, match=message):
         cache.encoding("rwse:20", 0)
+    np.testing.assert_array_equal(cache.encoding("rwse"), cache.encoding("rwse:5"))
+
+
+def test_a_name_that_could_be_two(tmp_path):
+    cache = preprocess_graphs([([0], [1], 2)], tmp_path / "two.h5", n_jobs=1, encodings=("rwse:2", "rwse:3"))
+    with pytest.raises(CacheError, match=r"no encoding rwse \(it has rwse:2, rwse:3\): say which"):
+        cache.encoding("rwse")
 
 
 def test_other_data_is_refused(cache_file, structures):
