@@ -31,7 +31,7 @@ from gradformer_dgl.preprocess.tasks import cut_tasks
 logger = logging.getLogger("gradformer_dgl")
 
 # Up to this many parts are not worth keeping on disk: computing them again is a matter of a second.
-MOST_PARTS_IN_MEMORY = 8
+MOST_PARTS_IN_MEMORY = 12
 
 Report = Callable[[int], None]
 
@@ -150,9 +150,11 @@ def preprocess_graphs(
         sizes = _known_sizes(graphs)
         bar = _progress_bar(sizes.pairs if sizes else None)
         report = stack.enter_context(bar) if progress else lambda pairs: None
+        part_bytes = task_sizes.part_bytes_for(graphs, plan, wanted) if sizes else task_sizes.PART_BYTES
         # How many pairs a sparse file holds is known when they have been found.
         sizes = None if plan.layout == SPARSE else sizes
-        _Run(path, plan, wanted, engine, resume).into_file(structure_stream(graphs, weight), report, sizes)
+        run = _Run(path, plan, wanted, engine, resume, part_bytes)
+        run.into_file(structure_stream(graphs, weight), report, sizes)
     return DistanceCache(path)
 
 
@@ -166,29 +168,31 @@ class _Run:
         encodings: tuple[NodeEncoding, ...],
         engine: Engine,
         resume: bool,
+        part_bytes: int,
     ) -> None:
         self.path, self.plan, self.encodings, self.engine = path, plan, encodings, engine
-        self.resume = resume
+        self.resume, self.part_bytes = resume, part_bytes
 
     def into_file(
         self, pieces: Iterable[GraphStructures], report: Report, sizes: CacheSizes | None = None
     ) -> None:
         """Compute what the pieces of the stream hold, and write the file."""
-        tasks = cut_tasks(pieces, self.plan, self.encodings)
+        tasks = cut_tasks(pieces, self.plan, self.encodings, self.part_bytes)
         first = list(itertools.islice(tasks, MOST_PARTS_IN_MEMORY + 1))
         if not first:
             raise GraphError("no graphs to preprocess: the data set is empty")
         if len(first) <= MOST_PARTS_IN_MEMORY and self.engine.shares_memory:
-            self._in_memory(first, report)
+            self._in_memory(first, report, sizes)
         else:
             self._on_disk(itertools.chain(first, tasks), report, sizes)
 
-    def _in_memory(self, tasks: list[Task], report: Report) -> None:
+    def _in_memory(self, tasks: list[Task], report: Report, sizes: CacheSizes | None) -> None:
         parts: dict[int, Part] = {}
-        with Merge(self.path, self.plan, lambda summary: parts[summary.number]) as merge:
+        with Merge(self.path, self.plan, lambda summary: parts[summary.number], sizes) as merge:
             for part in self.engine.run(compute_part, tasks):
                 parts[part.number] = part
                 merge.add(part.summary)
+                merge.write()
                 report(part.summary.sizes.pairs)
             merge.finish()
 
@@ -225,7 +229,7 @@ class _Run:
             "type": TYPE,
             "version": VERSION,
             "encoder": ENCODER,
-            "sizes": [task_sizes.PART_BYTES, task_sizes.BLOCK_BYTES],
+            "sizes": [self.part_bytes, task_sizes.BLOCK_BYTES],
             **plan,
             "extra_distances": list(self.plan.extra_distances),
         }

@@ -14,6 +14,9 @@ from gradformer_dgl.preprocess.structures import GraphStructures
 
 # Bytes of results of one part: some milliseconds of work, and what a worker holds in memory at a time.
 PART_BYTES = 1 << 22
+# Of little work the parts are smaller, so that no worker is left without.
+LEAST_PART_BYTES = 1 << 18
+LEAST_PARTS = 11
 # A larger graph is cut into blocks of rows of about this size, which makes up for preparing it for each.
 BLOCK_BYTES = 1 << 24
 # Distances of so many sources are found at once.
@@ -25,8 +28,17 @@ WHOLE_PAIR_BYTES = 40
 SAMPLES, SAMPLE_ROWS = 4, 64
 
 
+def part_bytes_for(structures: GraphStructures, plan: CachePlan, encodings: tuple[NodeEncoding, ...]) -> int:
+    """Return the size of the parts into which all that there is to do is best cut."""
+    share = int(_costs(structures, plan, encodings).sum()) // LEAST_PARTS
+    return min(PART_BYTES, max(LEAST_PART_BYTES, share))
+
+
 def cut_tasks(
-    pieces: Iterable[GraphStructures], plan: CachePlan, encodings: tuple[NodeEncoding, ...]
+    pieces: Iterable[GraphStructures],
+    plan: CachePlan,
+    encodings: tuple[NodeEncoding, ...],
+    part_bytes: int | None = None,
 ) -> Iterator[Task]:
     """Yield the tasks of all graphs in order, holding no more graphs than those of one task.
 
@@ -38,6 +50,8 @@ def cut_tasks(
         What to compute.
     encodings : tuple of NodeEncoding
         Node encodings to compute.
+    part_bytes : int, optional
+        Bytes of results of one part.
 
     Raises
     ------
@@ -46,6 +60,7 @@ def cut_tasks(
     """
     number = 0
     before = CacheSizes(0, 0, 0)
+    size = PART_BYTES if part_bytes is None else part_bytes
 
     def task(structures: GraphStructures, rows: tuple[int, int] | None = None) -> Task:
         nonlocal number, before
@@ -62,11 +77,11 @@ def cut_tasks(
     waiting_bytes = 0
     for piece in pieces:
         costs = _costs(piece, plan, encodings)
-        for start, stop in _ranges(costs):
+        for start, stop in _ranges(costs, size):
             part = piece.slice(start, stop)
             cost = int(costs[start:stop].sum())
-            large = stop == start + 1 and cost > PART_BYTES
-            if waiting and (large or waiting_bytes + cost > PART_BYTES):
+            large = stop == start + 1 and cost > size
+            if waiting and (large or waiting_bytes + cost > size):
                 yield task(GraphStructures.concatenate(waiting))
                 waiting, waiting_bytes = [], 0
             if not large:
@@ -95,13 +110,13 @@ def _costs(structures: GraphStructures, plan: CachePlan, encodings: tuple[NodeEn
     return pair * np.square(counts) + 4 * columns * counts + structures.edge_counts + 1
 
 
-def _ranges(costs: np.ndarray) -> Iterator[tuple[int, int]]:
+def _ranges(costs: np.ndarray, size: int) -> Iterator[tuple[int, int]]:
     """Ranges of graphs of at most the size of a part; a larger graph is a range of its own."""
     ends = np.cumsum(costs)
     start = 0
     while start < len(costs):
         before = int(ends[start] - costs[start])
-        stop = int(np.searchsorted(ends, before + PART_BYTES, side="right"))
+        stop = int(np.searchsorted(ends, before + size, side="right"))
         yield start, max(stop, start + 1)
         start = max(stop, start + 1)
 
