@@ -7,7 +7,8 @@ import click
 def command() -> None:
     """List the data sets that can be used by name.
 
-    Any other TU data set works by its name too.
+    Any other TU data set works by its name too, a CSV file of molecules by its path, and what a Python
+    function makes by MODULE:FUNCTION.
     """
     from gradformer_dgl.data.catalog import catalog
 

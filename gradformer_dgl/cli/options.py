@@ -1,14 +1,17 @@
 """Options that several commands share."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gradformer_dgl.errors import ConfigError
-from gradformer_dgl.training.config import RunConfig
+from gradformer_dgl.data.options import TASKS, DataOptions
+from gradformer_dgl.data.sources import find_csv, is_csv, is_function
+from gradformer_dgl.errors import ConfigError, DataError
+from gradformer_dgl.training.config import RunConfig, preset_for
 
 data_root = click.option(
     "--data-root",
@@ -42,6 +45,96 @@ def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help=field.metadata["help"][0].upper() + field.metadata["help"][1:] + ".",
         )(command)
     return command
+
+
+_DATA_OPTIONS = (
+    click.option(
+        "--smiles-column", metavar="NAME", help="Column with the molecules of a CSV file. [default: smiles]"
+    ),
+    click.option(
+        "--target-column",
+        "target_columns",
+        multiple=True,
+        metavar="NAME",
+        help="Column of a CSV file to predict; may be repeated. An empty cell or nan is a missing label.",
+    ),
+    click.option(
+        "--split-column",
+        metavar="NAME",
+        help="Column of a CSV file that says train, val (valid, validation) or test. [default: random]",
+    ),
+    click.option(
+        "--task",
+        type=click.Choice(TASKS),
+        help="What is predicted. For a CSV file told by labels that are fractions (regression), 0 and 1 "
+        "(binary; multilabel in several columns) or words (multiclass), for a Python function by labels that "
+        "are floats (regression) or single integers (multiclass); others need this option.",
+    ),
+    click.option(
+        "--node-features",
+        metavar="KEY",
+        help="Features in ndata of a Python function's graphs, or none. [default: feat, attr, ...]",
+    ),
+    click.option(
+        "--edge-features",
+        metavar="KEY",
+        help="Features in edata of a Python function's graphs, or none. [default: feat, attr, ...]",
+    ),
+)
+
+
+def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of :class:`DataOptions`, which the command gets as one, ``data_options``."""
+
+    @functools.wraps(command)
+    def with_options(*arguments: Any, **options: Any) -> Any:
+        said = {field.name: options.pop(field.name) for field in dataclasses.fields(DataOptions)}
+        return command(*arguments, data_options=DataOptions(**said), **options)
+
+    for option in reversed(_DATA_OPTIONS):
+        with_options = option(with_options)
+    return with_options
+
+
+def check_targets(dataset: str, data_root: Path | None, said: DataOptions) -> None:
+    """Ask for the targets of a CSV file where none are said.
+
+    Raises
+    ------
+    DataError
+        Before the molecules are read, which takes longer.
+    """
+    if is_csv(dataset) and not said.target_columns:
+        from gradformer_dgl.data.csv_table import read_header
+
+        file = find_csv(dataset, data_root)
+        raise DataError(
+            f"{file}: choose what to predict, --target-column from {', '.join(read_header(file))}"
+        )
+
+
+def lasting_name(dataset: str, data_root: Path | None, found: str) -> str:
+    """Return the name under which other processes, in other folders too, find a data set again.
+
+    Parameters
+    ----------
+    dataset : str
+        The name that was given.
+    data_root : Path, optional
+        The data folder.
+    found : str
+        The name of the data set that was found.
+    """
+    if is_csv(dataset):
+        return str(find_csv(dataset, data_root).resolve())
+    return dataset if is_function(dataset) else found
+
+
+def preset_of(dataset: str, found: str) -> str:
+    """Name of the preset that suits a data set: its own, that for molecules, or the default one."""
+    if is_csv(dataset):
+        return "molecules"
+    return "default" if is_function(dataset) else preset_for(found)
 
 
 def cache_file(cache_dir: Path, dataset: str) -> Path:

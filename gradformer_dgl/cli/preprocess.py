@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from gradformer_dgl.cli import options
+from gradformer_dgl.data.options import DataOptions
 
 # Written out here, for the modules that define them load more than `--help` should wait for.
 LAYOUTS = ("dense", "sparse")
@@ -14,6 +15,7 @@ BACKENDS = ("threading", "loky", "dask", "ray")
 @click.command("preprocess")
 @click.argument("dataset")
 @options.data_root
+@options.data_options
 @options.cache_dir
 @click.option(
     "--encodings",
@@ -52,6 +54,7 @@ def command(
     obj: dict[str, bool],
     dataset: str,
     data_root: Path | None,
+    data_options: DataOptions,
     cache_dir: Path,
     encodings: tuple[str, ...],
     directed: bool,
@@ -65,21 +68,27 @@ def command(
 ) -> None:
     """Compute all shortest-path distances of DATASET and cache them in one HDF5 file.
 
-    Does nothing where the cache is current. Example: gradformer-dgl preprocess MUTAG --data-root data
+    DATASET is a name (see `gradformer-dgl datasets`), a CSV file of molecules, or the MODULE:FUNCTION that
+    makes a DGL data set. Does nothing where the cache is current.
+
+    Example: gradformer-dgl preprocess MUTAG --data-root data
+
+    Example: gradformer-dgl preprocess molecules.csv
     """
     from gradformer_dgl.data import load_dataset
     from gradformer_dgl.preprocess import preprocess_graphs
-    from gradformer_dgl.training.config import load_preset, preset_for
+    from gradformer_dgl.training.config import load_preset
 
-    opened = load_dataset(dataset, data_root)
+    jobs = -1 if jobs is None else jobs
+    opened = load_dataset(dataset, data_root, jobs=jobs, **data_options.given())
     if not encodings:
-        encodings = load_preset(preset_for(opened.name)).encodings
+        encodings = load_preset(options.preset_of(dataset, opened.name)).encodings
     file = options.cache_file(cache_dir, opened.name)
     file.parent.mkdir(parents=True, exist_ok=True)
     cache = preprocess_graphs(
         opened.graphs,
         file,
-        n_jobs=-1 if jobs is None else jobs,
+        n_jobs=jobs,
         encodings=encodings,
         directed=directed,
         max_distance=max_distance,

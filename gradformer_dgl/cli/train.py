@@ -8,11 +8,13 @@ from typing import Any
 import click
 
 from gradformer_dgl.cli import options
+from gradformer_dgl.data.options import DataOptions
 
 
 @click.command("train")
 @click.argument("dataset")
 @options.data_root
+@options.data_options
 @options.cache_dir
 @click.option(
     "--out",
@@ -42,6 +44,7 @@ def command(
     obj: dict[str, bool],
     dataset: str,
     data_root: Path | None,
+    data_options: DataOptions,
     cache_dir: Path,
     out: Path | None,
     preset: str | None,
@@ -57,18 +60,23 @@ def command(
 ) -> None:
     """Train a model on DATASET, whose distances `preprocess` has cached.
 
+    DATASET is a name (see `gradformer-dgl datasets`), a CSV file of molecules, or the MODULE:FUNCTION that
+    makes a DGL data set.
+
     The last line on stdout is the result as JSON: mean and standard deviation over the runs of the test score
     at the best validation epoch. With --jobs the seeds are trained side by side, in processes of one thread.
     Under torchrun the processes share every batch, to the same result; --device cuda gives each a GPU.
 
     Example: gradformer-dgl train MUTAG --data-root data --runs 10 --jobs 2
 
+    Example: gradformer-dgl train molecules.csv --target-column y --task regression
+
     Example: torchrun --nproc-per-node 2 $(which gradformer-dgl) train NCI1
     """
     from gradformer_dgl.cli.progress import EpochProgress
     from gradformer_dgl.data import load_dataset
     from gradformer_dgl.errors import ConfigError
-    from gradformer_dgl.training.config import load_preset, preset_for, read_settings
+    from gradformer_dgl.training.config import load_preset, read_settings
     from gradformer_dgl.training.distributed import joined_ranks
     from gradformer_dgl.training.request import RunRequest
     from gradformer_dgl.training.runs import free_folder, train_run
@@ -81,15 +89,16 @@ def command(
         jobs = available_processors() if jobs == -1 else (jobs or 1)
         if ranks.size > 1 and jobs > 1:
             raise ConfigError(f"--jobs {jobs} does not go together with torchrun: leave it out")
-        raw = load_dataset(dataset, data_root)
+        options.check_targets(dataset, data_root, data_options)
+        raw = load_dataset(dataset, data_root, **data_options.given())
         name = raw.name
-        chosen = load_preset(preset or preset_for(name))
+        chosen = load_preset(preset or options.preset_of(dataset, name))
         if config is not None:
             chosen = chosen.updated(read_settings(config))
         chosen = chosen.updated({key: value for key, value in settings.items() if value is not None})
         default = Path("runs") / name
         request = RunRequest(
-            dataset=name,
+            dataset=options.lasting_name(dataset, data_root, name),
             data_root=None if data_root is None else str(data_root.resolve()),
             cache=str(options.cache_file(cache_dir, name).resolve()),
             folder=ranks.from_first(lambda: str(out or (default if resume else free_folder(default)))),
@@ -99,6 +108,7 @@ def command(
             threads=threads,
             resume=resume,
             overwrite=overwrite,
+            data_options=data_options,
         )
         use_threads(threads)
         opened = request.open_dataset(raw)

@@ -2,12 +2,14 @@
 
 import difflib
 import importlib
+import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gradformer_dgl.data.sources import is_csv, is_function
 from gradformer_dgl.data.tu_names import TU_NAMES
 from gradformer_dgl.errors import DataError
 
@@ -64,6 +66,13 @@ _CATALOG = (
     ),
     Entry("ZINC", "molecules, penalised logP (12,000 of ZINC)", 12000, "regression, MAE", "zinc:read_zinc"),
     Entry(
+        "ogbg-molhiv",
+        "molecules, active against HIV (OGB)",
+        41127,
+        "2 classes, ROC-AUC",
+        "molhiv:read_molhiv",
+    ),
+    Entry(
         "NCI-TPSA",
         "molecules that come with RDKit, polar surface area",
         4991,
@@ -71,7 +80,7 @@ _CATALOG = (
         "nci:read_nci",
     ),
 )
-_ALIASES = {"ZINC12k": "ZINC"}
+_ALIASES = {"ZINC12k": "ZINC", "molhiv": "ogbg-molhiv"}
 
 
 def catalog() -> tuple[Entry, ...]:
@@ -103,12 +112,15 @@ def load_dataset(name: str, data_root: str | Path | None = None, **options: Any)
     ----------
     name : str
         One of :func:`dataset_names`, or any set of the TU collection; upper and lower case do not matter.
+        Or a CSV file of molecules (:func:`~gradformer_dgl.data.smiles_csv.read_smiles_csv`); or
+        ``"module:function"`` (:func:`~gradformer_dgl.data.from_python.read_from_python`).
     data_root : str or Path, optional
         Folder with the raw files (``DIR/NAME/NAME.zip`` or unpacked); what is missing is downloaded to
         it. Default: ``~/.cache/gradformer_dgl``.
     **options
         Passed to the reader, e.g. ``use_node_attributes=True`` to
-        :func:`gradformer_dgl.data.tu.read_tu`.
+        :func:`gradformer_dgl.data.tu.read_tu`, ``target_columns=["y"]`` for a CSV file. ``jobs`` is for
+        readers that can use several processes; the others pass over it.
 
     Returns
     -------
@@ -117,8 +129,8 @@ def load_dataset(name: str, data_root: str | Path | None = None, **options: Any)
     Raises
     ------
     DataError
-        If there is no such data set (the message suggests names like it), or its files are missing or
-        broken.
+        If there is no such data set (the message suggests names like it), it does not take one of the
+        options, or its files are missing or broken.
 
     Examples
     --------
@@ -128,11 +140,15 @@ def load_dataset(name: str, data_root: str | Path | None = None, **options: Any)
     gradformer_dgl.errors.DataError: there is no data set 'NCI-TSPA'; did you mean NCI-TPSA?
     """
     root = None if data_root is None else Path(data_root)
+    if is_csv(name):
+        return _read("smiles_csv:read_smiles_csv", name, root, options)
+    if is_function(name):
+        return _read("from_python:read_from_python", name, root, options)
     known = {entry.name.casefold(): entry for entry in _CATALOG}
     known |= {alias.casefold(): known[target.casefold()] for alias, target in _ALIASES.items()}
     entry = known.get(name.casefold())
     if entry is not None:
-        return _reader(entry.reader)(entry.name, root, **options)
+        return _read(entry.reader, entry.name, root, options)
     return _load_other(name, root, options)
 
 
@@ -147,7 +163,7 @@ def _load_other(name: str, root: Path | None, options: dict[str, Any]) -> "Graph
     if listed is None and tu.find_raw_files(name, folder) is None and _close(name):
         raise DataError(_unknown(name))
     try:
-        return tu.read_tu(listed or name, folder, **options)
+        return _read(_TU_READER, listed or name, folder, options)
     except NotFoundError as error:
         raise DataError(_unknown(name)) from error
 
@@ -167,6 +183,14 @@ def _close(name: str) -> list[str]:
     return [spelled[match] for match in difflib.get_close_matches(name.casefold(), spelled, n=3, cutoff=0.75)]
 
 
-def _reader(path: str) -> Callable[..., "GraphDataset"]:
+def _read(path: str, name: str, root: Path | None, options: dict[str, Any]) -> "GraphDataset":
     module, function = path.split(":")
-    return getattr(importlib.import_module(f"gradformer_dgl.data.{module}"), function)
+    reader: Callable[..., GraphDataset] = getattr(
+        importlib.import_module(f"gradformer_dgl.data.{module}"), function
+    )
+    taken = inspect.signature(reader).parameters
+    options = {key: value for key, value in options.items() if key in taken or key != "jobs"}
+    for key in options:
+        if key not in taken:
+            raise DataError(f"{name} takes no {key.replace('_', ' ')}: leave that option out")
+    return reader(name, root, **options)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from jaxtyping import Int64
 from torch import Tensor
 
@@ -21,7 +22,7 @@ class GraphDataset:
         Graphs, features and labels.
     task : {"multiclass", "binary", "multilabel", "regression"}
         Labels are (graphs,) int64 classes for ``"multiclass"``, and (graphs, out_size) float32 for the
-        others (nodes in place of graphs where ``level`` is ``"node"``).
+        others (nodes in place of graphs where ``level`` is ``"node"``). A missing label is -1 or NaN.
     level : {"graph", "node"}
         What a label belongs to.
     out_size : int
@@ -60,3 +61,12 @@ class GraphDataset:
 
     def __len__(self) -> int:
         return len(self.graphs)
+
+    @property
+    def labelled(self) -> Int64[Tensor, " _"]:
+        """Numbers of the graphs that have a label; only these are trained on, validated and tested."""
+        labels = self.graphs.labels
+        if labels is None or self.level == "node":
+            return torch.arange(len(self))
+        given = ~labels.isnan() if labels.is_floating_point() else labels >= 0
+        return given.reshape(len(self), -1).any(1).nonzero()[:, 0]

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from gradformer_dgl.data.dataset import GraphDataset
-from gradformer_dgl.data.molecules import ATOM_SIZES, BOND_SIZES, pack_molecules
+from gradformer_dgl.data.molecule_features import BASIC
+from gradformer_dgl.data.molecules import pack_molecules
 from gradformer_dgl.errors import DataError
 
 _SMILES, _TARGETS = "first_5K.smi", "first_5k.tpsa.csv"
@@ -61,7 +62,7 @@ def read_nci(
                 f"{source / _TARGETS}, line {row + 2}: not the molecule of {_SMILES}, line {row + 1}; "
                 "install RDKit again"
             )
-    graphs, unreadable = pack_molecules(smiles)
+    graphs, unreadable, _ = pack_molecules(smiles, BASIC)
     if unreadable:
         lines = ", ".join(str(row + 1) for row in unreadable)
         _logger.warning(
@@ -77,9 +78,9 @@ def read_nci(
         level="graph",
         out_size=1,
         node_encoder="embedding",
-        node_size=ATOM_SIZES,
+        node_size=BASIC.atom_sizes,
         edge_encoder="embedding",
-        edge_size=BOND_SIZES,
+        edge_size=BASIC.bond_sizes,
     )
 
 

@@ -28,6 +28,9 @@ from gradformer_dgl.edge_list import batched_graph
 from gradformer_dgl.errors import DataError, GraphError
 from gradformer_dgl.preprocess import GraphStructures
 
+# What takes the least memory, and what encoders take.
+_IN_A_BATCH = {torch.bool: torch.float32, torch.uint8: torch.int64}
+
 
 @dataclass(eq=False)
 class PackedGraphs:
@@ -45,8 +48,8 @@ class PackedGraphs:
     src, dst : Tensor
         Shape (edges,), int32: the ends of the edges, node ids counted from 0 in each graph.
     node_features : Tensor, optional
-        Shape (nodes, columns), float; or (nodes,) or (nodes, columns), int64 categories; or bool for
-        columns that are 0 or 1, which take a quarter of the memory and become float32 in a batch.
+        Shape (nodes, columns), float; or (nodes,) or (nodes, columns), int64 categories. Or, to take less
+        memory, uint8 categories, which become int64 in a batch, and bool columns, which become float32.
     edge_features : Tensor, optional
         The same, per edge.
     labels : Tensor, optional
@@ -342,7 +345,7 @@ def _features(rows: Rows, features: Tensor | None) -> Tensor | None:
     if features is None:
         return None
     taken = rows.take(features)
-    return taken.float() if taken.dtype == torch.bool else taken
+    return taken.to(_IN_A_BATCH.get(taken.dtype, taken.dtype))
 
 
 def _split_items(items: Iterable[Any]) -> tuple[list[dgl.DGLGraph], list[Any] | None]:

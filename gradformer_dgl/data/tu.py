@@ -236,9 +236,20 @@ def _node_features(
     if labels is not None:
         parts.append(_one_hot(_rows(labels.integers(), labels, layout.node_rows, layout.raw_nodes, "nodes")))
     if not parts:
-        degrees = np.minimum(layout.out_degrees, max_degree)
-        parts.append(degrees[:, None] == np.arange(degrees.max() + 1))
+        parts.append(degree_columns(layout.out_degrees, max_degree))
     return _columns(parts)
+
+
+def degree_columns(degrees: np.ndarray, max_degree: int = MAX_DEGREE) -> np.ndarray:
+    """Return a column for each degree, True where a node has it; higher ones are counted as ``max_degree``.
+
+    Examples
+    --------
+    >>> degree_columns(np.array([0, 2, 9]), max_degree=2).astype(int).tolist()
+    [[1, 0, 0], [0, 0, 1], [0, 0, 1]]
+    """
+    capped = np.minimum(degrees, max_degree)
+    return capped[:, None] == np.arange(capped.max(initial=0) + 1)
 
 
 def _edge_features(

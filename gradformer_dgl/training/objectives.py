@@ -107,7 +107,8 @@ class Objective:
     """Loss, reported metric, its unit, and whether more of it is better, for one kind of task.
 
     The loss is a mean over the items of a batch. It takes outputs, targets and, where these are a part of the
-    batch, the targets of all of it: the losses of all parts then sum to that of the batch.
+    batch, the targets of all of it: the losses of all parts then sum to that of the batch. The metrics of
+    ``also`` are reported besides, by name, in the same unit; they select nothing.
     """
 
     name: str
@@ -115,11 +116,18 @@ class Objective:
     higher_is_better: bool
     loss: Callable[..., Tensor]
     metric: Callable[[Tensor, Tensor], Tensor]
+    also: dict[str, Callable[[Tensor, Tensor], Tensor]] = dataclasses.field(default_factory=dict)
 
     def report(self, outputs: Tensor, targets: Tensor) -> float:
         """Return the metric in its unit."""
-        value = self.metric(outputs, targets).item()
-        return 100 * value if self.unit == "%" else value
+        return self._in_unit(self.metric(outputs, targets))
+
+    def report_also(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """Return the further metrics, which select nothing, in the same unit."""
+        return {name: self._in_unit(metric(outputs, targets)) for name, metric in self.also.items()}
+
+    def _in_unit(self, value: Tensor) -> float:
+        return 100 * value.item() if self.unit == "%" else value.item()
 
     def better(self, one: float, other: float) -> bool:
         """Whether one value of the metric beats another."""
@@ -127,8 +135,12 @@ class Objective:
 
 
 _OBJECTIVES: dict[tuple[str, bool], Objective] = {
-    ("multiclass", False): Objective("accuracy", "%", True, _cross_entropy, accuracy),
-    ("multiclass", True): Objective("accuracy", "%", True, weighted_cross_entropy, class_averaged_accuracy),
+    ("multiclass", False): Objective(
+        "accuracy", "%", True, _cross_entropy, accuracy, {"class_averaged_accuracy": class_averaged_accuracy}
+    ),
+    ("multiclass", True): Objective(
+        "accuracy", "%", True, weighted_cross_entropy, class_averaged_accuracy, {"plain_accuracy": accuracy}
+    ),
     ("binary", False): Objective("roc_auc", "", True, _binary_loss, roc_auc),
     ("multilabel", False): Objective("roc_auc", "", True, _binary_loss, roc_auc),
     ("regression", False): Objective("mae", "", False, _absolute_error_loss, mean_absolute_error),

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.data import GraphDataset, load_dataset
-from gradformer_dgl.errors import RunError
+from gradformer_dgl.data.options import DataOptions
+from gradformer_dgl.errors import DataError, RunError
 from gradformer_dgl.training.config import RunConfig
 
 
@@ -16,7 +17,7 @@ class RunRequest:
     Parameters
     ----------
     dataset : str
-        Name of the data set.
+        Name of the data set, CSV file of molecules, or ``"module:function"``.
     data_root : str, optional
         Folder of the raw data.
     cache : str
@@ -35,6 +36,8 @@ class RunRequest:
         Go on from checkpoints in the folder.
     overwrite : bool
         Replace a run that the folder holds.
+    data_options : DataOptions
+        What is said about a data set that does not say it itself.
     """
 
     dataset: str
@@ -47,6 +50,17 @@ class RunRequest:
     threads: int = 1
     resume: bool = False
     overwrite: bool = False
+    data_options: DataOptions = dataclasses.field(default_factory=DataOptions)
+
+    def load_dataset(self) -> GraphDataset:
+        """Read the data set, without distances.
+
+        Raises
+        ------
+        DataError
+            Where it is missing or broken, or the options do not suit it.
+        """
+        return load_dataset(self.dataset, self.data_root, **self.data_options.given())
 
     def open_dataset(self, dataset: GraphDataset | None = None) -> GraphDataset:
         """Attach the cached distances and encodings to the data set, which is read unless it is given.
@@ -56,7 +70,9 @@ class RunRequest:
         DataError, CacheError
             Where either is missing, broken, or they do not belong together.
         """
-        dataset = load_dataset(self.dataset, self.data_root) if dataset is None else dataset
+        dataset = self.load_dataset() if dataset is None else dataset
+        if dataset.graphs.labels is None:
+            raise DataError(f"{dataset.name} has no labels to train on")
         cache = DistanceCache(self.cache)
         for name in self.config.encodings:
             if name not in cache.encodings:

@@ -1,6 +1,7 @@
 """Training the seeds of a run, one after the other or side by side in processes."""
 
 import functools
+import logging
 import multiprocessing
 import queue
 import signal
@@ -112,6 +113,8 @@ def _begin_process(events: Any, threads: int) -> None:
     # An interruption is the caller's to answer: it ends its processes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     use_threads(threads)
+    # What is to be said about the data, the caller has said.
+    logging.getLogger("gradformer_dgl").setLevel(logging.ERROR)
 
 
 def _train_in_process(request: RunRequest, seed: int) -> SeedResult:

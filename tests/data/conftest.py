@@ -13,6 +13,12 @@ TINY = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _no_kept_molecules(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither read nor write what the user keeps in the home folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("home")))
+
+
 @pytest.fixture
 def write_tu(tmp_path: Path) -> Callable[..., Path]:
     """Write a small data set TINY in the TU format, with some files replaced; None leaves one out."""

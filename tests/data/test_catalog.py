@@ -41,12 +41,19 @@ def test_a_set_of_ones_own_is_read_by_name(write_tu: Callable[..., Path]) -> Non
     assert (data.name, len(data)) == ("TINY", 3)
 
 
-QUICK = [entry for entry in catalog() if entry.name not in ("COLLAB", "NCI-TPSA")]
+QUICK = [entry for entry in catalog() if entry.name not in ("COLLAB", "NCI-TPSA", "ogbg-molhiv")]
 
 
 @pytest.mark.parametrize("entry", QUICK, ids=lambda entry: entry.name)
 def test_the_catalogue_says_how_many_graphs_there_are(data_root: Path, entry: Entry) -> None:
     assert len(load_dataset(entry.name, data_root)) == entry.graphs
+
+
+@pytest.mark.parametrize("name", ["NCI-TPSA", "TINY"])
+def test_an_option_that_a_data_set_does_not_take(write_tu: Callable[..., Path], name: str) -> None:
+    with pytest.raises(DataError, match=f"{name} takes no target columns: leave that option out"):
+        load_dataset(name, write_tu(), target_columns=["y"])
+    assert len(load_dataset("TINY", write_tu(), jobs=2)) == 3
 
 
 def test_names_are_listed_without_loading_torch() -> None:

@@ -239,3 +239,11 @@ def test_real_batches_equal_those_of_dgl(data_root: Path) -> None:
     batch, expected = graphs.batch(order), dgl.batch([parts[number] for number in order.tolist()])
     assert torch.equal(torch.stack(batch.graph.edges()), torch.stack(expected.edges()))
     assert torch.equal(batch.graph.batch_num_nodes(), expected.batch_num_nodes())
+
+
+def test_narrow_features_become_what_encoders_take() -> None:
+    packed = PackedGraphs.from_graphs([dgl.graph(([0], [1])), dgl.graph(([0], [1]))])
+    for stored, expected in ((torch.uint8, torch.int64), (torch.bool, torch.float32), (torch.int64,) * 2):
+        packed.node_features = torch.tensor([[0, 1], [1, 1], [1, 0], [0, 0]]).to(stored)
+        taken = packed.batch([1]).node_features
+        assert (taken.dtype, taken.tolist()) == (expected, [[1, 0], [0, 0]])
