@@ -75,7 +75,7 @@ class GradformerLayer(nn.Module):
     num_heads : int
         Number of attention heads.
     message_passing : str, nn.Module, callable or None
-        "gin", "gine", "gatedgcn", "gatedgcn_gate"; a module, called as ``module(graph, x)`` or
+        "gin", "gine", "gcn", "gatedgcn", "gatedgcn_gate"; a module, called as ``module(graph, x)`` or
         ``module(graph, x, edge_features)`` if the layer is given edge features; a function that makes
         such a module of the number of channels; or None: attention alone.
     gamma, hop, slope
@@ -88,6 +88,9 @@ class GradformerLayer(nn.Module):
         A decay to share among layers, or the name of one; the layer's own exponential decay if None.
     learn_hop : bool
         Whether the layer's own exponential decay learns its thresholds.
+    attention : bool
+        False leaves out the attention branch, so that :math:`y = h_\text{local}`: the layer of a message
+        passing network, which reads no distances.
 
     Raises
     ------
@@ -122,18 +125,21 @@ class GradformerLayer(nn.Module):
         drop_path: float = 0.0,
         decay: nn.Module | str | None = None,
         learn_hop: bool = True,
+        attention: bool = True,
     ) -> None:
         super().__init__()
+        if not attention and message_passing is None:
+            raise ConfigError("a layer without attention needs message passing: give message_passing")
         self.feat_size = feat_size
-        self.attention = DecayAttention(feat_size, num_heads, attn_drop)
-        self.decay: nn.Module | None = make_decay(
-            decay or "exponential", num_heads, gamma, hop, slope, learn_hop
-        )
+        self.attention, self.decay = None, None
+        if attention:
+            self.attention = DecayAttention(feat_size, num_heads, attn_drop)
+            self.decay = make_decay(decay or "exponential", num_heads, gamma, hop, slope, learn_hop)
         self.message_passing = make_message_passing(message_passing, feat_size)
         self.drop_path = _probability(drop_path, "drop_path")
         self.dropout = nn.Dropout(_probability(dropout, "dropout"))
         self.norm_local = None if self.message_passing is None else nn.BatchNorm1d(feat_size)
-        self.norm_global = nn.BatchNorm1d(feat_size)
+        self.norm_global = nn.BatchNorm1d(feat_size) if attention else None
         self.norm_out = nn.BatchNorm1d(feat_size)
         self.mlp = nn.Sequential(
             nn.Linear(feat_size, 2 * feat_size),
@@ -147,7 +153,7 @@ class GradformerLayer(nn.Module):
         self,
         graph: Graph,
         x: Tensor,
-        distances: PairDistances | Tensor,
+        distances: PairDistances | Tensor | None,
         edge_features: Tensor | None = None,
         encodings: Tensor | None = None,
         table: Tensor | None = None,
@@ -160,10 +166,10 @@ class GradformerLayer(nn.Module):
             One graph, or a batch of graphs.
         x : Tensor
             Shape (nodes, feat_size).
-        distances : PairDistances or Tensor
+        distances : PairDistances, Tensor or None
             Shortest-path distances of the same graphs; or padded, shape (graphs, N, N), integer, -1 for
             unreachable pairs and padding, as :class:`dgl.nn.SpatialEncoder` has them; (N, N) for one
-            graph.
+            graph. None serves a layer without attention.
         edge_features : Tensor, optional
             Shape (edges, feat_size), or what a message passing module of one's own takes.
         encodings : Tensor, optional
@@ -186,6 +192,23 @@ class GradformerLayer(nn.Module):
                 f"node features must have the shape ({graph.num_nodes()}, {self.feat_size}) "
                 f"(nodes, feat_size), but have {tuple(x.shape)}"
             )
+        # Autocast makes products bfloat16; sums of branches, and what is normalised, are not.
+        x = x.to(self.norm_out.weight.dtype)
+        branches = []
+        if self.attention is not None and self.norm_global is not None:
+            attended = self._global(graph, x, distances, table)
+            branches.append(self.norm_global(x + attended))
+        if self.message_passing is not None and self.norm_local is not None:
+            passed = self._local(graph, x, edge_features, encodings)
+            branches.append(self.norm_local(x + self.dropout(passed)))
+        h = branches[0] if len(branches) == 1 else branches[0] + branches[1]
+        return self.norm_out(h + self.mlp(h))
+
+    def _global(
+        self, graph: Graph, x: Tensor, distances: PairDistances | Tensor | None, table: Tensor | None
+    ) -> Float[Tensor, "nodes channels"]:
+        if distances is None:
+            raise GraphError("attention needs the distances of the graph: pass distances")
         if isinstance(distances, Tensor):
             distances = _ragged(graph, distances)
         if distances.num_nodes != len(x):
@@ -194,13 +217,8 @@ class GradformerLayer(nn.Module):
             )
         if table is None:
             table = cast(Decay, self.decay).table(distances.num_distances)
-        # Autocast makes products bfloat16; sums of branches, and what is normalised, are not.
-        x = x.to(self.norm_out.weight.dtype)
-        attended = self.dropout(self.attention(x, distances, table))
-        h = self.norm_global(x + self._keep_path(attended, distances))
-        if self.message_passing is not None and self.norm_local is not None:
-            h = h + self.norm_local(x + self.dropout(self._local(graph, x, edge_features, encodings)))
-        return self.norm_out(h + self.mlp(h))
+        attended = cast(DecayAttention, self.attention)(x, distances, table)
+        return self._keep_path(self.dropout(attended), distances)
 
     def _local(
         self, graph: Graph, x: Tensor, edge_features: Tensor | None, encodings: Tensor | None

@@ -5,12 +5,19 @@ from difflib import get_close_matches
 from typing import cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from gradformer_dgl.batch import GraphBatch
+from gradformer_dgl.colour_head import ColourHead
 from gradformer_dgl.decay import Decay, make_decay
-from gradformer_dgl.encoders import EDGE_ENCODERS, NODE_ENCODERS, StructuralEncoder, make_encoder
+from gradformer_dgl.distances import PairDistances
+from gradformer_dgl.encoders import (
+    EDGE_ENCODERS,
+    NODE_ENCODERS,
+    StructuralEncoder,
+    make_encoder,
+)
 from gradformer_dgl.errors import ConfigError, GraphError
 from gradformer_dgl.layer import GradformerLayer
 from gradformer_dgl.message_passing import MessagePassing
@@ -29,7 +36,137 @@ HEADS: dict[str, Callable[[int, int], nn.Module]] = {
 """What maps channels to outputs, by name."""
 
 
-class Gradformer(nn.Module):
+class GraphModel(nn.Module):
+    """What the models of a graph have in common: encoders before the layers, a readout and a head after.
+
+    A subclass makes its layers, then the head, and defines :meth:`transform`. See :class:`Gradformer` for
+    the parameters; ``edge_channels`` is the size of encoded edge features, ``feat_size`` if not given.
+
+    Raises
+    ------
+    ConfigError
+        If an option makes no sense.
+
+    Examples
+    --------
+    >>> import dgl
+    >>> from gradformer_dgl import GraphBatch
+    >>> class Perceptron(GraphModel):
+    ...     def __init__(self, node_size):
+    ...         super().__init__(3, 5, 1, node_size=node_size)
+    ...         self.head = make_head("linear", 5, 3)
+    ...
+    ...     def transform(self, batch, x, edges, encodings):
+    ...         return x.relu()
+    >>> Perceptron(7)(GraphBatch(dgl.rand_graph(2, 1), node_features=torch.rand(2, 7))).shape
+    torch.Size([1, 3])
+    """
+
+    head: nn.Module
+
+    def __init__(
+        self,
+        out_size: int,
+        feat_size: int,
+        num_layers: int,
+        *,
+        node_encoder: str | nn.Module = "linear",
+        node_size: int | Sequence[int] | None = None,
+        edge_encoder: str | nn.Module | None = None,
+        edge_size: int | Sequence[int] | None = None,
+        edge_channels: int | None = None,
+        encoding: str | None = None,
+        encoding_mode: str = "add",
+        encoding_feat_size: int | None = None,
+        encoding_norm: bool = False,
+        colours: Sequence[Int64[Tensor, " _"]] | None = None,
+        colour_drop: float = 0.0,
+        readout: str | None = "sum",
+    ) -> None:
+        super().__init__()
+        for name, size in [("out_size", out_size), ("feat_size", feat_size), ("num_layers", num_layers)]:
+            if size < 1:
+                raise ConfigError(f"{name} must be at least 1, but is {size}")
+        _known(encoding_mode, ("add", "concat"), "encoding_mode")
+        self.readout = None if readout is None else READOUTS[_known(readout, READOUTS, "readout")]
+        self.encoding, self.encoding_mode = encoding, encoding_mode
+        node_channels = feat_size
+        self.structural_encoder = None
+        if encoding is not None:
+            channels = feat_size
+            if encoding_mode == "concat":
+                channels = feat_size // 4 if encoding_feat_size is None else encoding_feat_size
+                if not 0 < channels < feat_size:
+                    raise ConfigError(
+                        f"encoding_feat_size must be above 0 and below feat_size, which is {feat_size}, "
+                        f"but is {channels}"
+                    )
+                node_channels = feat_size - channels
+            self.structural_encoder = StructuralEncoder(_columns(encoding), channels, encoding_norm)
+        self.node_encoder = make_encoder(NODE_ENCODERS, node_encoder, node_size, node_channels)
+        self.colour_head = ColourHead(colours, out_size, colour_drop) if colours else None
+        self.edge_encoder = None
+        if edge_encoder is not None:
+            self.edge_encoder = make_encoder(
+                EDGE_ENCODERS, edge_encoder, edge_size, edge_channels or feat_size
+            )
+
+    def forward(self, batch: GraphBatch) -> Float[Tensor, "rows out"]:
+        """Return the outputs of a batch.
+
+        Parameters
+        ----------
+        batch : GraphBatch
+            With distances, node features, and the edge features and encoding that the model uses.
+
+        Returns
+        -------
+        Tensor
+            Shape (graphs, out_size), or (nodes, out_size) without a readout.
+
+        Raises
+        ------
+        GraphError
+            If the batch lacks something the model uses, or it has another shape than expected.
+        """
+        if batch.node_features is None:
+            raise GraphError("the batch has no node features")
+        # Under autocast a linear encoder gives bfloat16; what layers add up is not rounded to it.
+        dtype = next(self.head.parameters()).dtype
+        x = self.node_encoder(batch.node_features).to(dtype)
+        encodings = None
+        if self.structural_encoder is not None:
+            assert self.encoding is not None
+            encodings = _encoding(batch, self.encoding).to(dtype)
+            encoded = self.structural_encoder(encodings)
+            x = x + encoded if self.encoding_mode == "add" else torch.cat([x, encoded], dim=1)
+        edges = None
+        if self.edge_encoder is not None:
+            if batch.edge_features is None:
+                raise GraphError("the batch has no edge features, which the model's edge encoder needs")
+            edges = self.edge_encoder(batch.edge_features)
+        x = self._read_out(self.transform(batch, x, edges, encodings), batch)
+        with torch.autocast(x.device.type, enabled=False):
+            out = self.head(x)
+        if self.colour_head is not None:
+            of_nodes = self.colour_head(_encoding(batch, self.colour_head.encoding))
+            out = out + self._read_out(of_nodes, batch)
+        return out
+
+    def _read_out(self, x: Tensor, batch: GraphBatch) -> Tensor:
+        if self.readout is None:
+            return x
+        assert batch.node_counts is not None
+        return self.readout(x, batch.node_counts)
+
+    def transform(
+        self, batch: GraphBatch, x: Tensor, edges: Tensor | None, encodings: Tensor | None
+    ) -> Float[Tensor, "nodes channels"]:
+        """Run the layers on encoded nodes (nodes, feat_size) and encoded edges, if there are any."""
+        raise NotImplementedError
+
+
+class Gradformer(GraphModel):
     r"""Graph transformer with exponential decay.
 
     Nodes are encoded, pass through layers of message passing and decay attention, and are read out to
@@ -58,12 +195,20 @@ class Gradformer(nn.Module):
         Channels of the encoding in "concat" mode; a quarter if not given.
     encoding_norm : bool
         Batch norm of the raw encoding.
+    colours : sequence of Tensor, optional
+        For every round of colour refinement the colours that have weights of their own in the outputs;
+        see :class:`~gradformer_dgl.colour_head.ColourHead`. The batch must have an encoding ``"wl:R"``
+        for R rounds. What they add is read out as nodes are.
+    colour_drop : float
+        Chance that a colour is left out in training.
     message_passing : str, callable or None
         See :class:`GradformerLayer`; a callable makes a module for every layer of the channels.
     gamma, hop, slope, learn_hop
         See :class:`ExponentialDecay` (``learn_hop`` is its ``learnable``).
     decay : {"exponential", "none"} or nn.Module
         Which decay.
+    attention : bool
+        False leaves message passing alone: a plain message passing network with the rest unchanged.
     dropout, attn_drop, drop_path : float
         See :class:`GradformerLayer`.
     readout : {"sum", "mean", "max"} or None
@@ -106,47 +251,42 @@ class Gradformer(nn.Module):
         encoding_mode: str = "add",
         encoding_feat_size: int | None = None,
         encoding_norm: bool = False,
+        colours: Sequence[Int64[Tensor, " _"]] | None = None,
+        colour_drop: float = 0.0,
         message_passing: str | Callable[[int], nn.Module] | None = "gin",
         gamma: float = 0.6,
         hop: float | Sequence[float] = 5.0,
         slope: float = 0.0,
         learn_hop: bool = True,
         decay: str | nn.Module = "exponential",
+        attention: bool = True,
         dropout: float = 0.0,
         attn_drop: float = 0.0,
         drop_path: float = 0.0,
         readout: str | None = "sum",
         head: str = "linear",
     ) -> None:
-        super().__init__()
-        for name, size in [("out_size", out_size), ("feat_size", feat_size), ("num_layers", num_layers)]:
-            if size < 1:
-                raise ConfigError(f"{name} must be at least 1, but is {size}")
+        super().__init__(
+            out_size,
+            feat_size,
+            num_layers,
+            node_encoder=node_encoder,
+            node_size=node_size,
+            edge_encoder=edge_encoder,
+            edge_size=edge_size,
+            encoding=encoding,
+            encoding_mode=encoding_mode,
+            encoding_feat_size=encoding_feat_size,
+            encoding_norm=encoding_norm,
+            colours=colours,
+            colour_drop=colour_drop,
+            readout=readout,
+        )
         if isinstance(message_passing, nn.Module):
             raise ConfigError(
                 "message_passing must be a name or a function that makes a module for each layer"
             )
-        _known(encoding_mode, ("add", "concat"), "encoding_mode")
-        self.readout = None if readout is None else READOUTS[_known(readout, READOUTS, "readout")]
-        self.encoding, self.encoding_mode = encoding, encoding_mode
-        node_channels = feat_size
-        self.structural_encoder = None
-        if encoding is not None:
-            channels = feat_size
-            if encoding_mode == "concat":
-                channels = feat_size // 4 if encoding_feat_size is None else encoding_feat_size
-                if not 0 < channels < feat_size:
-                    raise ConfigError(
-                        f"encoding_feat_size must be above 0 and below feat_size, which is {feat_size}, "
-                        f"but is {channels}"
-                    )
-                node_channels = feat_size - channels
-            self.structural_encoder = StructuralEncoder(_columns(encoding), channels, encoding_norm)
-        self.node_encoder = make_encoder(NODE_ENCODERS, node_encoder, node_size, node_channels)
-        self.edge_encoder = None
-        if edge_encoder is not None:
-            self.edge_encoder = make_encoder(EDGE_ENCODERS, edge_encoder, edge_size, feat_size)
-        self.decay = make_decay(decay, num_heads, gamma, hop, slope, learn_hop)
+        self.decay = make_decay(decay, num_heads, gamma, hop, slope, learn_hop) if attention else None
         layers = [
             GradformerLayer(
                 feat_size,
@@ -156,6 +296,7 @@ class Gradformer(nn.Module):
                 attn_drop=attn_drop,
                 drop_path=drop_path,
                 decay=self.decay,
+                attention=attention,
             )
             for _ in range(num_layers)
         ]
@@ -163,7 +304,7 @@ class Gradformer(nn.Module):
             # Layers are given the table: the thresholds shall stand in the state dict once.
             layer.decay = None
         self.layers = nn.ModuleList(layers)
-        self.head = HEADS[_known(head, HEADS, "head")](feat_size, out_size)
+        self.head = make_head(head, feat_size, out_size)
         local = layers[0].message_passing
         if isinstance(local, MessagePassing):
             if local.needs_edge_features and self.edge_encoder is None:
@@ -173,53 +314,48 @@ class Gradformer(nn.Module):
             if local.needs_encodings and encoding is None:
                 raise ConfigError(f"message_passing={message_passing!r} needs encodings: give encoding")
 
-    def forward(self, batch: GraphBatch) -> Float[Tensor, "rows out"]:
-        """Return the outputs of a batch.
-
-        Parameters
-        ----------
-        batch : GraphBatch
-            With distances, node features, and the edge features and encoding that the model uses.
-
-        Returns
-        -------
-        Tensor
-            Shape (graphs, out_size), or (nodes, out_size) without a readout.
-
-        Raises
-        ------
-        GraphError
-            If the batch lacks something the model uses, or it has another shape than expected.
-        """
-        if batch.distances is None:
-            raise GraphError("the batch has no distances: preprocess the graphs and attach the cache")
-        if batch.node_features is None:
-            raise GraphError("the batch has no node features")
-        # Under autocast a linear encoder gives bfloat16; what layers add up is not rounded to it.
-        dtype = next(self.head.parameters()).dtype
-        x = self.node_encoder(batch.node_features).to(dtype)
-        encodings = None
-        if self.structural_encoder is not None:
-            assert self.encoding is not None
-            if self.encoding not in batch.encodings:
-                there = ", ".join(batch.encodings) or "none"
-                raise GraphError(f"the batch has no encoding {self.encoding!r} (there are: {there})")
-            encodings = batch.encodings[self.encoding].to(dtype)
-            encoded = self.structural_encoder(encodings)
-            x = x + encoded if self.encoding_mode == "add" else torch.cat([x, encoded], dim=1)
-        edges = None
-        if self.edge_encoder is not None:
-            if batch.edge_features is None:
-                raise GraphError("the batch has no edge features, which the model's edge encoder needs")
-            edges = self.edge_encoder(batch.edge_features)
-        table = cast(Decay, self.decay).table(batch.distances.num_distances)
+    def transform(
+        self, batch: GraphBatch, x: Tensor, edges: Tensor | None, encodings: Tensor | None
+    ) -> Float[Tensor, "nodes channels"]:
+        table = None
+        if self.decay is not None:
+            distances = distances_of(batch)
+            table = cast(Decay, self.decay).table(distances.num_distances)
         for layer in self.layers:
             x = layer(batch.graph, x, batch.distances, edges, encodings, table)
-        if self.readout is not None:
-            assert batch.node_counts is not None
-            x = self.readout(x, batch.node_counts)
-        with torch.autocast(x.device.type, enabled=False):
-            return self.head(x)
+        return x
+
+
+def make_head(head: str, feat_size: int, out_size: int) -> nn.Module:
+    """Return the head of that name.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such name, or no outputs.
+
+    Examples
+    --------
+    >>> make_head("linear", 5, 3)
+    Linear(in_features=5, out_features=3, bias=True)
+    """
+    if out_size < 1:
+        raise ConfigError(f"out_size must be at least 1, but is {out_size}")
+    return HEADS[_known(head, HEADS, "head")](feat_size, out_size)
+
+
+def distances_of(batch: GraphBatch) -> PairDistances:
+    """Return the distances of a batch; raise GraphError where it has none."""
+    if batch.distances is None:
+        raise GraphError("the batch has no distances: preprocess the graphs and attach the cache")
+    return batch.distances
+
+
+def _encoding(batch: GraphBatch, name: str) -> Tensor:
+    if name not in batch.encodings:
+        there = ", ".join(batch.encodings) or "none"
+        raise GraphError(f"the batch has no encoding {name!r} (there are: {there})")
+    return batch.encodings[name]
 
 
 def _columns(encoding: str) -> int:

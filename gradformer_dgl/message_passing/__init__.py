@@ -2,7 +2,8 @@
 
 from gradformer_dgl.message_passing.base import MessagePassing
 from gradformer_dgl.message_passing.gatedgcn import GatedGCN
+from gradformer_dgl.message_passing.gcn import GCN
 from gradformer_dgl.message_passing.gin import GIN, GINE
 from gradformer_dgl.message_passing.registry import MESSAGE_PASSING, make_message_passing
 
-__all__ = ["GIN", "GINE", "MESSAGE_PASSING", "GatedGCN", "MessagePassing", "make_message_passing"]
+__all__ = ["GCN", "GIN", "GINE", "MESSAGE_PASSING", "GatedGCN", "MessagePassing", "make_message_passing"]

@@ -44,6 +44,19 @@ def endpoints(graph: Graph, device: torch.device) -> tuple[Int64[Tensor, " edges
     return by_device[device]
 
 
+def degrees(graph: Graph, device: torch.device) -> tuple[Int64[Tensor, " nodes"], Int64[Tensor, " nodes"]]:
+    """Return the in-degrees and the out-degrees of the nodes, on a device.
+
+    Examples
+    --------
+    >>> degrees(dgl.graph(([0, 1], [2, 2])), torch.device("cpu"))
+    (tensor([0, 0, 2]), tensor([1, 1, 0]))
+    """
+    src, dst = endpoints(graph, device)
+    none, one = torch.zeros(graph.num_nodes(), dtype=torch.int64, device=device), torch.ones_like(src)
+    return none.index_add(0, dst, one), none.index_add(0, src, one)
+
+
 def sum_neighbors(graph: Graph, x: Float[Tensor, "nodes channels"]) -> Float[Tensor, "nodes channels"]:
     """Sum the sources' rows at every destination.
 

@@ -8,11 +8,13 @@ from torch import nn
 
 from gradformer_dgl.errors import ConfigError
 from gradformer_dgl.message_passing.gatedgcn import GatedGCN
+from gradformer_dgl.message_passing.gcn import GCN
 from gradformer_dgl.message_passing.gin import GIN, GINE
 
 MESSAGE_PASSING: dict[str, Callable[[int], nn.Module]] = {
     "gin": GIN,
     "gine": GINE,
+    "gcn": GCN,
     "gatedgcn": GatedGCN,
     "gatedgcn_gate": partial(GatedGCN, encoding_gate=True),
 }

@@ -16,6 +16,10 @@ def _setting(default: Any, help: str, choices: tuple[str, ...] | None = None) ->
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
 
 
+MODELS = ("gradformer", "graphgps", "graphormer", "transformer", "gin", "gcn", "gatedgcn")
+"""Gradformer and its baselines."""
+
+
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
     """All settings of a run. The names are the keys of the YAML files and, with dashes, the options.
@@ -37,7 +41,12 @@ class RunConfig:
     lr: float = _setting(1e-3, "learning rate")
     weight_decay: float = _setting(1e-5, "weight decay")
     optimizer: str = _setting("adamw", "optimiser", ("adam", "adamw"))
-    schedule: str = _setting("cosine", "learning rate over the epochs", ("constant", "cosine"))
+    schedule: str = _setting(
+        "cosine",
+        "learning rate over the epochs; reference: as in the published code, constant in an epoch, with a "
+        "warm-up from 0 and a cosine so long that it hardly falls",
+        ("constant", "cosine", "reference"),
+    )
     warmup_epochs: float = _setting(5.0, "epochs in which the learning rate rises from 0")
     clip_norm: float = _setting(1.0, "largest norm of the gradient; 0 does not clip")
     average: float = _setting(
@@ -56,12 +65,25 @@ class RunConfig:
     )
     val_share: float = _setting(0.1, "share of graphs for validation where the data has no fixed split")
     test_share: float = _setting(0.1, "share of graphs for testing where the data has no fixed split")
+    train_share: float = _setting(
+        1.0, "share of the training graphs that is used, above 0; a smaller share is part of a larger one"
+    )
 
+    model: str = _setting(
+        "gradformer",
+        "Gradformer, or a baseline with the same encoders, readout and head. graphgps: no decay; "
+        "transformer: neither decay nor message passing; gin, gcn, gatedgcn: that message passing without "
+        "attention; graphormer: attention biased by distance, and degree embeddings. "
+        "Settings of a part that the model does not have, such as gamma for gin, are ignored",
+        MODELS,
+    )
     feat_size: int = _setting(64, "channels of a node")
     num_layers: int = _setting(4, "layers")
     num_heads: int = _setting(4, "attention heads")
     message_passing: str = _setting(
-        "gin", "message passing beside the attention", ("gin", "gine", "gatedgcn", "gatedgcn_gate", "none")
+        "gin",
+        "message passing beside the attention",
+        ("gin", "gine", "gcn", "gatedgcn", "gatedgcn_gate", "none"),
     )
     decay: str = _setting("exponential", "attention mask; none is plain attention", ("exponential", "none"))
     gamma: float = _setting(0.6, "base of the exponential decay, in (0, 1]")
@@ -72,6 +94,13 @@ class RunConfig:
     encoding_mode: str = _setting("add", "how encodings join the node features", ("add", "concat"))
     encoding_feat_size: int = _setting(0, "channels of the encoding where it is concatenated")
     encoding_norm: bool = _setting(False, "normalise the raw encoding over the batch")
+    wl_rounds: int = _setting(
+        0,
+        "rounds of Weisfeiler-Leman colour refinement whose colours have weights of their own in the "
+        "outputs, beside the network; 0 for none",
+    )
+    wl_min_graphs: int = _setting(2, "training graphs that a colour must occur in to have weights")
+    wl_drop: float = _setting(0.5, "dropout on the colours of the nodes")
     dropout: float = _setting(0.0, "dropout on the branches of a layer")
     attn_drop: float = _setting(0.5, "dropout on attention weights")
     drop_path: float = _setting(0.0, "chance of skipping the attention branch for a graph")
@@ -133,6 +162,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("average", 0, 0.99999),
     ("val_share", 0.001, 0.998),
     ("test_share", 0.001, 0.998),
+    ("train_share", 1e-6, 1),
     ("feat_size", 1, 10**5),
     ("num_layers", 1, 10**4),
     ("num_heads", 1, 10**4),
@@ -140,6 +170,9 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("hop", -1000, 1000),
     ("slope", 0, 1),
     ("encoding_feat_size", 0, 10**5),
+    ("wl_rounds", 0, 100),
+    ("wl_min_graphs", 1, 10**9),
+    ("wl_drop", 0, 0.999),
     ("dropout", 0, 0.999),
     ("attn_drop", 0, 0.999),
     ("drop_path", 0, 0.999),

@@ -62,11 +62,16 @@ def decay_curves(config: RunConfig, tau: Sequence[float], num_distances: int) ->
 
 
 def decay_figure(folder: Path, seed_folders: Sequence[Path], config: RunConfig) -> None:
-    """Draw the decay that each head of the first seed learned, beside the one that it started from."""
+    """Draw the decay that each head of the first seed learned, beside the one that it started from.
+
+    A model without a decay that is learned leaves no picture, not even that of an earlier run in the folder.
+    """
     from matplotlib.figure import Figure
 
     records = read_records(seed_folders[0])
+    file = folder / "decay.png"
     if "tau" not in records[-1]:
+        file.unlink(missing_ok=True)
         return
     distances = np.arange(DISTANCES_SHOWN)
     learned = records[-1]["tau"]
@@ -83,4 +88,4 @@ def decay_figure(folder: Path, seed_folders: Sequence[Path], config: RunConfig) 
     )
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize="small")
-    _save(figure, folder / "decay.png")
+    _save(figure, file)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gradformer_dgl.batch import GraphBatch
 from gradformer_dgl.data import GraphDataset
+from gradformer_dgl.data.colours import with_colours
 from gradformer_dgl.data.ragged import Rows, starts_of
 from gradformer_dgl.decay import ExponentialDecay
 from gradformer_dgl.errors import ConfigError, DataError, RunError
@@ -24,7 +25,7 @@ from gradformer_dgl.training.objectives import as_targets, objective_for
 from gradformer_dgl.training.precision import matmul_precision
 from gradformer_dgl.training.schedule import learning_rate_factor
 from gradformer_dgl.training.seed_files import CHECKPOINT, WEIGHTS, NoFiles, SeedFiles
-from gradformer_dgl.training.splits import random_split
+from gradformer_dgl.training.splits import first_share, random_split
 from gradformer_dgl.training.supply import BatchSupply
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
@@ -33,7 +34,10 @@ EVALUATION_BATCHES = 4
 
 @dataclasses.dataclass(frozen=True)
 class SeedResult:
-    """What one seed came to. Scores are in the unit of the metric, at the best validation epoch."""
+    """What one seed came to. Scores are in the unit of the metric, at the best validation epoch.
+
+    ``also`` has the further test scores that the objective names.
+    """
 
     seed: int
     best_epoch: int
@@ -41,16 +45,21 @@ class SeedResult:
     test: float
     parameters: int
     seconds: float
+    also: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 EpochCallback = Callable[[int, dict[str, Any]], None]
 
 
 def split_of(dataset: GraphDataset, config: RunConfig, seed: int) -> dict[str, Tensor]:
-    """Return the data set's own split, or the random one of a seed."""
+    """Return the data set's own split, or the random one of a seed, with the share of it to train on."""
     if dataset.splits is not None:
-        return dict(dataset.splits)
-    return random_split(len(dataset.graphs), seed, config.val_share, config.test_share)
+        split = dict(dataset.splits)
+    else:
+        graphs = dataset.labelled
+        parts = random_split(len(graphs), seed, config.val_share, config.test_share)
+        split = {name: graphs[part] for name, part in parts.items()}
+    return split | {"train": first_share(split["train"], config.train_share, seed)}
 
 
 def batches(indices: Tensor, size: int) -> Iterator[Tensor]:
@@ -141,16 +150,22 @@ class Trainer:
     ) -> None:
         if dataset.graphs.distances is None:
             raise ConfigError(f"{dataset.name} has no distances attached: use PackedGraphs.with_cache")
+        self.split = split_of(dataset, config, seed)
+        colours = None
+        if config.wl_rounds:
+            dataset, colours = with_colours(
+                dataset, config.wl_rounds, self.split["train"], config.wl_min_graphs
+            )
         self.dataset, self.config, self.seed, self.folder, self.device = dataset, config, seed, folder, device
         self.ranks = ranks
         self.files = SeedFiles(folder) if ranks.is_first else NoFiles(folder)
         self.supply = BatchSupply(dataset.graphs, device)
-        self.split = split_of(dataset, config, seed)
         self.objective = objective_for(dataset.task, config.class_weights)
         torch.manual_seed(seed)
         targets = as_targets(labels_of(dataset, self.split["train"]), dataset.task)
         scaled = dataset.task == "regression" and config.standardize
-        self.network = Network(build_model(dataset, config), targets if scaled else None, config.precision)
+        model = build_model(dataset, config, colours)
+        self.network = Network(model, targets if scaled else None, config.precision)
         self.network.to(device)
         ranks.synchronize_norms(self.network)
         # What is validated, tested and kept: the network that is trained, or its running average.
@@ -205,9 +220,9 @@ class Trainer:
         tuple of Tensor and int
             What this rank's share adds to the mean loss of the batch, and the number of items in the batch.
         """
-        warmup = round(self.config.warmup_epochs * self.steps_per_epoch)
-        total_steps = self.config.epochs * self.steps_per_epoch
-        factor = learning_rate_factor(self.config.schedule, step, warmup, total_steps)
+        factor = learning_rate_factor(
+            self.config.schedule, step, self.steps_per_epoch, self.config.epochs, self.config.warmup_epochs
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr * factor
         assert batch.labels is not None
@@ -256,8 +271,9 @@ class Trainer:
             f"val_{self.objective.name}": val_score,
             "seconds": round(self.seconds, 3),
         }
-        if isinstance(self.network.model.decay, ExponentialDecay):
-            record["tau"] = self.network.model.decay.tau.detach().tolist()
+        decay = getattr(self.network.model, "decay", None)
+        if isinstance(decay, ExponentialDecay):
+            record["tau"] = decay.tau.detach().tolist()
         if self._is_best(val_score, val_loss):
             self.best = {"epoch": epoch + 1, "val": val_score, "val_loss": val_loss}
             self.best_weights = {name: tensor.clone() for name, tensor in self.scored.state_dict().items()}
@@ -279,13 +295,24 @@ class Trainer:
 
         With the weights that are scored, over all graphs at once.
         """
+        outputs, targets = self._predictions(part)
+        loss = self.objective.loss(outputs, self.scored.standardized(targets))
+        return loss.item(), self.objective.report(self._in_target_units(outputs), targets)
+
+    def scores(self, part: str) -> tuple[float, dict[str, float]]:
+        """Return the metric and the further scores of the objective, as :meth:`evaluate` finds them."""
+        outputs, targets = self._predictions(part)
+        outputs = self._in_target_units(outputs)
+        return self.objective.report(outputs, targets), self.objective.report_also(outputs, targets)
+
+    def _predictions(self, part: str) -> tuple[Tensor, Tensor]:
         indices, size = self.split[part], EVALUATION_BATCHES * self.config.batch_size
         with matmul_precision(self.config.precision):
             outputs = predict(self.scored, self.supply, indices, size, self.ranks)
-        targets = as_targets(labels_of(self.dataset, indices), self.dataset.task)
-        loss = self.objective.loss(outputs, self.scored.standardized(targets))
-        scores = self.scored.in_target_units(outputs) if self.dataset.task == "regression" else outputs
-        return loss.item(), self.objective.report(scores, targets)
+        return outputs, as_targets(labels_of(self.dataset, indices), self.dataset.task)
+
+    def _in_target_units(self, outputs: Tensor) -> Tensor:
+        return self.scored.in_target_units(outputs) if self.dataset.task == "regression" else outputs
 
     def run(self, on_epoch: EpochCallback | None = None, resume: bool = False) -> SeedResult:
         """Train to the last epoch and test the best weights.
@@ -319,13 +346,15 @@ class Trainer:
         self.scored.load_state_dict(self.best_weights)
         facts = {"seed": self.seed, "epoch": self.best["epoch"]}
         self.files.save(WEIGHTS, self.best_weights, facts)
+        test, also = self.scores("test")
         return SeedResult(
             seed=self.seed,
             best_epoch=self.best["epoch"],
             val=self.best["val"],
-            test=self.evaluate("test")[1],
+            test=test,
             parameters=self.parameters,
             seconds=round(self.seconds, 3),
+            also=also,
         )
 
     def save_checkpoint(self) -> None:

@@ -1,45 +1,79 @@
 """The model of a run: built from its settings and the facts of its data set."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from gradformer_dgl.batch import GraphBatch
 from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.errors import RunError
-from gradformer_dgl.model import Gradformer
+from gradformer_dgl.graphormer import Graphormer
+from gradformer_dgl.model import Gradformer, GraphModel
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.precision import autocast
 
+BASELINES: dict[str, dict[str, Any]] = {
+    "graphgps": {"decay": "none"},
+    "transformer": {"decay": "none", "message_passing": None},
+    "gin": {"attention": False, "message_passing": "gin"},
+    "gcn": {"attention": False, "message_passing": "gcn"},
+    "gatedgcn": {"attention": False, "message_passing": "gatedgcn"},
+}
+"""Baselines that differ from :class:`Gradformer` in these options alone."""
 
-def build_model(dataset: GraphDataset, config: RunConfig) -> Gradformer:
-    """Return a freshly initialised model for a data set."""
-    uses_edges = config.message_passing != "gin" and config.message_passing != "none"
-    return Gradformer(
-        dataset.out_size,
-        config.feat_size,
-        config.num_layers,
-        config.num_heads,
-        node_encoder=dataset.node_encoder,
-        node_size=dataset.node_size,
-        edge_encoder=dataset.edge_encoder if uses_edges else None,
-        edge_size=dataset.edge_size if uses_edges else None,
-        encoding=None if config.encoding == "none" else config.encoding,
-        encoding_mode=config.encoding_mode,
-        encoding_feat_size=config.encoding_feat_size or None,
-        encoding_norm=config.encoding_norm,
-        message_passing=None if config.message_passing == "none" else config.message_passing,
-        gamma=config.gamma,
-        hop=config.hop,
-        slope=config.slope,
-        learn_hop=config.learn_hop,
-        decay=config.decay,
-        dropout=config.dropout,
-        attn_drop=config.attn_drop,
-        drop_path=config.drop_path,
-        readout=None if dataset.level == "node" else config.readout,
-        head=config.head,
-    )
+
+def build_model(
+    dataset: GraphDataset, config: RunConfig, colours: Sequence[Int64[Tensor, " _"]] | None = None
+) -> GraphModel:
+    """Return a freshly initialised model for a data set.
+
+    All models have the same encoders, channels, layers, readout and head. Edge features are encoded where
+    the model uses them.
+
+    Parameters
+    ----------
+    dataset : GraphDataset
+        What the model is for.
+    config : RunConfig
+        Settings.
+    colours : sequence of Tensor, optional
+        For every round of colour refinement the colours that have weights.
+    """
+    common: dict[str, Any] = {
+        "out_size": dataset.out_size,
+        "feat_size": config.feat_size,
+        "num_layers": config.num_layers,
+        "num_heads": config.num_heads,
+        "node_encoder": dataset.node_encoder,
+        "node_size": dataset.node_size,
+        "encoding": None if config.encoding == "none" else config.encoding,
+        "encoding_mode": config.encoding_mode,
+        "encoding_feat_size": config.encoding_feat_size or None,
+        "encoding_norm": config.encoding_norm,
+        "colours": colours,
+        "colour_drop": config.wl_drop,
+        "dropout": config.dropout,
+        "attn_drop": config.attn_drop,
+        "readout": None if dataset.level == "node" else config.readout,
+        "head": config.head,
+    }
+    edges = {"edge_encoder": dataset.edge_encoder, "edge_size": dataset.edge_size}
+    if config.model == "graphormer":
+        return Graphormer(**common, **edges)
+    options: dict[str, Any] = {
+        "message_passing": None if config.message_passing == "none" else config.message_passing,
+        "gamma": config.gamma,
+        "hop": config.hop,
+        "slope": config.slope,
+        "learn_hop": config.learn_hop,
+        "decay": config.decay,
+        "drop_path": config.drop_path,
+    } | BASELINES.get(config.model, {})
+    uses_edges = options["message_passing"] not in (None, "gin", "gcn")
+    return Gradformer(**common, **options, **(edges if uses_edges else {}))
 
 
 class Network(nn.Module):
@@ -47,7 +81,7 @@ class Network(nn.Module):
 
     Parameters
     ----------
-    model : Gradformer
+    model : GraphModel
         Gives outputs of shape (items, outputs).
     targets : Tensor, optional
         Targets of the training data, (items, outputs); where given, the model learns
@@ -61,7 +95,7 @@ class Network(nn.Module):
 
     def __init__(
         self,
-        model: Gradformer,
+        model: GraphModel,
         targets: Float[Tensor, "items outputs"] | None = None,
         precision: str = "fp32",
     ) -> None:

@@ -13,7 +13,8 @@ import torch
 import yaml
 
 import gradformer_dgl
-from gradformer_dgl.data import GraphDataset, load_dataset
+from gradformer_dgl.data import GraphDataset
+from gradformer_dgl.data.options import DataOptions
 from gradformer_dgl.errors import RunError
 from gradformer_dgl.training.checkpoint import load_tensors, write_whole
 from gradformer_dgl.training.config import RunConfig, read_settings
@@ -70,7 +71,7 @@ def train_run(
         results = [train_seed(request, seed, dataset, on_epoch, ranks) for seed in request.seeds]
     else:
         results = train_seeds_in_processes(request, min(jobs, len(request.seeds)), on_epoch)
-        dataset = load_dataset(request.dataset, request.data_root) if dataset is None else dataset
+        dataset = request.load_dataset() if dataset is None else dataset
     summary = summarize(request, dataset, results, time.perf_counter() - begin)
     if ranks.is_first:
         _write_report(request, summary)
@@ -91,7 +92,7 @@ def _prepare_folder(request: RunRequest) -> None:
         if not request.resume:
             raise RunError(f"{folder} holds a run: choose another --out, or --resume or --overwrite it")
         found = read_settings(folder / CONFIG)
-        if found.get("dataset") != request.dataset or not request.config.matches(found.get("config")):
+        if not _same_data(found, request) or not request.config.matches(found.get("config")):
             raise RunError(f"{folder} holds a run with other settings: choose another --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,6 +105,13 @@ def _prepare_folder(request: RunRequest) -> None:
     except OSError as error:
         raise RunError(f"{folder} cannot be made ready: {error.strerror}") from None
     write_whole(folder / CONFIG, yaml.safe_dump(_description(request), sort_keys=False))
+
+
+def _same_data(found: dict[str, Any], request: RunRequest) -> bool:
+    return (
+        found.get("dataset") == request.dataset
+        and DataOptions.read(found.get("data_options") or {}) == request.data_options
+    )
 
 
 def free_folder(folder: Path) -> Path:
@@ -120,6 +128,7 @@ def _description(request: RunRequest) -> dict[str, Any]:
     return {
         "dataset": request.dataset,
         "data_root": request.data_root,
+        "data_options": request.data_options.given(),
         "cache": request.cache,
         "seeds": list(request.seeds),
         "config": request.config.as_dict(),
@@ -135,8 +144,8 @@ def summarize(
     if dataset.task == "regression":
         baseline["predicting_the_mean"] = constant_prediction_error(request, dataset)
     return {
-        "dataset": request.dataset,
-        **_score(request, dataset, [result.test for result in results]),
+        "dataset": dataset.name,
+        **_score(request, dataset, [result.test for result in results], [result.also for result in results]),
         **baseline,
         "val_mean": statistics.fmean(result.val for result in results),
         "runs": [dataclasses.asdict(result) for result in results],
@@ -146,14 +155,24 @@ def summarize(
     }
 
 
-def _score(request: RunRequest, dataset: GraphDataset, scores: Sequence[float]) -> dict[str, Any]:
+def _score(
+    request: RunRequest,
+    dataset: GraphDataset,
+    scores: Sequence[float],
+    also: Sequence[dict[str, float]],
+) -> dict[str, Any]:
     objective = objective_for(dataset.task, request.config.class_weights)
     return {
         "metric": objective.name,
         "unit": objective.unit,
-        "mean": statistics.fmean(scores),
-        "std": statistics.stdev(scores) if len(scores) > 1 else 0.0,
+        **_mean_and_deviation(scores),
+        "also": {name: _mean_and_deviation([one[name] for one in also]) for name in also[0]},
     }
+
+
+def _mean_and_deviation(scores: Sequence[float]) -> dict[str, float]:
+    deviation = statistics.stdev(scores) if len(scores) > 1 else 0.0
+    return {"mean": statistics.fmean(scores), "std": deviation}
 
 
 def open_run(
@@ -179,6 +198,7 @@ def open_run(
             config=RunConfig().updated(facts["config"]),
             seeds=tuple(facts["seeds"]),
             device=device,
+            data_options=DataOptions.read(facts.get("data_options") or {}),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{file} is not the description of a run: {error} is missing or wrong") from None
@@ -206,16 +226,17 @@ def evaluate_run(request: RunRequest, part: str = "test") -> dict[str, Any]:
     """
     weights = {seed: load_tensors(request.seed_folder(seed) / WEIGHTS)[0] for seed in request.seeds}
     dataset = request.open_dataset()
-    scores = {}
+    runs: list[dict[str, Any]] = []
     for seed, tensors in weights.items():
         trainer = Trainer(dataset, request.config, seed, request.seed_folder(seed), request.device)
         trainer.scored.load(tensors)
-        scores[seed] = trainer.evaluate(part)[1]
+        score, also = trainer.scores(part)
+        runs.append({"seed": seed, "score": score, "also": also})
     return {
-        "dataset": request.dataset,
+        "dataset": dataset.name,
         "split": part,
-        **_score(request, dataset, list(scores.values())),
-        "runs": [{"seed": seed, "score": score} for seed, score in scores.items()],
+        **_score(request, dataset, [run["score"] for run in runs], [run["also"] for run in runs]),
+        "runs": runs,
     }
 
 

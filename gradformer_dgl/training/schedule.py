@@ -5,14 +5,14 @@ import math
 from gradformer_dgl.errors import ConfigError
 
 
-def warmup_cosine(step: int, warmup: int, total: int) -> float:
+def warmup_cosine(step: int, warmup: float, total: int) -> float:
     """Factor of the learning rate: a straight rise over the warm-up, then half a cosine to 0.
 
     Parameters
     ----------
     step : int
         Optimiser steps done so far.
-    warmup : int
+    warmup : float
         Steps of the rise.
     total : int
         Steps of the whole run.
@@ -33,14 +33,48 @@ def warmup_cosine(step: int, warmup: int, total: int) -> float:
     return max(0.0, 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup))))
 
 
-def learning_rate_factor(schedule: str, step: int, warmup: int, total: int) -> float:
-    """Factor of the learning rate by the name of the schedule, ``"constant"`` or ``"cosine"``.
+def learning_rate_factor(
+    schedule: str, step: int, steps_per_epoch: int, epochs: int, warmup_epochs: float
+) -> float:
+    """Factor of the learning rate by the name of the schedule.
 
-    A constant learning rate has no warm-up.
+    ``"constant"`` is 1, without a warm-up. ``"cosine"`` is :func:`warmup_cosine` of the steps.
+    ``"reference"`` is that of the published code: :func:`warmup_cosine` of the epochs, with the warm-up in
+    epochs, but the number of all steps for the length of the run. So the learning rate is constant within
+    an epoch and near 0 in the first of the warm-up, and the cosine, laid out for
+    ``epochs * steps_per_epoch`` epochs, has hardly begun to fall when the run ends.
+
+    Parameters
+    ----------
+    schedule : str
+        ``"constant"``, ``"cosine"`` or ``"reference"``.
+    step : int
+        Optimiser steps done so far.
+    steps_per_epoch, epochs : int
+        Length of the run.
+    warmup_epochs : float
+        Length of the warm-up.
+
+    Raises
+    ------
+    ConfigError
+        For another name.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.training.schedule import learning_rate_factor
+    >>> [learning_rate_factor("cosine", step, 2, 3, 1.0) for step in range(6)][:3]
+    [0.5, 1.0, 1.0]
+    >>> [round(learning_rate_factor("reference", step, 2, 3, 1.0), 6) for step in range(6)]
+    [1e-06, 1e-06, 1.0, 1.0, 0.904508, 0.904508]
     """
     if schedule == "constant":
         return 1.0
+    total = epochs * steps_per_epoch
     if schedule == "cosine":
+        warmup = round(warmup_epochs * steps_per_epoch)
         # The first step already moves: it counts as the first of the warm-up.
         return warmup_cosine(step + 1, warmup, total) if step < warmup else warmup_cosine(step, warmup, total)
-    raise ConfigError(f"schedule is constant or cosine, not {schedule!r}")
+    if schedule == "reference":
+        return warmup_cosine(step // steps_per_epoch, warmup_epochs, total)
+    raise ConfigError(f"schedule is constant, cosine or reference, not {schedule!r}")

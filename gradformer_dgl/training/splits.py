@@ -48,3 +48,31 @@ def random_split(
         raise DataError(f"{num_graphs} graphs cannot be split into training, validation and test data")
     order = torch.randperm(num_graphs, generator=torch.Generator().manual_seed(seed))
     return dict(zip(SPLITS, order.split([train, val, test]), strict=True))
+
+
+def first_share(indices: Int64[Tensor, " _"], share: float, seed: int) -> Int64[Tensor, " _"]:
+    """Return a share of some graphs, drawn at random: those of a smaller share are among those of a larger.
+
+    Classes are drawn as they come.
+
+    Parameters
+    ----------
+    indices : Tensor
+        Graph numbers.
+    share : float
+        Above 0, rounded down to whole graphs, but at least one; 1 returns the graphs as they are.
+    seed : int
+        Seed of the permutation whose beginning is returned.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.training.splits import first_share
+    >>> graphs = torch.arange(100, 200)
+    >>> few, more = (first_share(graphs, share, seed=0) for share in (0.05, 0.1))
+    >>> len(few), len(more), torch.equal(few, more[:5])
+    (5, 10, True)
+    """
+    if share == 1:
+        return indices
+    order = torch.randperm(len(indices), generator=torch.Generator().manual_seed(seed))
+    return indices[order[: max(1, int(len(indices) * share + 1e-6))]]

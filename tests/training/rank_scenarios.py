@@ -18,11 +18,19 @@ from gradformer_dgl.training.loop import Trainer
 
 COMMON = {"epochs": 2, "feat_size": 12, "num_layers": 2, "num_heads": 3, "batch_size": 7, "lr": 5e-3}
 COMMON |= {"warmup_epochs": 1, "attn_drop": 0.0, "average": 0.5, "encoding": "rwse:3"}
+COLOURS = {"wl_rounds": 2, "wl_min_graphs": 1, "wl_drop": 0.0}
 SCENARIOS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "classes": ("multiclass", "graph", {"message_passing": "gin", "class_weights": True}),
+    "classes": ("multiclass", "graph", {"message_passing": "gin", "class_weights": True, **COLOURS}),
     "missing targets": ("regression", "graph", {"message_passing": "gatedgcn", "encoding_norm": True}),
     "labels of nodes": ("multiclass", "node", {"message_passing": "gine", "class_weights": True}),
     "missing labels": ("multilabel", "graph", {"message_passing": "none", "clip_norm": 0.01}),
+    "graphormer": ("multiclass", "node", {"model": "graphormer"}),
+    "graphormer's empty shares": (
+        "regression",
+        "graph",
+        {"model": "graphormer", "batch_size": 1, "epochs": 1, "encoding": "none"},
+    ),
+    "no attention": ("regression", "graph", {"model": "gcn", "batch_size": 1, "epochs": 1}),
     "empty shares": ("regression", "graph", {"message_passing": "gatedgcn", "batch_size": 1, "epochs": 1}),
 }
 

@@ -182,3 +182,49 @@ def test_a_fixed_split_goes_before_a_random_one(shapes, tmp_path):
     split = random_split(len(shapes.graphs), 99, 0.2, 0.2)
     trainer = Trainer(dataclasses.replace(shapes, splits=split), config_of(), 0, tmp_path)
     assert torch.equal(trainer.split["test"], split["test"])
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_a_share_of_the_training_graphs_leaves_the_others_as_they_are(shapes, tmp_path, fixed):
+    if fixed:
+        shapes = dataclasses.replace(shapes, splits=random_split(len(shapes.graphs), 99, 0.2, 0.2))
+    whole, some, few = (
+        Trainer(shapes, config_of(train_share=share), 4, tmp_path).split for share in (1.0, 0.5, 0.1)
+    )
+    for part in ("val", "test"):
+        assert torch.equal(whole[part], some[part])
+        assert torch.equal(whole[part], few[part])
+    assert len(some["train"]) == len(whole["train"]) // 2
+    assert len(few["train"]) == len(whole["train"]) // 10
+    assert torch.equal(few["train"], some["train"][: len(few["train"])])
+    assert set(some["train"].tolist()) < set(whole["train"].tolist())
+
+
+def test_training_sees_its_share_alone(shapes, tmp_path):
+    trainer = Trainer(shapes, config_of(train_share=0.1, epochs=2), 4, tmp_path)
+    seen = []
+    cut = trainer.supply.batch
+    trainer.supply.batch = lambda indices: (seen.append(indices), cut(indices))[1]
+    trainer.train_epoch(0)
+    assert sorted(torch.cat(seen).tolist()) == sorted(trainer.split["train"].tolist())
+    assert trainer.steps_per_epoch == 1
+
+
+def test_a_single_training_graph_serves(shapes, tmp_path):
+    trainer = Trainer(shapes, config_of(train_share=1e-6, epochs=2), 4, tmp_path)
+    assert len(trainer.split["train"]) == 1
+    assert trainer.run().best_epoch in (1, 2)
+
+
+def test_the_published_schedule_has_one_rate_for_an_epoch(shapes, tmp_path):
+    trainer = Trainer(shapes, config_of(schedule="reference", epochs=4, warmup_epochs=2), 4, tmp_path)
+    rates = []
+    step = trainer.optimizer.step
+    trainer.optimizer.step = lambda: (rates.append(trainer.optimizer.param_groups[0]["lr"]), step())
+    for epoch in range(4):
+        trainer.train_epoch(epoch)
+    by_epoch = rates[:: trainer.steps_per_epoch]
+    assert trainer.steps_per_epoch == 5
+    assert rates == [rate for rate in by_epoch for _ in range(5)]
+    assert by_epoch[:3] == pytest.approx([5e-9, 2.5e-3, 5e-3])
+    assert 4.9e-3 < by_epoch[3] < 5e-3

@@ -51,6 +51,18 @@ def test_accuracy_counts_hits():
     assert objective_for("multiclass").report(logits, torch.tensor([0, 1, 1, 1])) == 75.0
 
 
+@pytest.mark.parametrize(("weighted", "also"), [(False, "class_averaged_accuracy"), (True, "plain_accuracy")])
+def test_each_accuracy_comes_with_the_other(weighted, also):
+    logits, labels = (
+        torch.tensor([[2.0, 1.0], [0.0, 1.0], [3.0, 1.0], [0.0, 2.0]]),
+        torch.tensor([0, 1, 1, 1]),
+    )
+    objective, other = objective_for("multiclass", weighted), objective_for("multiclass", not weighted)
+    assert objective.report_also(logits, labels) == {also: other.report(logits, labels)}
+    assert {objective.report(logits, labels), other.report(logits, labels)} == {75.0, 250 / 3}
+    assert objective_for("regression").report_also(logits, logits) == {}
+
+
 def test_errors_skip_missing_targets():
     outputs = torch.tensor([[1.0, 5.0], [2.0, 7.0]])
     targets = torch.tensor([[0.0, torch.nan], [4.0, 8.0]])

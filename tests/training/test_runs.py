@@ -6,9 +6,12 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from gradformer_dgl.data.colours import node_colours
 from gradformer_dgl.errors import CacheError, RunError
-from gradformer_dgl.training.loop import Trainer
+from gradformer_dgl.training.checkpoint import load_tensors
+from gradformer_dgl.training.loop import Trainer, labels_of, predict
 from gradformer_dgl.training.runs import evaluate_run, free_folder, open_run, train_run
+from gradformer_dgl.training.seed_files import WEIGHTS
 from gradformer_dgl.training.splits import random_split
 
 
@@ -102,6 +105,20 @@ def test_parameters_are_counted(request_for, tmp_path):
     assert isinstance(trainer.network.model.decay.tau, torch.nn.Parameter)
 
 
+def test_colours_are_known_again(request_for, tmp_path):
+    request = request_for(epochs=2, wl_rounds=3, wl_min_graphs=4)
+    result = train_run(request)
+    weights = load_tensors(request.seed_folder(0) / WEIGHTS)[0]
+    known, weight = weights["model.colour_head.known"], weights["model.colour_head.weight"]
+    assert len(known) == len(weight) > 3
+    assert weight.any(1).all()
+    colours = node_colours(request.open_dataset().graphs, 3)
+    assert set(known.tolist()) <= set(colours.flatten().tolist())
+    assert evaluate_run(open_run(tmp_path / "run"))["mean"] == result["mean"]
+    again = train_run(dataclasses.replace(request, folder=str(tmp_path / "again")))
+    assert again["runs"][0]["val"] == result["runs"][0]["val"]
+
+
 def test_a_regression_is_compared_with_predicting_the_mean(request_for, relabelled):
     request = request_for(epochs=1)
     sizes = torch.arange(97.0)[:, None]
@@ -136,3 +153,32 @@ def test_folders_that_are_not_a_run_are_left_alone(request_for, tmp_path):
     train_run(dataclasses.replace(request_for(epochs=1, seeds=(1,)), overwrite=True))
     assert foreign.read_text() == "kept"
     assert {folder.name for folder in (tmp_path / "run").glob("seed-*")} == {"seed-1", "seed-bank"}
+
+
+@pytest.mark.parametrize(("weighted", "name"), [(True, "plain_accuracy"), (False, "class_averaged_accuracy")])
+def test_both_accuracies_are_reported(request_for, relabelled, shapes, tmp_path, weighted, name):
+    labels = (torch.arange(shapes.graphs.num_nodes) % 5 == 0).long()
+    dataset = relabelled(labels, "multiclass", "node", 2)
+    request = request_for(seeds=(0, 1), class_weights=weighted)
+    result = train_run(request, dataset=dataset)
+    for run in result["runs"]:
+        trainer = Trainer(dataset, request.config, run["seed"], tmp_path / "again")
+        trainer.scored.load(load_tensors(request.seed_folder(run["seed"]) / "weights.safetensors")[0])
+        indices = trainer.split["test"]
+        chosen = predict(trainer.scored, trainer.supply, indices, 5).argmax(1)
+        truth = labels_of(dataset, indices)
+        plain = 100 * (chosen == truth).double().mean().item()
+        by_class = [100 * (chosen[truth == label] == label).double().mean().item() for label in (0, 1)]
+        expected = [statistics.fmean(by_class), plain]
+        found = [run["test"], run["also"][name]]
+        assert found == pytest.approx(expected if weighted else expected[::-1])
+        assert plain != pytest.approx(expected[0])
+    also = [run["also"][name] for run in result["runs"]]
+    assert result["also"] == {name: {"mean": statistics.fmean(also), "std": statistics.stdev(also)}}
+
+
+def test_evaluation_repeats_the_further_scores(request_for, tmp_path):
+    result = train_run(request_for(seeds=(0, 1), class_weights=True))
+    again = evaluate_run(open_run(tmp_path / "run"))
+    assert again["also"] == result["also"]
+    assert [run["also"] for run in again["runs"]] == [run["also"] for run in result["runs"]]

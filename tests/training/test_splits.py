@@ -1,8 +1,10 @@
+import itertools
+
 import pytest
 import torch
 
 from gradformer_dgl.errors import DataError
-from gradformer_dgl.training.splits import random_split
+from gradformer_dgl.training.splits import first_share, random_split
 
 
 @pytest.mark.parametrize(
@@ -31,3 +33,23 @@ def test_global_random_state_is_left_alone():
 def test_too_few_graphs():
     with pytest.raises(DataError, match="2 graphs cannot be split"):
         random_split(2, 0)
+
+
+def test_a_smaller_share_is_part_of_a_larger_one():
+    train = random_split(4110, 3)["train"]
+    shares = [first_share(train, share, 3) for share in (1e-6, 0.05, 0.1, 0.5, 1)]
+    assert [len(part) for part in shares] == [1, 164, 328, 1644, 3288]
+    for few, more in itertools.pairwise(shares[:-1]):
+        assert torch.equal(few, more[: len(few)])
+    assert set(shares[-2].tolist()) < set(train.tolist())
+    assert len(set(shares[-2].tolist())) == 1644
+    assert shares[-1] is train
+
+
+def test_a_share_of_a_fixed_split_is_drawn_by_the_seed():
+    train = torch.arange(1000)
+    one, again, other = first_share(train, 0.1, 5), first_share(train, 0.1, 5), first_share(train, 0.1, 6)
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+    # From all over, as fixed splits are often sorted.
+    assert 300 < one.float().mean() < 700

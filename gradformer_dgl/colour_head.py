@@ -1,0 +1,83 @@
+"""A linear model over the colours of nodes, beside the network."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gradformer_dgl.errors import ConfigError, GraphError
+
+
+class ColourHead(nn.Module):
+    """What the colours of a node add to the outputs: a weight for each known colour and output.
+
+    Summed over the nodes of a graph this is a linear model of how often each rooted neighbourhood occurs,
+    the features of the Weisfeiler-Leman subtree kernel, which tells apart what sums of channels merge. All
+    weights begin at 0, and a colour that is not known adds nothing.
+
+    Parameters
+    ----------
+    known : sequence of Tensor
+        For every round of refinement the colours that have weights: int64 hashes in ascending order, from
+        :func:`gradformer_dgl.data.colours.common_colours`.
+    out_size : int
+        Outputs.
+    drop : float
+        Chance that a node's colour of a round is left out in training.
+
+    Notes
+    -----
+    Shervashidze et al., "Weisfeiler-Lehman Graph Kernels", JMLR 12 (2011), section 3.2.
+
+    Examples
+    --------
+    >>> head = ColourHead([torch.tensor([3, 8]), torch.tensor([5])], out_size=4)
+    >>> head(torch.tensor([[8, 5], [7, 9]])).shape, head.encoding
+    (torch.Size([2, 4]), 'wl:2')
+    """
+
+    known: Int64[Tensor, " colours"]
+
+    def __init__(self, known: Sequence[Int64[Tensor, " _"]], out_size: int, drop: float = 0.0) -> None:
+        super().__init__()
+        if not 0 <= drop < 1:
+            raise ConfigError(f"colour_drop must be at least 0 and below 1, but is {drop}")
+        self.sizes = [len(colours) for colours in known]
+        self.drop = drop
+        self.register_buffer("known", torch.cat(list(known)))
+        self.weight = nn.Parameter(torch.zeros(sum(self.sizes), out_size))
+
+    @property
+    def encoding(self) -> str:
+        """Name of the colours among the encodings of a batch."""
+        return f"wl:{len(self.sizes)}"
+
+    def forward(self, colours: Int64[Tensor, "nodes rounds"]) -> Float[Tensor, "nodes out"]:
+        """Return what the colours of each node add.
+
+        Raises
+        ------
+        GraphError
+            If there is another number of rounds than expected.
+        """
+        if colours.ndim != 2 or colours.shape[1] != len(self.sizes):
+            raise GraphError(
+                f"colours must have the shape (nodes, {len(self.sizes)}), but have {tuple(colours.shape)}"
+            )
+        places, found, start = [], [], 0
+        for column, known in zip(colours.T.contiguous(), self.known.split(self.sizes), strict=True):
+            if not len(known):
+                continue
+            place = torch.searchsorted(known, column).clamp_(max=len(known) - 1)
+            places.append(place + start)
+            found.append(known[place] == column)
+            start += len(known)
+        if not places:
+            return self.weight.new_zeros(len(colours), self.weight.shape[1])
+        share = torch.stack(found, 1).to(self.weight.dtype)
+        share = functional.dropout(share, self.drop, self.training)
+        return functional.embedding_bag(
+            torch.stack(places, 1), self.weight, mode="sum", per_sample_weights=share
+        )

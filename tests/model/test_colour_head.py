@@ -1,0 +1,100 @@
+import pytest
+import torch
+
+from gradformer_dgl import Gradformer, GraphBatch, PairDistances
+from gradformer_dgl.colour_head import ColourHead
+from gradformer_dgl.edge_list import EdgeList
+from gradformer_dgl.errors import ConfigError, GraphError
+
+KNOWN = [torch.tensor([-(2**63), -4, 9]), torch.tensor([], dtype=torch.int64), torch.tensor([9, 2**63 - 1])]
+COLOURS = torch.tensor([[-4, 1, 9], [9, -4, 2**63 - 1], [8, 9, 10], [-(2**63), 0, -5]])
+
+
+@pytest.fixture
+def head():
+    made = ColourHead(KNOWN, out_size=6).double()
+    torch.nn.init.normal_(made.weight)
+    return made
+
+
+def by_hand(weight):
+    """Sum the rows of the known colours, looked up one by one."""
+    rows = iter(weight)
+    tables = [{int(colour): next(rows) for colour in known} for known in KNOWN]
+    return torch.stack(
+        [
+            sum(
+                (
+                    table[int(colour)]
+                    for table, colour in zip(tables, node, strict=True)
+                    if int(colour) in table
+                ),
+                torch.zeros(weight.shape[1]).double(),
+            )
+            for node in COLOURS
+        ]
+    )
+
+
+def test_known_colours_add_their_weights(head):
+    out, weight = head(COLOURS), head.weight
+    expected = by_hand(weight)
+    assert torch.allclose(out, expected)
+    assert not out[2].any()
+    given = torch.randn_like(out)
+    grads = [torch.autograd.grad(result, weight, given)[0] for result in (out, expected)]
+    assert torch.allclose(*grads)
+
+
+def test_a_colour_means_nothing_before_it_is_trained():
+    assert not ColourHead(KNOWN, out_size=3)(COLOURS).any()
+
+
+def test_colours_are_dropped_in_training_only(head):
+    whole = head(COLOURS)
+    head.drop = 0.25
+    assert torch.equal(head.eval()(COLOURS), whole)
+    head.train()
+    rows = head(COLOURS.repeat(4000, 1))[1::4]
+    first, second = head.weight[[2, 4]] / 0.75
+    shares = [
+        sum(torch.allclose(row, kept) for row in rows) / len(rows)
+        for kept in (first + second, first, second, torch.zeros(6).double())
+    ]
+    assert shares == pytest.approx([9 / 16, 3 / 16, 3 / 16, 1 / 16], abs=0.04)
+
+
+def test_no_colour_is_known():
+    empty = torch.tensor([], dtype=torch.int64)
+    assert ColourHead([empty, empty], out_size=3)(torch.tensor([[1, 2]])).tolist() == [[0.0, 0.0, 0.0]]
+
+
+def test_mistakes_are_named(head):
+    with pytest.raises(GraphError, match=r"colours must have the shape \(nodes, 3\)"):
+        head(COLOURS[:, :2])
+    with pytest.raises(ConfigError, match="colour_drop must be at least 0 and below 1"):
+        ColourHead(KNOWN, out_size=3, drop=1.0)
+
+
+@pytest.mark.parametrize("readout", ["sum", "mean", None])
+def test_the_model_adds_colours_to_its_outputs(readout):
+    torch.manual_seed(0)
+    batch = GraphBatch(
+        EdgeList(torch.tensor([0, 1]), torch.tensor([1, 0]), 4, torch.tensor([3, 1]), torch.tensor([2, 0])),
+        PairDistances(torch.zeros(10, dtype=torch.uint8), torch.tensor([3, 1])),
+        node_features=torch.rand(4, 5),
+        encodings={"wl:3": COLOURS},
+    )
+    model = Gradformer(2, 6, 1, 2, node_size=5, colours=KNOWN, readout=readout).eval()
+    plain = model(batch)
+    torch.nn.init.normal_(model.colour_head.weight)
+    of_nodes = model.colour_head(COLOURS)
+    added = {
+        "sum": torch.stack([of_nodes[:3].sum(0), of_nodes[3]]),
+        "mean": torch.stack([of_nodes[:3].mean(0), of_nodes[3]]),
+        None: of_nodes,
+    }[readout]
+    assert torch.allclose(model(batch), plain + added, atol=1e-6)
+    batch.encodings = {}
+    with pytest.raises(GraphError, match="the batch has no encoding 'wl:3'"):
+        model(batch)
