@@ -18,6 +18,8 @@ _COMMANDS = {
     "info": "show what a cache holds",
     "train": "train a model on a preprocessed data set",
     "evaluate": "score the saved weights of a run again",
+    "reproduce": "train what a table of the paper compares, and write the table",
+    "tune": "search good settings with Optuna, by validation scores alone",
     "doctor": "show versions and whether the installation can use the GPU",
 }
 

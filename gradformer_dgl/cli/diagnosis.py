@@ -11,7 +11,7 @@ import gradformer_dgl
 from gradformer_dgl.graphbolt import AbsentGraphBolt
 
 _REQUIRED = ("torch", "dgl", "numpy", "numba", "scipy", "networkx", "joblib", "h5py", "click", "rich")
-_OPTIONAL = {"rdkit": "chem", "ogb": "ogb", "triton": "triton"}
+_OPTIONAL = {"rdkit": "chem", "ogb": "ogb", "triton": "triton", "optuna": "tune"}
 
 
 def diagnose() -> list[tuple[str, str]]:

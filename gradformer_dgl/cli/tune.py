@@ -1,0 +1,112 @@
+"""`gradformer-dgl tune`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gradformer_dgl.cli import options
+from gradformer_dgl.data.options import DataOptions
+
+
+@click.command("tune")
+@click.argument("dataset")
+@options.data_options
+@options.data_root
+@options.cache_dir
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the search; with an earlier search in it, that goes on. [default: runs/tune-DATASET]",
+)
+@click.option(
+    "--trials", type=click.IntRange(min=1), default=50, show_default=True, help="Settings to try in all."
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Splits that a trial is averaged over: those of the seeds 0, 1, ...",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the search.")
+@click.option(
+    "--space",
+    type=click.Path(path_type=Path),
+    help="YAML file: for each setting a list of choices, or {low: ..., high: ..., log: true}.",
+)
+@click.option("--preset", help="Settings to start from. [default: those made for DATASET]")
+@click.option("--config", type=click.Path(path_type=Path), help="YAML file of settings, over the preset.")
+@options.jobs
+@options.device
+@options.config_options
+@click.pass_obj
+def command(
+    obj: dict[str, bool],
+    dataset: str,
+    data_options: DataOptions,
+    data_root: Path | None,
+    cache_dir: Path,
+    out: Path | None,
+    trials: int,
+    seeds: int,
+    seed: int,
+    space: Path | None,
+    preset: str | None,
+    config: Path | None,
+    jobs: int | None,
+    device: str,
+    **settings: Any,
+) -> None:
+    """Search good settings for DATASET with Optuna, by validation scores alone.
+
+    No test score is computed. The same command again, with more --trials, goes on with the search. A setting
+    that is given as an option is fixed, and not searched. What is found is written to best.yaml in the run
+    folder, and can be trained with `train --config`. The last line on stdout is the result as JSON.
+
+    Example: gradformer-dgl tune NCI1 --data-root data --trials 100 --epochs 60 --jobs 2 --model graphgps
+
+    Example: gradformer-dgl train NCI1 --data-root data --config runs/tune-NCI1/best.yaml --runs 10
+    """
+    from gradformer_dgl.cli.task_progress import TaskProgress
+    from gradformer_dgl.data import load_dataset
+    from gradformer_dgl.errors import ConfigError
+    from gradformer_dgl.experiments.caches import ensure_cache
+    from gradformer_dgl.experiments.search_space import default_space, read_space
+    from gradformer_dgl.experiments.tuning import TuneRequest, import_optuna, tune
+    from gradformer_dgl.training.config import load_preset, read_settings
+    from gradformer_dgl.training.request import RunRequest
+    from gradformer_dgl.training.threads import available_processors, use_threads
+
+    import_optuna()
+    use_threads(1)
+    jobs = available_processors() if jobs == -1 else (jobs or 1)
+    options.check_targets(dataset, data_root, data_options)
+    raw = load_dataset(dataset, data_root, **data_options.given())
+    base = load_preset(preset or options.preset_of(dataset, raw.name))
+    if config is not None:
+        base = base.updated(read_settings(config))
+    fixed = {name: value for name, value in settings.items() if value is not None}
+    base = base.updated(fixed)
+    searched = default_space(base, raw.level) if space is None else read_space(space)
+    searched = {name: values for name, values in searched.items() if name not in fixed}
+    if not searched:
+        raise ConfigError(
+            "every setting of the search space is fixed by an option: nothing is left to search"
+        )
+    cache = options.cache_file(cache_dir, raw.name)
+    ensure_cache(raw, cache, base.encodings, jobs, progress=not obj["quiet"])
+    run = RunRequest(
+        dataset=options.lasting_name(dataset, data_root, raw.name),
+        data_options=data_options,
+        data_root=None if data_root is None else str(data_root.resolve()),
+        cache=str(cache.resolve()),
+        folder=str(out or Path("runs") / f"tune-{raw.name}"),
+        config=base,
+        seeds=tuple(range(seeds)),
+        device=options.chosen_device(device),
+    )
+    with TaskProgress("trials", shown=not obj["quiet"]) as progress:
+        result = tune(TuneRequest(run, searched, trials, seed), raw, jobs, progress)
+    click.echo(json.dumps(result))

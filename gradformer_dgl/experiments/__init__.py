@@ -1,0 +1,1 @@
+"""Experiments of many trainings: the tables of the paper, and the search for good settings."""

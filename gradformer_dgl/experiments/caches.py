@@ -1,0 +1,73 @@
+"""Caches that an experiment needs, made where they are missing."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from gradformer_dgl.cache import DistanceCache
+from gradformer_dgl.data import GraphDataset
+from gradformer_dgl.preprocess import preprocess_graphs
+
+
+def ensure_cache(
+    dataset: GraphDataset, file: Path, encodings: Iterable[str], jobs: int = 1, progress: bool = False
+) -> Path:
+    """Preprocess a data set unless its cache is there with all encodings that are needed.
+
+    A cache that lacks an encoding is computed again with its own options, so that whoever made it still
+    finds there what they asked for.
+
+    Parameters
+    ----------
+    dataset : GraphDataset
+        The graphs.
+    file : Path
+        The cache.
+    encodings : iterable of str
+        Names of encodings.
+    jobs : int
+        Workers.
+    progress : bool
+        Show a bar on stderr.
+
+    Returns
+    -------
+    Path
+        The cache.
+
+    Raises
+    ------
+    CacheError
+        Where the file is not a cache, or cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gradformer_dgl.experiments.caches import ensure_cache
+    >>> from gradformer_dgl.data import GraphDataset, PackedGraphs
+    >>> import dgl, torch
+    >>> graph = dgl.graph(([0, 1], [1, 0]))
+    >>> graph.ndata["feat"] = torch.ones(2, 3)
+    >>> packed = PackedGraphs.from_graphs([graph], labels=[0])
+    >>> data = GraphDataset("one", packed, "multiclass", "graph", 2, "linear", 3)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ensure_cache(data, Path(folder) / "one.h5", ["rwse:2"]).name
+    'one.h5'
+    """
+    needed = list(dict.fromkeys(encodings))
+    if not file.exists():
+        preprocess_graphs(dataset.graphs, file, n_jobs=jobs, encodings=needed, progress=progress)
+        return file
+    cache = DistanceCache(file)
+    if not set(needed) <= set(cache.encodings):
+        preprocess_graphs(
+            dataset.graphs,
+            file,
+            n_jobs=jobs,
+            encodings=[*cache.encodings, *(name for name in needed if name not in cache.encodings)],
+            directed=cache.directed,
+            max_distance=cache.max_distance,
+            layout=cache.layout,
+            extra_distances=cache.extra_distances,
+            progress=progress,
+        )
+    return file

@@ -1,0 +1,267 @@
+"""Tables as Markdown and CSV, made from the JSON files alone."""
+
+import csv
+import dataclasses
+import io
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from gradformer_dgl.errors import RunError
+from gradformer_dgl.experiments.comparison import compare
+from gradformer_dgl.experiments.figures import draw_figure
+from gradformer_dgl.experiments.records import Record, load_record
+from gradformer_dgl.experiments.tables import Experiment, Table
+from gradformer_dgl.training.checkpoint import write_whole
+
+DASH = "—"
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One line of a table: an experiment and what is known of it.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What was trained.
+    record : Record
+        Its results; without any, the line has dashes.
+    """
+
+    experiment: Experiment
+    record: Record
+
+    @property
+    def mean(self) -> float | None:
+        """Mean of the test scores."""
+        return statistics.fmean(self.record.scores) if self.record.runs else None
+
+    @property
+    def std(self) -> float | None:
+        """Sample standard deviation of the test scores; None for fewer than two."""
+        return statistics.stdev(self.record.scores) if len(self.record.runs) > 1 else None
+
+    def average(self, name: str) -> float | None:
+        """Mean of a fact over the trainings."""
+        return statistics.fmean(run[name] for run in self.record.runs) if self.record.runs else None
+
+    @property
+    def seeds(self) -> int:
+        """Number of different seeds."""
+        return len({run["seed"] for run in self.record.runs})
+
+
+def render(table: Table, experiments: Sequence[Experiment], out: Path) -> Path:
+    """Write a table as Markdown and CSV, and its figure as PNG.
+
+    Parameters
+    ----------
+    table : Table
+        What is compared.
+    experiments : sequence of Experiment
+        Its lines.
+    out : Path
+        Folder of the results.
+
+    Returns
+    -------
+    Path
+        The Markdown file.
+
+    Raises
+    ------
+    RunError
+        Where there are no results at all, or a file is broken or cannot be written.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.experiments.render import render
+    >>> from gradformer_dgl.experiments.tables import TABLES, experiments_of
+    >>> render(TABLES["main"], experiments_of(TABLES["main"]), Path("nowhere"))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    gradformer_dgl.errors.RunError: nowhere/runs holds no results of this table: ...
+    """
+    lines = [Line(experiment, load_record(out, experiment)) for experiment in experiments]
+    if not any(line.record.runs for line in lines):
+        raise RunError(
+            f"{out / 'runs'} holds no results of this table: run the same command without --render-only first"
+        )
+    figure = draw_figure(table, [(line.experiment, line.record) for line in lines], out)
+    file = out / f"{table.name}.md"
+    write_whole(file, _markdown(table, lines, figure))
+    write_whole(file.with_suffix(".csv"), _csv(table, lines))
+    return file
+
+
+def _csv(table: Table, lines: Iterable[Line]) -> str:
+    stream = io.StringIO()
+    rows = [_facts(table, line) for line in lines]
+    writer = csv.DictWriter(stream, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def _facts(table: Table, line: Line) -> dict[str, Any]:
+    experiment, record = line.experiment, line.record
+    facts = {
+        "dataset": experiment.dataset,
+        "model": experiment.model,
+        "setting": experiment.setting,
+        "variant": experiment.variant,
+        "metric": record.metric,
+        "unit": record.unit,
+        "seeds": line.seeds,
+        "trainings": len(record.runs),
+        "epochs": experiment.config.epochs,
+        "mean": line.mean,
+        "std": line.std,
+        "paper": experiment.paper,
+        "val_mean": line.average("val"),
+        "parameters": record.runs[0]["parameters"] if record.runs else None,
+        "seconds": line.average("seconds"),
+    }
+    if table.name == "efficiency":
+        measured = record.efficiency or {}
+        facts |= {
+            name: measured.get(name)
+            for name in ("seconds_per_epoch", "peak_memory_bytes", "memory_before_bytes")
+        }
+    return facts
+
+
+def _markdown(table: Table, lines: Sequence[Line], figure: Path | None) -> str:
+    parts = [f"# {table.title}", _explanation(lines), _grid(table, lines)]
+    parts += table.notes
+    if table.name == "main":
+        parts += _comparisons(lines)
+    if figure is not None:
+        parts.append(f"![{table.title}]({figure.name})")
+    parts.append(_origin(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _explanation(lines: Sequence[Line]) -> str:
+    folds = lines[0].experiment.folds
+    origins = dict.fromkeys(line.experiment.variant.partition(",")[0] for line in lines)
+    splits = (
+        "random splits (or the data set's own), one for each seed"
+        if folds is None
+        else f"{folds} stratified folds, cut anew for each seed (the fold after the tested one validates)"
+    )
+    return (
+        f"Test scores, mean ± sample standard deviation over {splits}, each at its best validation epoch; "
+        f"nothing is chosen on test data. Settings: the presets ({', '.join(origins)}) but for what "
+        "the line says. Seconds are those of one training on one thread."
+    )
+
+
+def _grid(table: Table, lines: Sequence[Line]) -> str:
+    folds = lines[0].experiment.folds
+    headings = {
+        "data": ":--",
+        "model": ":--",
+        "setting": ":--",
+        "metric": ":--",
+        "seeds" if folds is None else "seeds x folds": "--:",
+        "epochs": "--:",
+        "ours": "--:",
+        "paper": "--:",
+        "validation": "--:",
+        "parameters": "--:",
+        "seconds": "--:",
+    }
+    if table.name == "efficiency":
+        headings |= {"seconds per epoch": "--:", "peak memory, MB": "--:"}
+    rows = [list(headings), list(headings.values()), *(_cells(table, line) for line in lines)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _cells(table: Table, line: Line) -> list[str]:
+    experiment, record = line.experiment, line.record
+    seeds = str(line.seeds)
+    if experiment.folds is not None:
+        complete = len(record.runs) == line.seeds * experiment.folds
+        seeds = f"{seeds} x {experiment.folds}" if complete else f"{len(record.runs)} folds"
+    setting = experiment.setting
+    if setting == "preset":
+        setting = experiment.variant.replace(",", ", ")
+    cells = [
+        experiment.dataset,
+        experiment.model,
+        setting,
+        f"{record.metric}{record.unit and ', ' + record.unit}" or DASH,
+        seeds,
+        str(experiment.config.epochs),
+        _spread(line),
+        DASH if experiment.paper is None else f"{experiment.paper:.2f}",
+        _score(record, line.average("val")),
+        f"{record.runs[0]['parameters']:,}" if record.runs else DASH,
+        f"{line.average('seconds'):,.0f}" if record.runs else DASH,
+    ]
+    if table.name == "efficiency":
+        measured = record.efficiency
+        if measured is None:
+            cells += [DASH, DASH]
+        else:
+            peak, before = measured["peak_memory_bytes"] / 1e6, measured["memory_before_bytes"] / 1e6
+            cells += [f"{measured['seconds_per_epoch']:.3g}", f"{peak:.0f} (+{peak - before:.0f})"]
+    return cells
+
+
+def _score(record: Record, value: float | None) -> str:
+    if value is None:
+        return DASH
+    return f"{value:.2f}" if record.unit == "%" else f"{value:.4f}"
+
+
+def _spread(line: Line) -> str:
+    mean = _score(line.record, line.mean)
+    return mean if line.std is None else f"{mean} ± {_score(line.record, line.std)}"
+
+
+def _comparisons(lines: Sequence[Line]) -> Iterator[str]:
+    """Compare the first model of each data set with the others, if it has any."""
+    rows = []
+    for dataset in dict.fromkeys(line.experiment.dataset for line in lines):
+        first, *others = [line.record for line in lines if line.experiment.dataset == dataset]
+        for other in others:
+            result = compare(first, other)
+            if result is None:
+                continue
+            error = DASH if math.isnan(result.standard_error) else _score(first, result.standard_error)
+            decimals = 2 if first.unit == "%" else 4
+            rows.append(
+                f"| {dataset} | {first.model} against {other.model} | {result.pairs} | "
+                f"{result.difference:+.{decimals}f} | {error} | {result.wins} | {result.ties} |"
+            )
+    if rows:
+        yield "## Pair by pair"
+        yield (
+            "Both models on the same splits: the mean of the differences of their test scores, its standard "
+            "error, and the splits on which the first model is the better one. Different splits share "
+            "graphs, so that the standard error is rather too small."
+        )
+        yield "\n".join(
+            [
+                "| data | models | pairs | difference | standard error | wins | ties |",
+                "| :-- | :-- | --: | --: | --: | --: | --: |",
+                *rows,
+            ]
+        )
+
+
+def _origin(lines: Iterable[Line]) -> str:
+    """Name versions and machines."""
+    versions: dict[str, None] = {}
+    machines: dict[str, None] = {}
+    for line in lines:
+        for run in line.record.runs:
+            versions[run["version"]] = None
+            machine = run["machine"]
+            machines[f"{machine['cpu']} (cores: {machine['cores']}, torch {machine['torch']})"] = None
+    return f"gradformer-dgl {', '.join(versions)} on {'; '.join(machines)}."

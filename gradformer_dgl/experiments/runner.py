@@ -1,0 +1,259 @@
+"""What is left to train of a table's experiments, and training it."""
+
+import dataclasses
+import functools
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradformer_dgl
+from gradformer_dgl.cache.lock import exclusive
+from gradformer_dgl.data import GraphDataset, load_dataset
+from gradformer_dgl.experiments.caches import ensure_cache
+from gradformer_dgl.experiments.folds import fold_split
+from gradformer_dgl.experiments.machine import describe_machine, peak_memory
+from gradformer_dgl.experiments.progress import Progress
+from gradformer_dgl.experiments.records import load_record, record_file, save_record
+from gradformer_dgl.experiments.tables import Experiment
+from gradformer_dgl.experiments.workers import Report, Workers
+from gradformer_dgl.training.figures import read_records
+from gradformer_dgl.training.loop import Trainer
+from gradformer_dgl.training.objectives import objective_for
+from gradformer_dgl.training.request import RunRequest
+from gradformer_dgl.training.seeds import train_seed
+
+MEASURED_EPOCHS = 6
+"""The first of them warms up; the others are measured."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Folders of a reproduction.
+
+    Parameters
+    ----------
+    out : Path
+        Small results: a JSON file for each experiment, tables, figures.
+    work : Path
+        Weights, checkpoints, metrics and TensorBoard events.
+    cache_dir : Path
+        Caches of distances.
+    data_root : Path, optional
+        Raw data.
+    """
+
+    out: Path
+    work: Path
+    cache_dir: Path
+    data_root: Path | None = None
+
+    def request(self, experiment: Experiment, seeds: Sequence[int]) -> RunRequest:
+        """Describe the trainings of an experiment; a training with its files there goes on from them."""
+        folder = self.work / experiment.dataset / experiment.variant / experiment.model
+        return RunRequest(
+            dataset=experiment.dataset,
+            data_root=None if self.data_root is None else str(self.data_root.resolve()),
+            cache=str((self.cache_dir / f"{experiment.dataset}.h5").resolve()),
+            folder=str(folder.resolve()),
+            config=experiment.config,
+            seeds=tuple(seeds),
+            resume=True,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """One training of an experiment.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What is trained.
+    request : RunRequest
+        Where data, cache and files are.
+    seed : int
+        Seed of split, weights and batches.
+    fold : int, optional
+        The fold that is tested on, in a cross-validation.
+    """
+
+    experiment: Experiment
+    request: RunRequest
+    seed: int
+    fold: int | None = None
+
+    @property
+    def title(self) -> str:
+        """What is trained, in a few words."""
+        fold = "" if self.fold is None else f" fold {self.fold + 1}"
+        return f"{self.experiment.title} seed {self.seed}{fold}"
+
+
+def trainings_of(experiments: Sequence[Experiment], place: Place, seeds: Sequence[int]) -> list[Training]:
+    """List the trainings of experiments, each once even where experiments have it in common.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.experiments.runner import Place, trainings_of
+    >>> from gradformer_dgl.experiments.tables import TABLES, experiments_of
+    >>> place = Place(Path("results"), Path("runs"), Path("cache"))
+    >>> decay = experiments_of(TABLES["decay"])
+    >>> len(decay), len(trainings_of(decay, place, seeds=range(10)))
+    (9, 80)
+    """
+    trainings: dict[tuple[Path, int, int | None], Training] = {}
+    for experiment in experiments:
+        request = place.request(experiment, seeds)
+        for seed in seeds:
+            for fold in [None] if experiment.folds is None else range(experiment.folds):
+                key = record_file(place.out, experiment), seed, fold
+                trainings.setdefault(key, Training(experiment, request, seed, fold))
+    return list(trainings.values())
+
+
+def reproduce(
+    experiments: Sequence[Experiment],
+    place: Place,
+    seeds: Sequence[int],
+    jobs: int = 1,
+    measure: bool = False,
+    progress: Progress | None = None,
+    show_preprocessing: bool = False,
+) -> None:
+    """Train what has no results yet, and keep the results.
+
+    Finished trainings are not repeated; one that was interrupted goes on from its checkpoint. Data sets that
+    are not cached are preprocessed.
+
+    Parameters
+    ----------
+    experiments : sequence of Experiment
+        What to train.
+    place : Place
+        Folders.
+    seeds : sequence of int
+        Each experiment is trained with each, in a cross-validation on each fold.
+    jobs : int
+        Trainings at a time, in processes of one thread each.
+    measure : bool
+        Measure time and memory of each experiment too, after all trainings and one at a time.
+    progress : Progress, optional
+        Is told how it goes on.
+    show_preprocessing : bool
+        Show a bar on stderr while distances are computed.
+
+    Raises
+    ------
+    GradformerError
+        For anything that keeps an experiment from being trained, or where another process is at work in the
+        same folders.
+    """
+    progress = progress or Progress()
+    with exclusive(place.work), exclusive(place.out):
+        wanted = trainings_of(experiments, place, seeds)
+        records = {task.experiment: load_record(place.out, task.experiment) for task in wanted}
+        left = [task for task in wanted if not records[task.experiment].is_done(task.seed, task.fold)]
+        unmeasured = [
+            Training(experiment, place.request(experiment, (0,)), seed=0)
+            for experiment, record in records.items()
+            if measure and record.efficiency is None
+        ]
+        _prepare_caches([task.request for task in [*left, *unmeasured]], jobs, show_preprocessing)
+        progress.plan(len(wanted) + len(unmeasured), len(wanted) - len(left))
+
+        def on_result(task: Training, result: dict[str, Any]) -> None:
+            record = load_record(place.out, task.experiment)
+            record.metric, record.unit, record.higher_is_better = result["objective"]
+            record.add(result["run"])
+            save_record(place.out, task.experiment, record)
+            score = result["run"]
+            progress.finished(
+                task.title,
+                f"test {record.metric} {score['test']:.4g}{record.unit and ' ' + record.unit}, "
+                f"epoch {score['best_epoch']}, {score['seconds']:.0f} s",
+            )
+
+        Workers(train, jobs).run(iter(left), functools.partial(_show, progress), on_result)
+        _measure_all(unmeasured, place, progress)
+
+
+def _show(progress: Progress, task: Training, record: dict[str, Any]) -> bool:
+    metric = next(name for name in record if name.startswith("val_") and name != "val_loss")
+    text = f"{metric.replace('_', ' ', 1)} {record[metric]:.4g}"
+    progress.epoch(task.title, record["epoch"], task.request.config.epochs, text)
+    return True
+
+
+def _prepare_caches(requests: Sequence[RunRequest], jobs: int, progress: bool) -> None:
+    encodings: dict[tuple[str, str | None, str], list[str]] = {}
+    for request in requests:
+        key = request.dataset, request.data_root, request.cache
+        encodings.setdefault(key, []).extend(request.config.encodings)
+    for (name, data_root, cache), needed in encodings.items():
+        ensure_cache(load_dataset(name, data_root), Path(cache), needed, jobs, progress)
+
+
+def train(task: Training, report: Report) -> dict[str, Any]:
+    """Do one training.
+
+    Returns
+    -------
+    dict
+        ``run``, what :class:`~gradformer_dgl.experiments.records.Record` keeps of it, and ``objective``:
+        name, unit and direction of the metric.
+    """
+    dataset, request = _opened(task.request), task.request
+    if task.fold is not None:
+        assert task.experiment.folds is not None
+        split = fold_split(dataset, task.experiment.folds, task.fold, task.seed)
+        dataset = dataclasses.replace(dataset, splits=split)
+        request = dataclasses.replace(request, folder=f"{request.folder}/fold-{task.fold}")
+    result = train_seed(request, task.seed, dataset, lambda seed, record: report(record))
+    best = read_records(request.seed_folder(task.seed))[result.best_epoch - 1]
+    objective = objective_for(dataset.task, request.config.class_weights)
+    run = {"seed": task.seed, "fold": task.fold, **dataclasses.asdict(result)}
+    run |= {"tau": best["tau"]} if "tau" in best else {}
+    run |= {"version": gradformer_dgl.__version__, "machine": describe_machine()}
+    return {"run": run, "objective": (objective.name, objective.unit, objective.higher_is_better)}
+
+
+def _measure_all(tasks: Sequence[Training], place: Place, progress: Progress) -> None:
+    """Measure experiments, each in a new process while nothing else is at work."""
+
+    def on_result(task: Training, result: dict[str, Any]) -> None:
+        record = load_record(place.out, task.experiment)
+        record.efficiency = result
+        save_record(place.out, task.experiment, record)
+        progress.finished(
+            task.title,
+            f"measured, {result['seconds_per_epoch']:.3g} s an epoch, "
+            f"{result['peak_memory_bytes'] / 1e6:.0f} MB",
+        )
+
+    Workers(measure_epochs, fresh=True).run(iter(tasks), functools.partial(_show, progress), on_result)
+
+
+def measure_epochs(task: Training, report: Report) -> dict[str, Any]:
+    """Train a few epochs, and return their time and the memory of this process; nothing is written."""
+    dataset = _opened(task.request)
+    trainer = Trainer(dataset, task.request.config, task.seed, task.request.seed_folder(task.seed))
+    before, seconds = peak_memory(), []
+    for epoch in range(min(MEASURED_EPOCHS, task.request.config.epochs)):
+        begin = time.perf_counter()
+        report(trainer.run_epoch(epoch))
+        seconds.append(time.perf_counter() - begin)
+    return {
+        "epochs": len(seconds),
+        "seconds_per_epoch": round(statistics.median(seconds[1:] or seconds), 4),
+        "peak_memory_bytes": peak_memory(),
+        "memory_before_bytes": before,
+        "machine": describe_machine(),
+    }
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(request: RunRequest) -> GraphDataset:
+    # One after the other a process is given the trainings of the same experiment; it reads the data once.
+    return request.open_dataset()

@@ -1,0 +1,192 @@
+"""Which settings `tune` searches, and between which values."""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gradformer_dgl.errors import ConfigError
+from gradformer_dgl.training.config import RunConfig, read_settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """Values between two ends, which belong to it.
+
+    Parameters
+    ----------
+    low, high : float
+        The ends.
+    log : bool
+        Search evenly over orders of magnitude.
+    step : float, optional
+        Distance of neighbouring values; for whole numbers 1 where not given.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+
+Space = dict[str, Range | tuple[Any, ...]]
+"""For each setting that is searched its range, or its choices."""
+
+DEFAULT_SPACE: Space = {
+    "feat_size": (16, 32, 64, 96),
+    "num_layers": Range(1, 6),
+    "lr": Range(1e-4, 1e-2, log=True),
+    "weight_decay": Range(1e-6, 1e-2, log=True),
+    "batch_size": (16, 32, 64, 128),
+    "dropout": Range(0.0, 0.5),
+    "attn_drop": Range(0.0, 0.6),
+    "gamma": Range(0.2, 1.0),
+    "hop": Range(0.0, 8.0),
+    "readout": ("sum", "mean", "max"),
+}
+_MODELS_WITHOUT_ATTENTION = ("gin", "gcn", "gatedgcn")
+
+
+def default_space(config: RunConfig, level: str = "graph") -> Space:
+    """Return the settings worth a search: those that the model has a use for.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Settings of the model.
+    level : {"graph", "node"}
+        What is predicted; only graphs have a readout.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.experiments.search_space import default_space
+    >>> from gradformer_dgl.training.config import RunConfig
+    >>> list(default_space(RunConfig(decay="none"), level="node"))
+    ['feat_size', 'num_layers', 'lr', 'weight_decay', 'batch_size', 'dropout', 'attn_drop']
+    """
+    unused = set()
+    if config.model != "gradformer" or config.decay == "none":
+        unused |= {"gamma", "hop"}
+    if config.model in _MODELS_WITHOUT_ATTENTION:
+        unused.add("attn_drop")
+    if level != "graph":
+        unused.add("readout")
+    return {name: values for name, values in DEFAULT_SPACE.items() if name not in unused}
+
+
+def read_space(file: Path) -> Space:
+    r"""Read a search space from a YAML file.
+
+    Each key is a setting; its value a list of choices, or a table with ``low`` and ``high``, and
+    ``log: true`` or ``step`` where wanted.
+
+    Raises
+    ------
+    ConfigError
+        Where the file is missing or broken, or something in it makes no sense.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gradformer_dgl.experiments.search_space import read_space
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "space.yaml"
+    ...     _ = file.write_text("lr: {low: 0.001, high: 0.1, log: true}\nfeat_size: [8, 16]\n")
+    ...     read_space(file)
+    {'lr': Range(low=0.001, high=0.1, log=True, step=None), 'feat_size': (8, 16)}
+    """
+    space: Space = {}
+    for name, value in read_settings(file).items():
+        if isinstance(value, list) and value:
+            space[name] = tuple(value)
+        elif isinstance(value, Mapping) and {"low", "high"} <= value.keys() <= {"low", "high", "log", "step"}:
+            space[name] = Range(**value)
+        else:
+            raise ConfigError(
+                f"{file}: {name} takes a list of choices, or a table such as "
+                "{low: 0.001, high: 0.1, log: true}"
+            )
+    if not space:
+        raise ConfigError(f"{file} has no setting to search")
+    return space
+
+
+def check_space(space: Space, config: RunConfig) -> None:
+    """Refuse a space with settings that there are not, or values that a run would refuse.
+
+    Parameters
+    ----------
+    space : Space
+        What is searched.
+    config : RunConfig
+        The other settings.
+
+    Raises
+    ------
+    ConfigError
+        Says which setting, and what is wrong with it.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.experiments.search_space import Range, check_space
+    >>> from gradformer_dgl.training.config import RunConfig
+    >>> check_space({"gamma": Range(0.5, 2.0)}, RunConfig())
+    Traceback (most recent call last):
+    ...
+    gradformer_dgl.errors.ConfigError: gamma lies between 1e-06 and 1, not at 2.0
+    """
+    candidates: dict[str, list[Any]] = {}
+    for name, values in space.items():
+        config.updated({name: getattr(config, name, None)})
+        if isinstance(values, Range):
+            _check_range(name, values, getattr(config, name))
+            candidates[name] = _ends(values, getattr(config, name))
+        else:
+            candidates[name] = list(values)
+    # Each value by itself, beside the sizes that it may have to go with.
+    sizes = {name: candidates.pop(name) for name in ("feat_size", "num_heads") if name in candidates}
+    for combination in itertools.product(*sizes.values()):
+        config.updated(dict(zip(sizes, combination, strict=True)))
+    for name, choices in candidates.items():
+        for value in choices:
+            config.updated({name: value})
+
+
+def contains(values: Range | tuple[Any, ...], value: Any) -> bool:
+    """Whether a value is one of the choices, or lies on the range.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.experiments.search_space import Range, contains
+    >>> contains(Range(1, 7, step=2), 5), contains(Range(1, 7, step=2), 4), contains(("sum", "mean"), "max")
+    (True, False, False)
+    """
+    if not isinstance(values, Range):
+        return value in values
+    if not values.low <= value <= values.high:
+        return False
+    steps = 0.0 if values.step is None else (value - values.low) / values.step
+    return abs(steps - round(steps)) < 1e-9
+
+
+def _check_range(name: str, values: Range, present: Any) -> None:
+    ends = (values.low, values.high)
+    if isinstance(present, bool | str) or any(isinstance(end, bool | str) for end in ends):
+        raise ConfigError(f"{name} has no range: give a list of choices")
+    if isinstance(present, int) and any(end != int(end) for end in ends):
+        raise ConfigError(f"{name} takes whole numbers, not {values.low:g} to {values.high:g}")
+    if values.low > values.high:
+        raise ConfigError(f"the range of {name} ends at {values.high:g}, before it begins at {values.low:g}")
+    if values.log and (values.low <= 0 or values.step is not None):
+        raise ConfigError(f"the range of {name} is logarithmic: it begins above 0 and has no step")
+    if values.step is not None and values.step <= 0:
+        raise ConfigError(f"the step of {name} is above 0, not {values.step:g}")
+
+
+def _ends(values: Range, present: Any) -> list[Any]:
+    if not isinstance(present, int):
+        return [float(values.low), float(values.high)]
+    if values.log:
+        return [int(values.low), int(values.high)]
+    return list(range(int(values.low), int(values.high) + 1, int(values.step or 1)))

@@ -1,0 +1,278 @@
+"""What each table consists of: data sets, models and settings, and the experiments that follow from them."""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gradformer_dgl.data import dataset_names
+from gradformer_dgl.data.tu_names import TU_NAMES
+from gradformer_dgl.errors import ConfigError
+from gradformer_dgl.experiments.paper import DEPTH, LOW_RESOURCE, MAIN, PaperNumbers
+from gradformer_dgl.training.config import RunConfig, load_preset, preset_for, preset_names
+
+PRESETS = ("published", "tuned")
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One way in which a table departs from the preset.
+
+    Parameters
+    ----------
+    label : str
+        As the table names it.
+    changes : mapping of str to Any
+        Settings of :class:`RunConfig` in place of the preset's.
+    """
+
+    label: str
+    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """What a table compares.
+
+    Parameters
+    ----------
+    name, title : str
+        Name on the command line and heading.
+    datasets, models : tuple of str
+        Those of the table where no others are asked for.
+    settings : tuple of Setting
+        Ways to depart from the preset; every data set and model is trained with each.
+    axis : str, optional
+        The setting that is varied: the horizontal axis of the figure.
+    paper : PaperNumbers
+        What the paper reports.
+    notes : tuple of str
+        Sentences under the table.
+    """
+
+    name: str
+    title: str
+    datasets: tuple[str, ...]
+    models: tuple[str, ...]
+    settings: tuple[Setting, ...] = (Setting("preset"),)
+    axis: str | None = None
+    paper: PaperNumbers = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """One line of a table: a data set, a model and all its settings, to be trained with several seeds.
+
+    Parameters
+    ----------
+    dataset, model : str
+        Names.
+    setting : str
+        What distinguishes the line from others of the same table.
+    variant : str
+        The preset and every setting that is not the preset's: equal experiments of different tables have the
+        same variant, and share their trainings.
+    config : RunConfig
+        All settings.
+    folds : int, optional
+        Folds of a cross-validation; without it the split follows from the seed.
+    paper : float, optional
+        What the paper reports.
+    """
+
+    dataset: str
+    model: str
+    setting: str
+    variant: str
+    config: RunConfig
+    folds: int | None = None
+    paper: float | None = None
+
+    @property
+    def title(self) -> str:
+        """Data set, variant and model in a few words."""
+        return f"{self.dataset} {self.variant} {self.model}"
+
+
+_TABLES = (
+    Table(
+        "main",
+        "Main results",
+        ("NCI1", "PROTEINS", "MUTAG"),
+        ("gradformer", "graphgps", "gin"),
+        paper=MAIN,
+    ),
+    Table(
+        "depth",
+        "Depth",
+        ("NCI1", "CLUSTER"),
+        ("gradformer", "graphgps"),
+        tuple(Setting(f"{layers} layers", {"num_layers": layers}) for layers in (4, 8, 12, 16, 24)),
+        axis="num_layers",
+        paper=DEPTH,
+        notes=("On NCI1 the paper reports that GraphGPS loses 14.4 points when deepened to 24 layers.",),
+    ),
+    Table(
+        "low-resource",
+        "Few training graphs",
+        ("NCI1",),
+        ("gradformer", "graphgps"),
+        tuple(
+            Setting(f"{share:.0%} of the training graphs", {"train_share": share})
+            for share in (0.05, 0.1, 0.25)
+        ),
+        axis="train_share",
+        paper=LOW_RESOURCE,
+    ),
+    Table(
+        "ablation",
+        "Ablation",
+        ("NCI1",),
+        ("gradformer",),
+        (
+            Setting("full"),
+            Setting("without decay", {"decay": "none"}),
+            Setting("threshold tau not learned", {"learn_hop": False}),
+            Setting("without message passing", {"message_passing": "none"}),
+        ),
+    ),
+    Table(
+        "efficiency",
+        "Time and memory",
+        ("NCI1",),
+        ("gradformer", "graphgps", "gin"),
+        paper=MAIN,
+        notes=(
+            "Time of an epoch (training and validation, the median) and peak memory are measured in a "
+            "process of its own for each model, with one thread and nothing else of this command at work. "
+            "Peak memory is the largest resident set, libraries included; in brackets what training added.",
+        ),
+    ),
+    Table(
+        "decay",
+        "The decay",
+        ("NCI1",),
+        ("gradformer",),
+        (
+            *(Setting(f"gamma {gamma:g}", {"gamma": gamma}) for gamma in (0.2, 0.4, 0.6, 0.8, 1.0)),
+            *(Setting(f"tau begins at {hop:g}", {"hop": hop}) for hop in (0.0, 2.0, 5.0, 8.0)),
+        ),
+    ),
+)
+TABLES = {table.name: table for table in _TABLES}
+"""The tables by name."""
+
+
+def table_named(name: str) -> Table:
+    """Return a table.
+
+    Raises
+    ------
+    ConfigError
+        Where there is none of that name.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.experiments.tables import table_named
+    >>> table_named("depth").axis
+    'num_layers'
+    """
+    if name not in TABLES:
+        raise ConfigError(f"no table {name!r}: there are {', '.join(TABLES)}")
+    return TABLES[name]
+
+
+def experiments_of(
+    table: Table,
+    datasets: Sequence[str] = (),
+    models: Sequence[str] = (),
+    preset: str = "published",
+    epochs: int | None = None,
+    folds: int | None = None,
+) -> list[Experiment]:
+    """List the experiments of a table, line by line.
+
+    Parameters
+    ----------
+    table : Table
+        What is compared.
+    datasets, models : sequence of str
+        Names; those of the table where empty.
+    preset : {"published", "tuned"}
+        Settings to start from; ``"tuned"`` are those of ``NAME-tuned`` where that exists.
+    epochs : int, optional
+        In place of the preset's.
+    folds : int, optional
+        Folds of a cross-validation in place of random splits.
+
+    Raises
+    ------
+    ConfigError
+        For a model that is not known, or a value outside its range.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.experiments.tables import TABLES, experiments_of
+    >>> [line.variant for line in experiments_of(TABLES["depth"], ["nci1"], ["gradformer"], epochs=3)][:2]
+    ['published,epochs=3', 'published,epochs=3,num_layers=8']
+    """
+    experiments = []
+    for dataset in dict.fromkeys(canonical_name(name) for name in datasets or table.datasets):
+        origin, base = _base(dataset, preset)
+        common = {} if epochs is None else {"epochs": epochs}
+        for model in dict.fromkeys(models or table.models):
+            for setting in table.settings:
+                config = base.updated({**setting.changes, **common, "model": model})
+                value = setting.changes.get(table.axis) if table.axis else None
+                experiments.append(
+                    Experiment(
+                        dataset,
+                        model,
+                        setting.label,
+                        _variant(origin, base, config, folds),
+                        config,
+                        folds,
+                        table.paper.get((dataset, model, value)),
+                    )
+                )
+    return experiments
+
+
+def canonical_name(dataset: str) -> str:
+    """Spell the name of a data set as the catalogue does; upper and lower case do not matter.
+
+    Raises
+    ------
+    ConfigError
+        Where it cannot be a name but is close to one.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.experiments.tables import canonical_name
+    >>> canonical_name("nci1"), canonical_name("cluster")
+    ('NCI1', 'CLUSTER')
+    """
+    known = {name.casefold(): name for name in (*TU_NAMES, *dataset_names())}
+    if not dataset or "/" in dataset or dataset.startswith("."):
+        guess = difflib.get_close_matches(dataset.casefold(), known, n=1)
+        hint = f"did you mean {known[guess[0]]}?" if guess else f"there are {', '.join(dataset_names())}"
+        raise ConfigError(f"{dataset!r} is no name of a data set: {hint}")
+    return known.get(dataset.casefold(), dataset)
+
+
+def _base(dataset: str, preset: str) -> tuple[str, RunConfig]:
+    tuned = f"{dataset.lower()}-tuned"
+    if preset == "tuned" and tuned in preset_names():
+        return preset, load_preset(tuned)
+    return "published", load_preset(preset_for(dataset))
+
+
+def _variant(origin: str, base: RunConfig, config: RunConfig, folds: int | None) -> str:
+    before, parts = base.as_dict(), []
+    for name, value in sorted(config.as_dict().items()):
+        if name != "model" and value != before[name]:
+            parts.append(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}".lower())
+    if folds is not None:
+        parts.append(f"folds={folds}")
+    return ",".join([origin, *parts])

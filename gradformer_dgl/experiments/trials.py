@@ -1,0 +1,133 @@
+"""A trial of a search: settings trained and scored on validation graphs alone.
+
+A trial is scored by the mean of its best :data:`WINDOW` consecutive epochs on the validation graphs, averaged
+over the splits. A single epoch would be the maximum of many noisy numbers: one graph of 18 is 5 points of
+accuracy, one of 411 a quarter of a point, and a search over many trials would favour the settings that swing
+most. The mean of neighbouring epochs keeps what lasts for a while. It is looked for over all epochs and not
+read off the end, since training keeps the weights of the best validation epoch, not the last.
+
+With random splits the validation graphs of one seed are test graphs of another. What was found on the splits
+of some seeds is therefore best reported with other seeds.
+"""
+
+import dataclasses
+import functools
+import statistics
+from collections.abc import Sequence
+
+import torch
+
+from gradformer_dgl.data import GraphDataset
+from gradformer_dgl.errors import RunError
+from gradformer_dgl.experiments.search_space import DEFAULT_SPACE
+from gradformer_dgl.experiments.workers import Report
+from gradformer_dgl.training.config import RunConfig
+from gradformer_dgl.training.loop import Trainer, split_of
+from gradformer_dgl.training.objectives import objective_for
+from gradformer_dgl.training.request import RunRequest
+
+WINDOW = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialTask:
+    """One trial: settings to be trained and validated.
+
+    Parameters
+    ----------
+    number : int
+        Number of the trial.
+    run : RunRequest
+        With the settings of the trial.
+    """
+
+    number: int
+    run: RunRequest
+
+    @property
+    def title(self) -> str:
+        """Name of the trial."""
+        return f"trial {self.number}"
+
+
+def best_window(scores: Sequence[float], higher_is_better: bool = True) -> float:
+    """Best mean of :data:`WINDOW` consecutive scores, or the mean of all where they are fewer.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.experiments.trials import best_window
+    >>> best_window([10, 90, 10, 10, 10, 60, 60, 60, 60, 60, 10])
+    60.0
+    """
+    means = [statistics.fmean(scores[end - WINDOW : end]) for end in range(WINDOW, len(scores) + 1)] or [
+        statistics.fmean(scores)
+    ]
+    return max(means) if higher_is_better else min(means)
+
+
+def without_test_part(dataset: GraphDataset, config: RunConfig, seed: int) -> GraphDataset:
+    """Fix the split of a seed and leave its test graphs out: what is not there cannot be looked at.
+
+    Examples
+    --------
+    >>> import dgl
+    >>> from gradformer_dgl.data import GraphDataset, PackedGraphs
+    >>> from gradformer_dgl.experiments.trials import without_test_part
+    >>> graph = dgl.graph(([0, 1], [1, 0]))
+    >>> graph.ndata["feat"] = torch.ones(2, 1)
+    >>> packed = PackedGraphs.from_graphs([graph] * 10, labels=[0, 1] * 5)
+    >>> data = GraphDataset("ten", packed, "multiclass", "graph", 2, "linear", 1)
+    >>> fixed = without_test_part(data, RunConfig(), seed=0)
+    >>> {name: len(part) for name, part in fixed.splits.items()}
+    {'train': 8, 'val': 1, 'test': 0}
+    """
+    # The share of the training graphs that is used is taken of a fixed split, too, by the training itself.
+    split = split_of(dataset, dataclasses.replace(config, train_share=1.0), seed)
+    return dataclasses.replace(dataset, splits=split | {"test": torch.empty(0, dtype=torch.long)})
+
+
+def validate(task: TrialTask, report: Report) -> float | str:
+    """Train the settings of a trial on every split, epoch by epoch side by side; nothing is written.
+
+    After every epoch the validation score is reported: the mean over the splits and the last
+    :data:`WINDOW` epochs.
+
+    Returns
+    -------
+    float or str
+        See :func:`best_window`; what went wrong where the training loss did not stay finite.
+    """
+    config = task.run.config
+    dataset = _opened(dataclasses.replace(task.run, config=_data_settings(config)))
+    trainers = [
+        Trainer(
+            without_test_part(dataset, config, seed),
+            config,
+            seed,
+            task.run.seed_folder(seed),
+            task.run.device,
+        )
+        for seed in task.run.seeds
+    ]
+    objective = objective_for(dataset.task, config.class_weights)
+    scores: list[float] = []
+    for epoch in range(config.epochs):
+        try:
+            records = [trainer.run_epoch(epoch) for trainer in trainers]
+        except RunError as error:
+            # Some settings let the loss diverge: an outcome of the trial, no end of the search.
+            return " ".join(str(error).split())
+        scores.append(statistics.fmean(record[f"val_{objective.name}"] for record in records))
+        report({"epoch": epoch + 1, "val": statistics.fmean(scores[-WINDOW:])})
+    return best_window(scores, objective.higher_is_better)
+
+
+def _data_settings(config: RunConfig) -> RunConfig:
+    """Reset what has no part in reading the data, so that the trials of a process share it."""
+    usual = RunConfig()
+    return config.updated({name: getattr(usual, name) for name in (*DEFAULT_SPACE, "num_heads")})
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(request: RunRequest) -> GraphDataset:
+    return request.open_dataset()

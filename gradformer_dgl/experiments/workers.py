@@ -1,0 +1,191 @@
+"""Tasks done one after the other, or side by side in processes of one thread each."""
+
+import contextlib
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Generic, TypeVar, cast
+
+from gradformer_dgl.errors import GradformerError, RunError
+from gradformer_dgl.training.threads import use_threads
+
+Task = TypeVar("Task")
+Report = Callable[[dict[str, Any]], None]
+"""What a task calls after each epoch; it raises :class:`TaskStopped` where the task is to end."""
+
+
+class TaskStopped(Exception):  # noqa: N818 - nothing went wrong
+    """The one who gave the task wants no more of it."""
+
+
+class Workers(Generic[Task]):
+    """Do tasks, and tell what they report as it happens.
+
+    Parameters
+    ----------
+    work : callable
+        Does one task; takes the task and a :data:`Report`, returns the result. A function of a module, so
+        that other processes find it.
+    jobs : int
+        Tasks at a time. One alone is done in this process.
+    fresh : bool
+        Do every task in a new process.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.experiments.workers import Workers
+    >>> def double(task, report):
+    ...     report({"half": task})
+    ...     return 2 * task
+    >>> Workers(double).run(iter([3, 5]), lambda task, record: True, lambda task, result: print(task, result))
+    3 6
+    5 10
+    """
+
+    def __init__(self, work: Callable[[Task, Report], Any], jobs: int = 1, fresh: bool = False) -> None:
+        self._work, self._jobs, self._fresh = work, jobs, fresh
+
+    def run(
+        self,
+        tasks: Iterator[Task],
+        on_report: Callable[[Task, dict[str, Any]], bool],
+        on_result: Callable[[Task, Any], None],
+    ) -> None:
+        """Do all tasks; each is taken from the iterator when a worker is free for it.
+
+        Parameters
+        ----------
+        tasks : iterator
+            What to do.
+        on_report : callable
+            Called in this process with a task and what it reports; False ends that task without a result.
+        on_result : callable
+            Called in this process with a task and its result.
+
+        Raises
+        ------
+        GradformerError
+            The first that a task ran into; the other processes are ended.
+        """
+        if self._jobs == 1 and not self._fresh:
+            self._run_here(tasks, on_report, on_result)
+        else:
+            self._run_in_processes(tasks, on_report, on_result)
+
+    def _run_here(self, tasks: Iterator[Task], on_report: Callable[..., bool], on_result: Callable) -> None:
+        for task in tasks:
+
+            def report(record: dict[str, Any], task: Task = task) -> None:
+                if not on_report(task, record):
+                    raise TaskStopped
+
+            with contextlib.suppress(TaskStopped):
+                on_result(task, self._work(task, report))
+
+    def _run_in_processes(
+        self, tasks: Iterator[Task], on_report: Callable[..., bool], on_result: Callable
+    ) -> None:
+        processes: dict[Connection, BaseProcess] = {}
+        busy: dict[Connection, Task] = {}
+        idle: list[Connection] = []
+        try:
+            while True:
+                for task in _up_to(self._jobs - len(busy), tasks):
+                    connection = idle.pop() if idle else self._start(processes)
+                    connection.send(task)
+                    busy[connection] = task
+                if not busy:
+                    break
+                for ready in wait(list(busy)):
+                    connection = cast(Connection, ready)
+                    kind, content = _received(connection, processes[connection])
+                    if kind == "report":
+                        connection.send(on_report(busy[connection], content))
+                        continue
+                    task = busy.pop(connection)
+                    if self._fresh:
+                        connection.close()
+                        processes.pop(connection).join()
+                    else:
+                        idle.append(connection)
+                    if kind == "error":
+                        raise content
+                    if kind == "result":
+                        on_result(task, content)
+        except BaseException:
+            for process in processes.values():
+                process.terminate()
+            raise
+        finally:
+            # A process whose connection is closed has nothing more to do and ends.
+            for connection, process in processes.items():
+                connection.close()
+                process.join()
+
+    def _start(self, processes: dict[Connection, BaseProcess]) -> Connection:
+        # Spawned, not forked: the OpenMP threads of torch and DGL do not survive a fork.
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, self._work), daemon=True)
+        with _interruptions_held_back():
+            process.start()
+        theirs.close()
+        processes[ours] = process
+        return ours
+
+
+@contextlib.contextmanager
+def _interruptions_held_back() -> Iterator[None]:
+    """Let a process that begins here never see an interruption, which is the parent's to answer."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _up_to(count: int, tasks: Iterator[Task]) -> Iterator[Task]:
+    for _ in range(count):
+        try:
+            yield next(tasks)
+        except StopIteration:
+            return
+
+
+def _received(connection: Connection, process: BaseProcess) -> tuple[str, Any]:
+    try:
+        kind, content = connection.recv()
+        return kind, content
+    except (EOFError, OSError):
+        process.join()
+        raise RunError(
+            f"a training process ended early, with status {process.exitcode}: "
+            "take fewer --jobs where memory is short"
+        ) from None
+
+
+def _serve(connection: Connection, work: Callable[[Any, Report], Any]) -> None:
+    use_threads(1)
+
+    def report(record: dict[str, Any]) -> None:
+        connection.send(("report", record))
+        if not connection.recv():
+            raise TaskStopped
+
+    # Without the parent at the other end there is nobody left to work for.
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            connection.send(_outcome(work, connection.recv(), report))
+
+
+def _outcome(work: Callable[[Any, Report], Any], task: Any, report: Report) -> tuple[str, Any]:
+    try:
+        return "result", work(task, report)
+    except TaskStopped:
+        return "stopped", None
+    except GradformerError as error:
+        return "error", error
+    except Exception as error:
+        return "error", RunError(f"a training process ended early: {error or type(error).__name__}")

@@ -1,0 +1,79 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from gradformer_dgl.cli import main
+from gradformer_dgl.data import load_dataset
+from gradformer_dgl.experiments.caches import ensure_cache
+from gradformer_dgl.experiments.runner import Place
+from gradformer_dgl.experiments.tables import TABLES, experiments_of
+from gradformer_dgl.training.loop import Trainer
+
+
+@dataclasses.dataclass
+class Outcome:
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(capfd):
+    """Return a function that runs the command in this process and tells how it ended."""
+
+    def run(*arguments: str | Path) -> Outcome:
+        capfd.readouterr()
+        try:
+            main([str(argument) for argument in arguments])
+            status = 0
+        except SystemExit as stop:
+            status = 0 if stop.code is None else stop.code
+        return Outcome(status, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def caches(shapes_root, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("caches")
+    ensure_cache(load_dataset("SHAPES", shapes_root), folder / "SHAPES.h5", ["rwse:20"])
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path, caches, shapes_root) -> Place:
+    return Place(tmp_path / "results", tmp_path / "work", caches, shapes_root)
+
+
+@pytest.fixture
+def shapes_experiments():
+    """Return a function that lists the experiments of a table on SHAPES, of a few epochs."""
+
+    def make(table="main", models=("gradformer", "gin"), epochs=2, **options):
+        return experiments_of(TABLES[table], ["SHAPES"], models, epochs=epochs, **options)
+
+    return make
+
+
+@pytest.fixture
+def epochs_trained(monkeypatch) -> list[tuple[str, int, int]]:
+    """Model, seed and epoch of everything that is trained in this process."""
+    seen = []
+    run_epoch = Trainer.run_epoch
+
+    def counted(self, epoch):
+        seen.append((self.config.model, self.seed, epoch))
+        return run_epoch(self, epoch)
+
+    monkeypatch.setattr(Trainer, "run_epoch", counted)
+    return seen
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -1,0 +1,162 @@
+import csv
+import re
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from gradformer_dgl.errors import RunError
+from gradformer_dgl.experiments.comparison import compare
+from gradformer_dgl.experiments.records import Record, save_record
+from gradformer_dgl.experiments.render import DASH, render
+from gradformer_dgl.experiments.runner import reproduce
+from gradformer_dgl.experiments.tables import TABLES, experiments_of
+
+
+@pytest.fixture
+def made_up(tmp_path):
+    """Return a function that writes results with random scores, and returns the scores of each line."""
+
+    def make(experiments, seeds=7, metric=("accuracy", "%", True), taus=False):
+        generator = np.random.default_rng(3)
+        scores = {}
+        for number, experiment in enumerate(experiments):
+            record = Record.empty(experiment)
+            record.metric, record.unit, record.higher_is_better = metric
+            for seed in range(seeds):
+                for fold in [None] if experiment.folds is None else range(experiment.folds):
+                    run = {"seed": seed, "fold": fold, "best_epoch": 3, "parameters": 1000 + number}
+                    run |= {"test": generator.normal(80, 3), "val": generator.normal(82, 3), "seconds": 2.0}
+                    run |= {"version": "1", "machine": {"cpu": "Abacus", "cores": 1, "torch": "2"}}
+                    record.add(run | ({"tau": [4.5, 5.5]} if taus else {}))
+            record.efficiency = {
+                "seconds_per_epoch": 0.5,
+                "peak_memory_bytes": 7e8,
+                "memory_before_bytes": 5e8,
+            }
+            save_record(tmp_path, experiment, record)
+            scores[experiment.dataset, experiment.model, experiment.setting] = np.array(record.scores)
+        return scores
+
+    return make
+
+
+def rows_of(markdown, number=0):
+    """Cells of the tables in a Markdown text, as dictionaries by heading."""
+    blocks = re.findall(r"(?:^\|.*\|\n)+", markdown, re.MULTILINE)
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in blocks[number].splitlines()]
+    return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
+
+
+def test_numbers_are_those_of_the_json_files(made_up, tmp_path):
+    experiments = experiments_of(TABLES["main"])
+    scores = made_up(experiments)
+    file = render(TABLES["main"], experiments, tmp_path)
+    markdown = rows_of(file.read_text())
+    with file.with_suffix(".csv").open() as stream:
+        table = list(csv.DictReader(stream))
+    assert len(markdown) == len(table) == 9
+    for shown, row, experiment in zip(markdown, table, experiments, strict=True):
+        found = scores[experiment.dataset, experiment.model, "preset"]
+        mean, std = np.mean(found), np.std(found, ddof=1)
+        assert (row["dataset"], row["model"]) == (experiment.dataset, experiment.model)
+        assert float(row["mean"]) == pytest.approx(mean, rel=1e-12)
+        assert float(row["std"]) == pytest.approx(std, rel=1e-12)
+        assert (row["seeds"], row["epochs"]) == ("7", "100")
+        assert shown["ours"] == f"{mean:.2f} ± {std:.2f}"
+        assert row["paper"] == ("" if experiment.paper is None else str(experiment.paper))
+        assert shown["paper"] == (DASH if experiment.paper is None else f"{experiment.paper:.2f}")
+    assert markdown[0]["paper"] == "86.01"
+    assert "Abacus (cores: 1, torch 2)" in file.read_text()
+
+
+def test_the_paired_comparison(made_up, tmp_path):
+    experiments = experiments_of(TABLES["main"], ["NCI1"])
+    scores = made_up(experiments)
+    pairs = rows_of(render(TABLES["main"], experiments, tmp_path).read_text(), 1)
+    ours = scores["NCI1", "gradformer", "preset"]
+    assert [row["models"] for row in pairs] == ["gradformer against graphgps", "gradformer against gin"]
+    for row, model in zip(pairs, ("graphgps", "gin"), strict=True):
+        difference = ours - scores["NCI1", model, "preset"]
+        assert row["difference"] == f"{difference.mean():+.2f}"
+        assert row["standard error"] == f"{stats.sem(difference):.2f}"
+        assert (row["pairs"], row["wins"], row["ties"]) == ("7", str((difference > 0).sum()), "0")
+
+
+def test_pairs_are_the_splits_that_both_have():
+    first, other = (Record("ZINC", model, "published", {}, None) for model in ("gradformer", "gin"))
+    first.higher_is_better = other.higher_is_better = False
+    for seed, score in [(0, 0.1), (1, 0.3), (4, 0.2)]:
+        first.add({"seed": seed, "fold": None, "test": score})
+    for seed, score in [(4, 0.5), (2, 0.0), (1, 0.2)]:
+        other.add({"seed": seed, "fold": None, "test": score})
+    result = compare(first, other)
+    assert (result.pairs, result.wins, result.ties) == (2, 1, 0)
+    assert result.difference == pytest.approx(-0.1)
+    assert result.standard_error == pytest.approx(stats.sem([0.1, -0.3]))
+    assert compare(first, Record("ZINC", "gin", "published", {}, None)) is None
+
+
+def test_lines_without_results_have_dashes(made_up, tmp_path):
+    experiments = experiments_of(TABLES["depth"], ["NCI1"])
+    made_up(experiments[:3], seeds=1)
+    rows = rows_of(render(TABLES["depth"], experiments, tmp_path).read_text())
+    assert len(rows) == 10
+    assert [row["seeds"] for row in rows] == ["1"] * 3 + ["0"] * 7
+    assert "±" not in rows[0]["ours"]
+    assert [row["ours"] for row in rows[3:]] == [DASH] * 7
+    assert [row["paper"] for row in rows[:5]] == [DASH, DASH, "84.31", DASH, "84.25"]
+
+
+def test_folds_are_counted(made_up, tmp_path):
+    experiments = experiments_of(TABLES["main"], ["MUTAG"], ["gradformer", "gin"], folds=10)
+    scores = made_up(experiments, seeds=2)
+    text = render(TABLES["main"], experiments, tmp_path).read_text()
+    row = rows_of(text)[0]
+    found = scores["MUTAG", "gradformer", "preset"]
+    assert (len(found), row["seeds x folds"]) == (20, "2 x 10")
+    assert row["ours"] == f"{found.mean():.2f} ± {found.std(ddof=1):.2f}"
+    assert rows_of(text, 1)[0]["pairs"] == "20"
+    assert "10 stratified folds" in text
+
+
+@pytest.mark.parametrize("name", ["depth", "low-resource", "efficiency", "decay"])
+def test_tables_with_a_figure(name, made_up, tmp_path):
+    table = TABLES[name]
+    experiments = experiments_of(table)
+    made_up(experiments, taus=True)
+    text = render(table, experiments, tmp_path).read_text()
+    assert f"({name}.png)" in text
+    assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert len(rows_of(text)) == len(experiments)
+    if name == "efficiency":
+        assert rows_of(text)[0]["peak memory, MB"] == "700 (+200)"
+
+
+@pytest.mark.parametrize("name", ["main", "ablation"])
+def test_tables_without_a_figure(name, made_up, tmp_path):
+    made_up(experiments_of(TABLES[name]))
+    assert "png" not in render(TABLES[name], experiments_of(TABLES[name]), tmp_path).read_text()
+
+
+def test_errors_have_the_decimals_of_their_unit(made_up, tmp_path):
+    experiments = experiments_of(TABLES["main"], ["ZINC"], ["gradformer"])
+    scores = made_up(experiments, metric=("mae", "", False))
+    row = rows_of(render(TABLES["main"], experiments, tmp_path).read_text())[0]
+    assert row["metric"] == "mae"
+    assert row["ours"].startswith(f"{scores['ZINC', 'gradformer', 'preset'].mean():.4f} ± ")
+
+
+def test_nothing_to_show(tmp_path):
+    with pytest.raises(RunError, match="holds no results of this table: run the same command without"):
+        render(TABLES["main"], experiments_of(TABLES["main"]), tmp_path)
+
+
+def test_a_table_of_real_trainings(shapes_experiments, place):
+    experiments = shapes_experiments("low-resource", epochs=1)
+    reproduce(experiments, place, range(2))
+    rows = rows_of(render(TABLES["low-resource"], experiments, place.out).read_text())
+    assert [row["setting"] for row in rows] == 2 * [
+        f"{share}% of the training graphs" for share in (5, 10, 25)
+    ]
+    assert {row["metric"] for row in rows} == {"accuracy, %"}
