@@ -1,6 +1,5 @@
 """`gradformer-dgl evaluate`."""
 
-import json
 from pathlib import Path
 
 import click
@@ -25,6 +24,7 @@ def command(run: Path, data_root: Path | None, cache: Path | None, split: str, d
 
     The last line on stdout is the result as JSON. Example: gradformer-dgl evaluate runs/MUTAG --split val
     """
+    from gradformer_dgl.json_text import json_text
     from gradformer_dgl.training.runs import evaluate_run, open_run
 
     request = open_run(
@@ -33,4 +33,4 @@ def command(run: Path, data_root: Path | None, cache: Path | None, split: str, d
         None if cache is None else str(cache),
         options.chosen_device(device),
     )
-    click.echo(json.dumps(evaluate_run(request, split)))
+    click.echo(json_text(evaluate_run(request, split)))

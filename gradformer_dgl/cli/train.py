@@ -1,6 +1,5 @@
 """`gradformer-dgl train`."""
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -76,6 +75,7 @@ def command(
     from gradformer_dgl.cli.progress import EpochProgress
     from gradformer_dgl.data import load_dataset
     from gradformer_dgl.errors import ConfigError
+    from gradformer_dgl.json_text import json_text
     from gradformer_dgl.training.config import load_preset, read_settings
     from gradformer_dgl.training.distributed import joined_ranks
     from gradformer_dgl.training.request import RunRequest
@@ -121,4 +121,4 @@ def command(
                 score = f"test {result['metric']} {result['mean']:.4g}"
                 click.echo(f"{score}; predicting the mean: {baseline:.4g}")
             log.info("run folder: %s", request.folder)
-            click.echo(json.dumps(result))
+            click.echo(json_text(result))

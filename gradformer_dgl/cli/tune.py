@@ -1,6 +1,5 @@
 """`gradformer-dgl tune`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +74,7 @@ def command(
     from gradformer_dgl.experiments.caches import ensure_cache
     from gradformer_dgl.experiments.search_space import default_space, read_space
     from gradformer_dgl.experiments.tuning import TuneRequest, import_optuna, tune
+    from gradformer_dgl.json_text import json_text
     from gradformer_dgl.training.config import load_preset, read_settings
     from gradformer_dgl.training.request import RunRequest
     from gradformer_dgl.training.threads import available_processors, use_threads
@@ -109,4 +109,4 @@ def command(
     )
     with TaskProgress("trials", shown=not obj["quiet"]) as progress:
         result = tune(TuneRequest(run, searched, trials, seed), raw, jobs, progress)
-    click.echo(json.dumps(result))
+    click.echo(json_text(result))

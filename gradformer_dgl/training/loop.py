@@ -281,9 +281,10 @@ class Trainer:
         return record
 
     def _is_best(self, score: float, loss: float) -> bool:
-        if not self.best or math.isnan(self.best["val"]):
+        if not self.best:
             return True
-        if self.config.select_by == "loss":
+        # A score that validation graphs of one class do not give cannot tell epochs apart.
+        if self.config.select_by == "loss" or math.isnan(score):
             return loss < self.best["val_loss"]
         if self.objective.better(score, self.best["val"]):
             return True

@@ -1,7 +1,6 @@
 """A run: one configuration trained with several seeds, in a folder of its own."""
 
 import dataclasses
-import json
 import shutil
 import statistics
 import time
@@ -16,6 +15,7 @@ import gradformer_dgl
 from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.data.options import DataOptions
 from gradformer_dgl.errors import RunError
+from gradformer_dgl.json_text import json_text
 from gradformer_dgl.training.checkpoint import load_tensors, write_whole
 from gradformer_dgl.training.config import RunConfig, read_settings
 from gradformer_dgl.training.distributed import ALONE, Ranks
@@ -80,7 +80,7 @@ def train_run(
 
 def _write_report(request: RunRequest, summary: dict[str, Any]) -> None:
     folder, seed_folders = Path(request.folder), [request.seed_folder(seed) for seed in request.seeds]
-    write_whole(folder / RESULT, json.dumps(summary, indent=2) + "\n")
+    write_whole(folder / RESULT, json_text(summary, indent=2) + "\n")
     training_figure(seed_folders, folder / "curve.png")
     decay_figure(folder, seed_folders, request.config)
 

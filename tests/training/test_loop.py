@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 
 import pytest
 import torch
@@ -129,6 +130,13 @@ def test_what_the_best_epoch_is_the_best_in(shapes, tmp_path, select_by, best):
     trainer.evaluate = lambda part: told[len(trainer.records)] if part == "val" else (0.0, 0.0)
     result = trainer.run()
     assert (result.best_epoch, result.val) == (best, told[best - 1][1])
+
+
+def test_without_a_score_the_loss_tells_the_best_epoch(shapes, tmp_path):
+    trainer = Trainer(shapes, config_of(epochs=3), 2, tmp_path)
+    losses = [0.5, 0.4, 0.6]
+    trainer.evaluate = lambda part: (losses[len(trainer.records)] if part == "val" else 0.0, math.nan)
+    assert trainer.run().best_epoch == 2
 
 
 def test_the_average_follows_the_weights(shapes, tmp_path):
