@@ -294,12 +294,37 @@ class DistanceCache(CacheFile):
         CacheError
             Where the cache does not hold it, or a checksum differs.
         """
+        return self._square(self._extra_array(name), index)
+
+    def read_extra_distances(self, name: str) -> Float32[np.ndarray, "pairs"]:
+        """Return another distance of all graphs, one row-major matrix after the other.
+
+        Parameters
+        ----------
+        name : str
+            One of ``extra_distances``.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape ``(pairs,)``, float32, inf where there is no path.
+
+        Raises
+        ------
+        CacheError
+            Where the cache does not hold it, a checksum differs, or it does not fit into memory.
+        """
+        array = self._extra_array(name)
+        self._require_memory(4 * int(self._pairs[-1]), f"all {name} distances", "read graph by graph")
+        return self._rows(array, 0, len(self))
+
+    def _extra_array(self, name: str) -> str:
         if name not in self.extra_distances:
             raise CacheError(
                 f"{self.path} has no distances {name} (it has {', '.join(self.extra_distances) or 'none'} "
                 f"beside shortest paths): preprocess again with `--extra-distances {name}`"
             )
-        return self._square(cache_format.extra_distances_array(name), index)
+        return cache_format.extra_distances_array(name)
 
     def encoding(
         self, name: str, index: SupportsIndex | None = None

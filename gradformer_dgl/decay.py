@@ -99,6 +99,9 @@ class ExponentialDecay(Decay):
         0 is the paper's form: no decay within :math:`\tau` hops. Above 0 the factor exceeds 1 there.
     learnable : bool
         Whether :math:`\tau` is trained.
+    unit : float
+        Hops (or what else distances are measured in) of one step: :math:`\psi` is ``unit`` times the integer
+        distance of a pair.
 
     Raises
     ------
@@ -126,8 +129,11 @@ class ExponentialDecay(Decay):
         hop: float | Sequence[float] = 5.0,
         slope: float = 0.0,
         learnable: bool = True,
+        unit: float = 1.0,
     ) -> None:
         super().__init__(num_heads)
+        if not (math.isfinite(unit) and unit > 0):
+            raise ConfigError(f"unit must be a finite number above 0, but is {unit}")
         if not 0 < gamma <= 1:
             raise ConfigError(f"gamma must be above 0 and at most 1, but is {gamma}")
         if not (math.isfinite(slope) and slope >= 0):
@@ -141,6 +147,7 @@ class ExponentialDecay(Decay):
             raise ConfigError(f"hop must be finite, but is {hop}")
         self.gamma = float(gamma)
         self.slope = float(slope)
+        self.unit = float(unit)
         if learnable:
             self.tau = nn.Parameter(torch.tensor(hops))
         else:
@@ -161,7 +168,7 @@ class ExponentialDecay(Decay):
         """
         # bfloat16 has no room for distances beyond 256.
         exact = self.tau.float() if self.tau.dtype in (torch.bfloat16, torch.float16) else self.tau
-        hops = torch.arange(num_distances, dtype=exact.dtype, device=exact.device)
+        hops = self.unit * torch.arange(num_distances, dtype=exact.dtype, device=exact.device)
         beyond = nn.functional.leaky_relu(hops - exact[:, None], self.slope)
         factors = torch.pow(self.gamma, beyond)
         return torch.cat([factors, factors.new_zeros(self.num_heads, 1)], dim=1).to(self.tau.dtype)
@@ -204,6 +211,7 @@ def make_decay(
     hop: float | Sequence[float] = 5.0,
     slope: float = 0.0,
     learnable: bool = True,
+    unit: float = 1.0,
 ) -> nn.Module:
     """Return the decay of that name, or the module itself.
 
@@ -227,4 +235,4 @@ def make_decay(
         near = get_close_matches(decay, DECAYS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ConfigError(f"no decay named {decay!r} (there are {', '.join(DECAYS)}){hint}")
-    return DECAYS[decay](num_heads, gamma=gamma, hop=hop, slope=slope, learnable=learnable)
+    return DECAYS[decay](num_heads, gamma=gamma, hop=hop, slope=slope, learnable=learnable, unit=unit)

@@ -207,6 +207,8 @@ class Gradformer(GraphModel):
         See :class:`ExponentialDecay` (``learn_hop`` is its ``learnable``).
     decay : {"exponential", "none"} or nn.Module
         Which decay.
+    distance_unit : float
+        ``unit`` of :class:`ExponentialDecay`.
     attention : bool
         False leaves message passing alone: a plain message passing network with the rest unchanged.
     dropout, attn_drop, drop_path : float
@@ -259,6 +261,7 @@ class Gradformer(GraphModel):
         slope: float = 0.0,
         learn_hop: bool = True,
         decay: str | nn.Module = "exponential",
+        distance_unit: float = 1.0,
         attention: bool = True,
         dropout: float = 0.0,
         attn_drop: float = 0.0,
@@ -286,7 +289,9 @@ class Gradformer(GraphModel):
             raise ConfigError(
                 "message_passing must be a name or a function that makes a module for each layer"
             )
-        self.decay = make_decay(decay, num_heads, gamma, hop, slope, learn_hop) if attention else None
+        self.decay = None
+        if attention:
+            self.decay = make_decay(decay, num_heads, gamma, hop, slope, learn_hop, distance_unit)
         layers = [
             GradformerLayer(
                 feat_size,

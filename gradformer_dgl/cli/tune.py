@@ -96,7 +96,7 @@ def command(
             "every setting of the search space is fixed by an option: nothing is left to search"
         )
     cache = options.cache_file(cache_dir, raw.name)
-    ensure_cache(raw, cache, base.encodings, jobs, progress=not obj["quiet"])
+    ensure_cache(raw, cache, base.encodings, jobs, not obj["quiet"], base.extra_distances)
     run = RunRequest(
         dataset=options.lasting_name(dataset, data_root, raw.name),
         data_options=data_options,

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import dgl
+import numpy as np
 import torch
 from jaxtyping import Int32, Int64, Shaped
 from torch import Tensor
@@ -30,6 +31,9 @@ from gradformer_dgl.preprocess import GraphStructures
 
 # What takes the least memory, and what encoders take.
 _IN_A_BATCH = {torch.bool: torch.float32, torch.uint8: torch.int64}
+
+
+SHORTEST_PATH = "shortest_path"
 
 
 @dataclass(eq=False)
@@ -207,7 +211,13 @@ class PackedGraphs:
             self.dst.cpu().numpy(),
         )
 
-    def with_cache(self, cache: DistanceCache, verify: bool = True) -> "PackedGraphs":
+    def with_cache(
+        self,
+        cache: DistanceCache,
+        verify: bool = True,
+        distance: str = SHORTEST_PATH,
+        unit: float = 1.0,
+    ) -> "PackedGraphs":
         """Attach the distances and all node encodings of a cache.
 
         Parameters
@@ -216,6 +226,10 @@ class PackedGraphs:
             Of the same graphs, in the same order.
         verify : bool
             Compare every graph's fingerprint with the one in the cache first.
+        distance : str
+            ``"shortest_path"``, or another distance that the cache holds, such as ``"resistance"``.
+        unit : float
+            Other distances are rounded to whole numbers of this unit.
 
         Returns
         -------
@@ -225,14 +239,18 @@ class PackedGraphs:
         Raises
         ------
         CacheError
-            If the cache is of other graphs (the message names the first that differs) or broken.
+            If the cache is of other graphs (the message names the first that differs) or broken, or does
+            not hold the distance.
         """
         if verify:
             cache.verify(self.structures())
         attached = copy.copy(self)
-        attached.distances = PairDistances(
-            torch.from_numpy(cache.read()), self.node_counts, longest=cache.longest_distance
-        ).to(self.device)
+        if distance == SHORTEST_PATH:
+            values, longest = cache.read(), cache.longest_distance
+        else:
+            values, longest = _in_steps(cache.read_extra_distances(distance), unit)
+        distances = PairDistances(torch.from_numpy(values), self.node_counts, longest=longest)
+        attached.distances = distances.to(self.device)
         attached.encodings = {
             name: torch.from_numpy(cache.encoding(name)).to(self.device) for name in cache.encodings
         }
@@ -346,6 +364,18 @@ def _features(rows: Rows, features: Tensor | None) -> Tensor | None:
         return None
     taken = rows.take(features)
     return taken.to(_IN_A_BATCH.get(taken.dtype, taken.dtype))
+
+
+def _in_steps(distances: np.ndarray, unit: float) -> tuple[np.ndarray, int]:
+    """Return distances in whole steps of a unit, the dtype's maximum for no path, and the longest of them."""
+    finite = np.isfinite(distances)
+    longest = int(np.rint(distances[finite].max(initial=0) / unit))
+    dtype = np.dtype(np.uint8 if longest < 255 else np.uint16)
+    if longest >= np.iinfo(dtype).max:
+        raise GraphError(f"a distance is {longest} steps of {unit:g}: take a larger unit")
+    steps = np.full(len(distances), np.iinfo(dtype).max, dtype)
+    steps[finite] = np.rint(distances[finite] / unit)
+    return steps, longest
 
 
 def _split_items(items: Iterable[Any]) -> tuple[list[dgl.DGLGraph], list[Any] | None]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.data import GraphDataset
@@ -9,11 +10,16 @@ from gradformer_dgl.preprocess import preprocess_graphs
 
 
 def ensure_cache(
-    dataset: GraphDataset, file: Path, encodings: Iterable[str], jobs: int = 1, progress: bool = False
+    dataset: GraphDataset,
+    file: Path,
+    encodings: Iterable[str],
+    jobs: int = 1,
+    progress: bool = False,
+    extra_distances: Iterable[str] = (),
 ) -> Path:
-    """Preprocess a data set unless its cache is there with all encodings that are needed.
+    """Preprocess a data set unless its cache is there with all that is needed.
 
-    A cache that lacks an encoding is computed again with its own options, so that whoever made it still
+    A cache that lacks something is computed again with its own options, so that whoever made it still
     finds there what they asked for.
 
     Parameters
@@ -28,6 +34,8 @@ def ensure_cache(
         Workers.
     progress : bool
         Show a bar on stderr.
+    extra_distances : iterable of str
+        Names of other distances.
 
     Returns
     -------
@@ -53,21 +61,18 @@ def ensure_cache(
     ...     ensure_cache(data, Path(folder) / "one.h5", ["rwse:2"]).name
     'one.h5'
     """
-    needed = list(dict.fromkeys(encodings))
-    if not file.exists():
-        preprocess_graphs(dataset.graphs, file, n_jobs=jobs, encodings=needed, progress=progress)
-        return file
-    cache = DistanceCache(file)
-    if not set(needed) <= set(cache.encodings):
-        preprocess_graphs(
-            dataset.graphs,
-            file,
-            n_jobs=jobs,
-            encodings=[*cache.encodings, *(name for name in needed if name not in cache.encodings)],
-            directed=cache.directed,
-            max_distance=cache.max_distance,
-            layout=cache.layout,
-            extra_distances=cache.extra_distances,
-            progress=progress,
-        )
+    wanted, others = list(encodings), list(extra_distances)
+    options: dict[str, Any] = {"encodings": wanted, "extra_distances": others}
+    if file.exists():
+        cache = DistanceCache(file)
+        if {*wanted} <= {*cache.encodings} and {*others} <= {*cache.extra_distances}:
+            return file
+        options = {
+            "encodings": list(dict.fromkeys([*cache.encodings, *wanted])),
+            "extra_distances": list(dict.fromkeys([*cache.extra_distances, *others])),
+            "directed": cache.directed,
+            "max_distance": cache.max_distance,
+            "layout": cache.layout,
+        }
+    preprocess_graphs(dataset.graphs, file, n_jobs=jobs, progress=progress, **options)
     return file

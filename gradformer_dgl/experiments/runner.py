@@ -18,6 +18,7 @@ from gradformer_dgl.experiments.progress import Progress
 from gradformer_dgl.experiments.records import load_record, record_file, save_record
 from gradformer_dgl.experiments.tables import Experiment
 from gradformer_dgl.experiments.workers import Report, Workers
+from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.figures import read_records
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.objectives import objective_for
@@ -187,12 +188,14 @@ def _show(progress: Progress, task: Training, record: dict[str, Any]) -> bool:
 
 
 def _prepare_caches(requests: Sequence[RunRequest], jobs: int, progress: bool) -> None:
-    encodings: dict[tuple[str, str | None, str], list[str]] = {}
+    configs: dict[tuple[str, str | None, str], list[RunConfig]] = {}
     for request in requests:
         key = request.dataset, request.data_root, request.cache
-        encodings.setdefault(key, []).extend(request.config.encodings)
-    for (name, data_root, cache), needed in encodings.items():
-        ensure_cache(load_dataset(name, data_root), Path(cache), needed, jobs, progress)
+        configs.setdefault(key, []).append(request.config)
+    for (name, data_root, cache), needed in configs.items():
+        encodings = [encoding for config in needed for encoding in config.encodings]
+        others = [distance for config in needed for distance in config.extra_distances]
+        ensure_cache(load_dataset(name, data_root), Path(cache), encodings, jobs, progress, others)
 
 
 def train(task: Training, report: Report) -> dict[str, Any]:

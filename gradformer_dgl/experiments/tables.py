@@ -135,6 +135,7 @@ _TABLES = (
             Setting("without decay", {"decay": "none"}),
             Setting("threshold tau not learned", {"learn_hop": False}),
             Setting("without message passing", {"message_passing": "none"}),
+            Setting("resistance in place of hops", {"distance": "resistance"}),
         ),
     ),
     Table(

@@ -85,6 +85,11 @@ class RunConfig:
         "message passing beside the attention",
         ("gin", "gine", "gcn", "gatedgcn", "gatedgcn_gate", "none"),
     )
+    distance: str = _setting(
+        "shortest_path",
+        "what the decay is a function of; resistance: the effective resistance, to a quarter of an edge's",
+        ("shortest_path", "resistance"),
+    )
     decay: str = _setting("exponential", "attention mask; none is plain attention", ("exponential", "none"))
     gamma: float = _setting(0.6, "base of the exponential decay, in (0, 1]")
     hop: float = _setting(5.0, "initial threshold tau of every head, in hops")
@@ -144,6 +149,16 @@ class RunConfig:
     def matches(self, settings: Any) -> bool:
         """Whether saved settings are these; one that an older version did not know has its default."""
         return isinstance(settings, Mapping) and RunConfig().as_dict() | dict(settings) == self.as_dict()
+
+    @property
+    def distance_unit(self) -> float:
+        """What one step of the distances stands for: a hop, or a share of an edge's resistance."""
+        return 1.0 if self.distance == "shortest_path" else 0.25
+
+    @property
+    def extra_distances(self) -> tuple[str, ...]:
+        """Names of the other distances that the cache must hold."""
+        return () if self.distance == "shortest_path" else (self.distance,)
 
     @property
     def encodings(self) -> tuple[str, ...]:

@@ -54,10 +54,10 @@ def training_figure(seed_folders: Sequence[Path], file: Path) -> None:
 
 
 def decay_curves(config: RunConfig, tau: Sequence[float], num_distances: int) -> np.ndarray:
-    """Return the decay of each head at the distances 0, 1, ..., (heads, num_distances)."""
+    """Return the decay of each head at the distances 0, 1, ... steps, (heads, num_distances)."""
     from gradformer_dgl.decay import ExponentialDecay
 
-    decay = ExponentialDecay(len(tau), config.gamma, tau, config.slope, learnable=False)
+    decay = ExponentialDecay(len(tau), config.gamma, tau, config.slope, False, config.distance_unit)
     return decay.table(num_distances)[:, :-1].numpy()
 
 
@@ -73,7 +73,7 @@ def decay_figure(folder: Path, seed_folders: Sequence[Path], config: RunConfig) 
     if "tau" not in records[-1]:
         file.unlink(missing_ok=True)
         return
-    distances = np.arange(DISTANCES_SHOWN)
+    distances = config.distance_unit * np.arange(DISTANCES_SHOWN)
     learned = records[-1]["tau"]
     figure = Figure(figsize=(5.2, 3.6), layout="constrained")
     axes = figure.subplots()
@@ -82,7 +82,9 @@ def decay_figure(folder: Path, seed_folders: Sequence[Path], config: RunConfig) 
     for head, curve in enumerate(decay_curves(config, learned, DISTANCES_SHOWN)):
         axes.plot(distances, curve, "o-", ms=3, label=f"head {head + 1}, tau = {learned[head]:.2f}")
     axes.set(
-        xlabel="shortest-path distance in hops",
+        xlabel="shortest-path distance in hops"
+        if config.distance_unit == 1
+        else f"{config.distance} distance",
         ylabel="factor on the attention logit",
         title="Decay learned by each head",
     )

@@ -70,6 +70,7 @@ def build_model(
         "slope": config.slope,
         "learn_hop": config.learn_hop,
         "decay": config.decay,
+        "distance_unit": config.distance_unit,
         "drop_path": config.drop_path,
     } | BASELINES.get(config.model, {})
     uses_edges = options["message_passing"] not in (None, "gin", "gcn")

@@ -80,7 +80,16 @@ class RunRequest:
                     f"{self.cache} holds no encoding {name}: run `gradformer-dgl preprocess {self.dataset} "
                     f"--encodings {name}` first"
                 )
-        return dataclasses.replace(dataset, graphs=dataset.graphs.with_cache(cache))
+        for name in self.config.extra_distances:
+            if name not in cache.extra_distances:
+                raise RunError(
+                    f"{self.cache} holds no {name} distances: run `gradformer-dgl preprocess {self.dataset} "
+                    f"--extra-distances {name}` first"
+                )
+        graphs = dataset.graphs.with_cache(
+            cache, distance=self.config.distance, unit=self.config.distance_unit
+        )
+        return dataclasses.replace(dataset, graphs=graphs)
 
     def seed_folder(self, seed: int) -> Path:
         """Where one seed keeps its files."""

@@ -97,6 +97,28 @@ def test_distances_and_encodings_of_the_cache_come_with_the_batch(tmp_path: Path
     assert np.array_equal(batch.encodings["rwse:4"].numpy(), wanted)
 
 
+@pytest.mark.parametrize(("unit", "dtype"), [(0.25, torch.uint8), (0.01, torch.uint16)])
+def test_other_distances_come_in_steps_of_a_unit(tmp_path: Path, unit: float, dtype: torch.dtype) -> None:
+    graphs = [dgl.from_networkx(nx.cycle_graph(6)), dgl.from_networkx(nx.empty_graph(2))]
+    graphs.append(dgl.from_networkx(nx.path_graph(5)))
+    packed = PackedGraphs.from_graphs(graphs)
+    cache = preprocess_graphs(packed, tmp_path / "cache.h5", n_jobs=1, extra_distances=("resistance",))
+    attached = packed.with_cache(cache, distance="resistance", unit=unit)
+    assert attached.distances is not None
+    assert attached.distances.values.dtype == dtype
+    unreachable = 255 if dtype == torch.uint8 else 65535
+    assert attached.distances[1].tolist() == [[0, unreachable], [unreachable, 0]]
+    for number, graph in ((0, nx.cycle_graph(6)), (2, nx.path_graph(5))):
+        expected = [
+            [round(nx.resistance_distance(graph, i, j) / unit) if i != j else 0 for j in graph] for i in graph
+        ]
+        assert attached.distances[number].tolist() == expected
+    with pytest.raises(GraphError, match="a distance is 400000 steps of 1e-05: take a larger unit"):
+        packed.with_cache(cache, distance="resistance", unit=1e-5)
+    with pytest.raises(CacheError, match="has no distances commute"):
+        packed.with_cache(cache, distance="commute")
+
+
 def test_wide_distances_are_cut_too() -> None:
     packed = PackedGraphs.from_graphs(random_graphs())
     pairs = sum(size * size for size in SIZES)

@@ -36,7 +36,13 @@ def test_ablation_takes_one_part_away_at_a_time():
         {name: value for name, value in line.config.as_dict().items() if value != getattr(base, name)}
         for line in experiments_of(TABLES["ablation"])
     ]
-    assert changed == [{}, {"decay": "none"}, {"learn_hop": False}, {"message_passing": "none"}]
+    assert changed == [
+        {},
+        {"decay": "none"},
+        {"learn_hop": False},
+        {"message_passing": "none"},
+        {"distance": "resistance"},
+    ]
 
 
 def test_the_numbers_of_the_paper_are_those_that_are_known():
@@ -78,6 +84,7 @@ def test_variants_tell_apart_what_is_not_the_same():
         "published,decay=none",
         "published,learn_hop=false",
         "published,message_passing=none",
+        "published,distance=resistance",
         "published,epochs=3",
         "published,folds=10",
     ]

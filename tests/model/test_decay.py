@@ -15,6 +15,15 @@ def test_table_of_hand_computed_values():
     torch.testing.assert_close(decay.table(4), torch.tensor(expected))
 
 
+def test_a_step_may_be_a_part_of_a_hop():
+    options = {"gamma": 0.7, "hop": [0.4, 3.0], "slope": 0.2}
+    quarters = ExponentialDecay(2, **options, unit=0.25).table(13)
+    torch.testing.assert_close(quarters[:, :-1:4], ExponentialDecay(2, **options).table(4)[:, :-1])
+    assert quarters[:, -1].tolist() == [0.0, 0.0]
+    with pytest.raises(ConfigError, match="unit must be a finite number above 0"):
+        ExponentialDecay(2, unit=0.0)
+
+
 def test_gradient_of_the_thresholds():
     decay = ExponentialDecay(3, gamma=0.6, hop=[0.3, 2.2, 4.7], slope=0.1).double()
     table = decay.table(7)

@@ -2,12 +2,14 @@ import dataclasses
 import json
 import statistics
 
+import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gradformer_dgl.data.colours import node_colours
 from gradformer_dgl.errors import CacheError, RunError
+from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.training.checkpoint import load_tensors
 from gradformer_dgl.training.loop import Trainer, labels_of, predict
 from gradformer_dgl.training.runs import evaluate_run, free_folder, open_run, train_run
@@ -117,6 +119,22 @@ def test_colours_are_known_again(request_for, tmp_path):
     assert evaluate_run(open_run(tmp_path / "run"))["mean"] == result["mean"]
     again = train_run(dataclasses.replace(request, folder=str(tmp_path / "again")))
     assert again["runs"][0]["val"] == result["runs"][0]["val"]
+
+
+def test_another_distance_in_place_of_hops(request_for, tmp_path):
+    request = request_for(epochs=1, distance="resistance")
+    with pytest.raises(RunError, match=r"no resistance distances: run .* --extra-distances resistance"):
+        request.open_dataset()
+    graphs = request.load_dataset().graphs
+    options = {"encodings": ("rwse:5",), "extra_distances": ("resistance",)}
+    cache = preprocess_graphs(graphs, tmp_path / "both.h5", n_jobs=1, **options)
+    request = dataclasses.replace(request, cache=str(cache.path))
+    result = train_run(request)
+    assert evaluate_run(open_run(tmp_path / "run"))["mean"] == result["mean"]
+    trainer = Trainer(request.open_dataset(), request.config, 0, tmp_path / "again")
+    assert trainer.network.model.decay.unit == 0.25
+    steps = trainer.dataset.graphs.distances[0].numpy()
+    np.testing.assert_allclose(0.25 * steps, cache.extra_distance("resistance", 0), atol=0.126)
 
 
 def test_a_regression_is_compared_with_predicting_the_mean(request_for, relabelled):
