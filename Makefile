@@ -40,7 +40,7 @@ types: $(VENV)/test
 	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p gradformer_dgl
 
 suite: $(VENV)/test
-	$(BIN)/python -m pytest -q --durations=10
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=10
 	$(BIN)/python -m pytest -q --doctest-modules gradformer_dgl preprocess cache
 
 wheel-check: $(VENV)/test

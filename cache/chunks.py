@@ -23,8 +23,7 @@ except ImportError:
     ENCODER = "zlib"
     _STREAM_ERRORS = (zlib.error,)
 
-_BLOCK_WORDS = 1 << 19
-_MODULUS = 65535
+_MODULUS = np.uint64(65535)
 
 
 class ChecksumError(ValueError):
@@ -68,23 +67,23 @@ def fletcher32(data: bytes | memoryview) -> int:
     >>> hex(fletcher32(b"abcdef"))
     '0x50562a2d'
     """
-    from gradformer_dgl.cache.fletcher_kernel import word_sums
+    return int(_checksums([data])[0])
 
+
+def _checksums(parts: list[bytes] | list[memoryview]) -> np.ndarray:
+    """Checksums of some data, in one call: threads that make many have to wait for each other."""
+    from gradformer_dgl.cache.fletcher_kernel import fletcher_sums
+
+    # An odd last byte is followed by one of 0, so that each begins at a whole word.
+    padded = [piece for part in parts for piece in (part, b"\0" * (len(part) % 2))]
+    words = np.frombuffer(b"".join(padded), "<u2")
+    first, second = fletcher_sums(words, np.array([(len(part) + 1) // 2 for part in parts], np.int64))
     # Swapping the bytes of a word is multiplying it by 256, modulo 65,535: once for the sums will do.
-    words = np.frombuffer(data, dtype="<u2", count=len(data) // 2)
-    first = second = 0
-    for start in range(0, len(words), _BLOCK_WORDS):
-        block = words[start : start + _BLOCK_WORDS]
-        low, high = word_sums(block)
-        second += len(block) * first + int(high)
-        first += int(low)
-    if len(data) % 2:
-        first += data[-1]
-        second += first
+    low, high = (first << np.uint64(8)) % _MODULUS, (second << np.uint64(8)) % _MODULUS
     # Folding the carry, as HDF5 does, leaves 65,535 where the remainder is 0 and the sum is not.
-    low = (first << 8) % _MODULUS or (_MODULUS if first else 0)
-    high = (second << 8) % _MODULUS or (_MODULUS if second else 0)
-    return (high << 16) | low
+    low[(low == 0) & (first > 0)] = _MODULUS
+    high[(high == 0) & (second > 0)] = _MODULUS
+    return ((high << np.uint64(16)) | low).astype("<u4")
 
 
 def encode_chunk(layout: ArrayLayout, rows: np.ndarray) -> bytes:
@@ -93,11 +92,19 @@ def encode_chunk(layout: ArrayLayout, rows: np.ndarray) -> bytes:
         padded = np.zeros(layout.chunk_shape, layout.dtype)
         padded[: len(rows)] = rows
         rows = padded
+    return _checksummed([_packed(layout, rows)])[0]
+
+
+def _packed(layout: ArrayLayout, rows: np.ndarray) -> bytes:
     data = np.ascontiguousarray(rows, dtype=layout.dtype).view(np.uint8).reshape(-1)
     if layout.shuffled:
         data = np.ascontiguousarray(data.reshape(-1, layout.dtype.itemsize).T).reshape(-1)
-    packed = deflate(data.data, layout.dtype.kind == "f")
-    return packed + fletcher32(packed).to_bytes(4, "little")
+    return deflate(data.data, layout.dtype.kind == "f")
+
+
+def _checksummed(packed: list[bytes]) -> list[bytes]:
+    sums = _checksums(packed).tobytes()
+    return [part + sums[4 * number : 4 * number + 4] for number, part in enumerate(packed)]
 
 
 def decode_chunk(layout: ArrayLayout, data: bytes) -> np.ndarray:
@@ -159,5 +166,5 @@ def encode_rows(layout: ArrayLayout, start: int, rows: np.ndarray) -> EncodedRow
     size = layout.chunk_rows
     boundary = min(-start % size, len(rows))
     last = boundary + (len(rows) - boundary) // size * size
-    chunks = [encode_chunk(layout, rows[first : first + size]) for first in range(boundary, last, size)]
-    return EncodedRows(start, rows[:boundary].copy(), chunks, rows[last:].copy())
+    packed = [_packed(layout, rows[first : first + size]) for first in range(boundary, last, size)]
+    return EncodedRows(start, rows[:boundary].copy(), _checksummed(packed), rows[last:].copy())

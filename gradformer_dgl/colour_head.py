@@ -1,6 +1,7 @@
 """A linear model over the colours of nodes, beside the network."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -39,6 +40,7 @@ class ColourHead(nn.Module):
     """
 
     known: Int64[Tensor, " colours"]
+    rounds: Int64[Tensor, " rounds"]
 
     def __init__(self, known: Sequence[Int64[Tensor, " _"]], out_size: int, drop: float = 0.0) -> None:
         super().__init__()
@@ -47,7 +49,37 @@ class ColourHead(nn.Module):
         self.sizes = [len(colours) for colours in known]
         self.drop = drop
         self.register_buffer("known", torch.cat(list(known)))
+        # So that saved weights tell which colours are of which round.
+        self.register_buffer("rounds", torch.tensor(self.sizes, dtype=torch.int64))
         self.weight = nn.Parameter(torch.zeros(sum(self.sizes), out_size))
+
+    @staticmethod
+    def known_in(tensors: Mapping[str, Tensor], prefix: str) -> list[Int64[Tensor, " _"]] | None:
+        """Return the known colours of each round in saved weights, or None where they have no colours.
+
+        Parameters
+        ----------
+        tensors : mapping of str to Tensor
+            The weights of a model by name.
+        prefix : str
+            What the names of this module's weights begin with, such as ``"colour_head."``.
+
+        Raises
+        ------
+        GraphError
+            If the weights do not tell which colours are of which round.
+        """
+        known, rounds = tensors.get(f"{prefix}known"), tensors.get(f"{prefix}rounds")
+        if known is None:
+            return None
+        if rounds is None or int(rounds.sum()) != len(known):
+            raise GraphError("the saved weights do not tell which colours are of which round")
+        return list(known.split(rounds.tolist()))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        # Files of older versions lack it.
+        state_dict.setdefault(f"{prefix}rounds", self.rounds)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     @property
     def encoding(self) -> str:

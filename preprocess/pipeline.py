@@ -202,7 +202,19 @@ class _Run:
             # Kernels are compiled here, once, and found on disk by the workers' processes.
             one_graph = GraphStructures([1], [0], [], [], [] if self.plan.weighted else None)
             compute_part(next(cut_tasks([one_graph], self.plan, self.encodings)))
-        with Merge(self.path, self.plan, functools.partial(_loaded, store), sizes) as merge:
+        # What is merged at once need not be read again.
+        at_hand: dict[int, Part] = {}
+
+        def load(summary: PartSummary) -> Part:
+            return at_hand.pop(summary.number, None) or _loaded(store, summary)
+
+        def compute(task: Task) -> PartSummary:
+            part = _kept(store, task)
+            if sizes is not None and len(at_hand) < MOST_PARTS_IN_MEMORY:
+                at_hand[part.number] = part
+            return part.summary
+
+        with Merge(self.path, self.plan, load, sizes) as merge:
 
             def missing() -> Iterator[Task]:
                 for task in tasks:
@@ -215,7 +227,8 @@ class _Run:
                     merge.add(summary)
                     report(summary.sizes.pairs)
 
-            for summary in self.engine.run(functools.partial(_kept, store), missing()):
+            worker = compute if self.engine.shares_memory else functools.partial(_kept_summary, store)
+            for summary in self.engine.run(worker, missing()):
                 merge.add(summary)
                 merge.write()
                 report(summary.sizes.pairs)
@@ -248,14 +261,19 @@ def _loaded(store: PartStore, summary: PartSummary) -> Part:
     return part
 
 
-def _kept(store: PartStore, task: Task) -> PartSummary:
+def _kept_summary(store: PartStore, task: Task) -> PartSummary:
     """Compute a part and keep it on disk; only its summary goes back to the caller."""
+    return _kept(store, task).summary
+
+
+def _kept(store: PartStore, task: Task) -> Part:
+    """Compute a part and keep it on disk."""
     part = compute_part(task)
     try:
         store.save(part)
     except OSError as error:
         raise CacheError(f"cannot write {store.folder}: {reason_of(error)}") from error
-    return part.summary
+    return part
 
 
 def _present_cache(path: Path) -> DistanceCache | None:

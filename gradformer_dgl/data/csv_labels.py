@@ -102,7 +102,7 @@ def _fault(value: float | None, task: str) -> str | None:
 
 def read_classes(
     table: CsvTable, targets: Sequence[str], rows: Int64[np.ndarray, " graphs"]
-) -> tuple[Int64[np.ndarray, " graphs"], int]:
+) -> tuple[Int64[np.ndarray, " graphs"], list[str]]:
     """Read the labels of a multi-class task, which may be words.
 
     Parameters
@@ -119,8 +119,8 @@ def read_classes(
     ndarray
         Shape (graphs,), int64: classes in the order of their values, or in alphabetical order where not all
         are numbers; -1 where the label is missing.
-    int
-        The number of classes.
+    list of str
+        The names of the classes.
 
     Raises
     ------
@@ -141,12 +141,12 @@ def read_classes(
         raise DataError(
             f"{table.file} has {len(values)} class in the column {targets[0]}; a multiclass task needs two"
         )
-    shown = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+    shown = [f"{value:.15g}" if isinstance(value, float) else str(value) for value in values]
     _logger.info(
         "classes of %s: %s", targets[0], ", ".join(shown[:20]) + (", ..." if len(shown) > 20 else "")
     )
     codes = {name: values.index(key) for name, key in keys.items()}
-    return np.array([codes.get(cell, -1) for cell in cells], dtype=np.int64), len(values)
+    return np.array([codes.get(cell, -1) for cell in cells], dtype=np.int64), shown
 
 
 def read_splits(

@@ -10,6 +10,32 @@ from torch import Tensor
 from gradformer_dgl.data.packed import PackedGraphs
 
 
+@dataclass(frozen=True)
+class FeatureSource:
+    """Where the columns of features come from, so that those of other graphs can be made the same way.
+
+    Parameters
+    ----------
+    molecules : str, optional
+        Key of :data:`gradformer_dgl.data.molecule_features.TABLES`, where they are computed from SMILES.
+    degrees : bool
+        Whether the columns of nodes are their degrees, one-hot.
+    node_labels, edge_labels : tuple of tuple of int
+        For every column of labels in the raw data the values that occur: what one-hot columns (behind those
+        of attributes) or categories stand for, in this order.
+
+    Examples
+    --------
+    >>> FeatureSource(node_labels=((1, 4, 7),)).node_labels[0][1]
+    4
+    """
+
+    molecules: str | None = None
+    degrees: bool = False
+    node_labels: tuple[tuple[int, ...], ...] = ()
+    edge_labels: tuple[tuple[int, ...], ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class GraphDataset:
     """Packed graphs, their task, and the encoders that fit their features.
@@ -33,6 +59,10 @@ class GraphDataset:
         Columns for ``"linear"``; categories for ``"embedding"``, one number per column if there are several.
     splits : dict of str to Tensor, optional
         Fixed ``"train"``, ``"val"`` and ``"test"`` graph numbers; None: drawn at random by seed.
+    output_names : tuple of str
+        Names of the classes for ``"multiclass"``, else of the columns of the labels; empty: not known.
+    source : FeatureSource
+        Where the columns of features come from.
 
     Examples
     --------
@@ -58,6 +88,8 @@ class GraphDataset:
     edge_encoder: str | None = None
     edge_size: Any = None
     splits: dict[str, Int64[Tensor, " _"]] | None = None
+    output_names: tuple[str, ...] = ()
+    source: FeatureSource = FeatureSource()
 
     def __len__(self) -> int:
         return len(self.graphs)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradformer_dgl.data.dataset import GraphDataset
+from gradformer_dgl.data.dataset import FeatureSource, GraphDataset
 from gradformer_dgl.data.frames import AUTO
 from gradformer_dgl.data.options import TASKS
 from gradformer_dgl.data.packed import PackedGraphs
@@ -71,9 +71,10 @@ def read_from_python(
         graphs = PackedGraphs.from_graphs(
             _items(made, name), node_features=_key(node_features), edge_features=_key(edge_features)
         )
+        without_features = graphs.node_features is None
         node_encoder, node_size = _encoder(graphs, "node_features")
         edge_encoder, edge_size = _encoder(graphs, "edge_features")
-        chosen, out_size = _set_labels(graphs, task)
+        chosen, out_size, classes = _set_labels(graphs, task)
     except GradformerError as error:
         raise DataError(f"{name}: {error}") from error
     assert node_encoder is not None
@@ -87,6 +88,8 @@ def read_from_python(
         node_size=node_size,
         edge_encoder=edge_encoder,
         edge_size=edge_size,
+        output_names=classes,
+        source=FeatureSource(degrees=without_features),
     )
 
 
@@ -153,10 +156,10 @@ def _encoder(graphs: PackedGraphs, name: str) -> tuple[str | None, Any]:
     return "embedding", tuple(int(size) + 1 for size in columns.amax(0)) if len(columns) else (1,)
 
 
-def _set_labels(graphs: PackedGraphs, task: str | None) -> tuple[str, int]:
-    """Give labels the shape that the task wants; return the task and the number of outputs."""
+def _set_labels(graphs: PackedGraphs, task: str | None) -> tuple[str, int, tuple[str, ...]]:
+    """Give labels the shape that the task wants; return the task, the number of outputs, and the classes."""
     if graphs.labels is None:
-        return task or "regression", 0
+        return task or "regression", 0, ()
     labels = graphs.labels.reshape(len(graphs.labels), -1)
     if task is None:
         if labels.is_floating_point():
@@ -175,13 +178,13 @@ def _set_labels(graphs: PackedGraphs, task: str | None) -> tuple[str, int]:
             raise DataError("its labels are no single whole numbers, which a multiclass task takes")
         classes, codes = given.long().unique(return_inverse=True)
         graphs.labels = torch.full((len(labels),), -1).masked_scatter(~labels.isnan()[:, 0], codes)
-        return task, len(classes)
+        return task, len(classes), tuple(str(value) for value in classes.tolist())
     if task == "binary" and labels.shape[1] != 1:
         raise DataError(f"its labels are {labels.shape[1]} numbers each; say --task multilabel")
     if task != "regression" and bool(((given != 0) & (given != 1)).any()):
         raise DataError(f"its labels are not all 0 or 1, which a {task} task takes")
     graphs.labels = labels.float()
-    return task, labels.shape[1]
+    return task, labels.shape[1], ()
 
 
 def _reason(error: Exception) -> str:

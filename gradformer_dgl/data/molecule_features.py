@@ -157,3 +157,6 @@ OGB = MoleculeFeatures(
     ),
 )
 """The features of the Open Graph Benchmark (``ogb.utils.features``, ogb 1.3.6), category by category."""
+
+TABLES = {"basic": BASIC, "ogb": OGB}
+"""All of them by name."""

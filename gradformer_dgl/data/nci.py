@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from gradformer_dgl.data.dataset import GraphDataset
+from gradformer_dgl.data.dataset import FeatureSource, GraphDataset
 from gradformer_dgl.data.molecule_features import BASIC
 from gradformer_dgl.data.molecules import pack_molecules
 from gradformer_dgl.errors import DataError
@@ -81,6 +81,8 @@ def read_nci(
         node_size=BASIC.atom_sizes,
         edge_encoder="embedding",
         edge_size=BASIC.bond_sizes,
+        output_names=("tpsa",),
+        source=FeatureSource(molecules="basic"),
     )
 
 

@@ -182,6 +182,7 @@ def _dataset(
         task="multiclass",
         level="node",
         out_size=classes,
+        output_names=tuple(str(number) for number in range(classes)),
         node_encoder="embedding",
         node_size=categories,
         splits=dict(zip(("train", "val", "test"), parts, strict=True)),

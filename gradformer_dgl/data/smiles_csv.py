@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gradformer_dgl.data.csv_labels import infer_task, read_classes, read_numbers, read_splits
 from gradformer_dgl.data.csv_table import CsvTable, read_columns, read_header, some_lines
-from gradformer_dgl.data.dataset import GraphDataset
+from gradformer_dgl.data.dataset import FeatureSource, GraphDataset
 from gradformer_dgl.data.molecule_features import OGB
 from gradformer_dgl.data.molecules import PackedMolecules, pack_molecules
 from gradformer_dgl.data.sources import csv_stem, find_csv
@@ -77,7 +77,7 @@ def read_smiles_csv(
     ('alcohols', 'regression', [64.69999694824219, 78.19999694824219, nan], [0, 1])
     """
     file = find_csv(name, data_root)
-    smiles = smiles_column or _smiles_column(file)
+    smiles = smiles_column or find_smiles_column(file)
     extra = [] if split_column is None else [split_column]
     table = read_columns(file, list(dict.fromkeys([smiles, *target_columns, *extra])))
     if task is None:
@@ -86,22 +86,24 @@ def read_smiles_csv(
     numbers = None if task == "multiclass" else read_numbers(table, target_columns, task)
     molecules = pack_molecules(table.columns[smiles], OGB, accept_invalid=True, keep=True, jobs=jobs)
     rows = _readable_rows(table, smiles, molecules)
-    labels, out_size = None, len(target_columns)
+    labels, names = None, list(target_columns)
     if numbers is not None and target_columns:
         labels = numbers[rows]
     elif target_columns:
-        labels, out_size = read_classes(table, target_columns, rows)
+        labels, names = read_classes(table, target_columns, rows)
     molecules.graphs.labels = None if labels is None else torch.from_numpy(labels)
     data = GraphDataset(
         name=csv_stem(file),
         graphs=molecules.graphs,
         task=task,
         level="graph",
-        out_size=out_size,
+        out_size=len(names),
         node_encoder="ogb",
         node_size=OGB.atom_sizes,
         edge_encoder="ogb",
         edge_size=OGB.bond_sizes,
+        output_names=tuple(names),
+        source=FeatureSource(molecules="ogb"),
     )
     _log_unlabelled(table, rows, data.labelled)
     if split_column is None:
@@ -109,7 +111,14 @@ def read_smiles_csv(
     return dataclasses.replace(data, splits=read_splits(table, split_column, rows, data.labelled))
 
 
-def _smiles_column(file: Path) -> str:
+def find_smiles_column(file: Path) -> str:
+    """Return the name of the column called smiles, in upper or lower case.
+
+    Raises
+    ------
+    DataError
+        If there is none, or several.
+    """
     header = read_header(file)
     found = [name for name in header if name.casefold() == "smiles"]
     if len(found) != 1:

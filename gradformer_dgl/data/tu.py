@@ -8,19 +8,22 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gradformer_dgl.data.dataset import GraphDataset
+from gradformer_dgl.data.dataset import FeatureSource, GraphDataset
 from gradformer_dgl.data.download import default_folder, download_zip
+from gradformer_dgl.data.label_values import label_codes, one_hot, values_of
 from gradformer_dgl.data.packed import PackedGraphs
 from gradformer_dgl.data.raw_files import RawFile, RawFolder
 from gradformer_dgl.errors import DataError
 
 TU_URL = "https://www.chrsmrrs.com/graphkerneldatasets/{name}.zip"
 MAX_DEGREE = 512
+_ADJACENCY = "_A.txt"
 
 
 def read_tu(
@@ -71,18 +74,12 @@ def read_tu(
     root = default_folder() if data_root is None else Path(data_root)
     folder = find_raw_files(name, root) or _download(name, root)
     layout = _read_layout(folder, name)
-    node_features, node_size = _node_features(folder, name, layout, use_node_attributes, max_degree)
-    edge_features, edge_encoder, edge_size = _edge_features(folder, name, layout, use_edge_attributes)
-    task, labels, out_size = _read_targets(folder, name, layout)
-    graphs = PackedGraphs(
-        torch.from_numpy(layout.node_counts),
-        torch.from_numpy(layout.edge_counts),
-        torch.from_numpy(layout.src),
-        torch.from_numpy(layout.dst),
-        node_features=node_features,
-        edge_features=edge_features,
-        labels=labels,
-    )
+    nodes = _node_features(folder, name, layout, use_node_attributes, max_degree)
+    edges = _edge_features(folder, name, layout, use_edge_attributes)
+    task, labels, names = _read_targets(folder, name, layout)
+    out_size = len(names) if task == "multiclass" else labels.shape[1]
+    graphs = layout.packed(nodes.columns, edges.columns)
+    graphs.labels = labels
     return GraphDataset(
         name=name,
         graphs=graphs,
@@ -90,10 +87,60 @@ def read_tu(
         level="graph",
         out_size=out_size,
         node_encoder="linear",
-        node_size=node_size,
-        edge_encoder=edge_encoder,
-        edge_size=edge_size,
+        node_size=nodes.size,
+        edge_encoder=edges.encoder,
+        edge_size=edges.size,
+        output_names=names,
+        source=FeatureSource(
+            degrees=nodes.encoder is None, node_labels=nodes.values, edge_labels=edges.values
+        ),
     )
+
+
+def read_tu_graphs(
+    path: Path,
+    source: FeatureSource,
+    *,
+    use_node_attributes: bool = False,
+    use_edge_attributes: bool = False,
+) -> PackedGraphs:
+    """Read the graphs of a folder or zip in the TU format with the columns of another data set.
+
+    Parameters
+    ----------
+    path : Path
+        The folder or zip with ``NAME_A.txt`` and its siblings.
+    source : FeatureSource
+        Of the other data set; columns of degrees are left to the caller.
+    use_node_attributes, use_edge_attributes : bool
+        Whether the other data set has attributes in front of the labels' columns.
+
+    Returns
+    -------
+    PackedGraphs
+        Without labels of graphs, which need not be there.
+
+    Raises
+    ------
+    DataError
+        If a file is missing or broken, or has labels that the other data set does not have.
+    """
+    folder, name = _only_data_set(path)
+    layout = _read_layout(folder, name)
+    nodes = _node_features(folder, name, layout, use_node_attributes, MAX_DEGREE, source.node_labels)
+    edges = _edge_features(folder, name, layout, use_edge_attributes, source.edge_labels)
+    return layout.packed(nodes.columns, edges.columns)
+
+
+def _only_data_set(path: Path) -> tuple[RawFolder, str]:
+    folder = RawFolder.open(path)
+    if not any(file.endswith(_ADJACENCY) for file in folder.files):
+        folder = find_raw_files(path.name, path.parent) or folder
+    names = sorted(file.removesuffix(_ADJACENCY) for file in folder.files if file.endswith(_ADJACENCY))
+    if len(names) != 1:
+        found = f"the data sets {', '.join(names)}: choose one" if names else "no NAME_A.txt"
+        raise DataError(f"{path} has {found}")
+    return folder, names[0]
 
 
 def find_raw_files(name: str, root: Path) -> RawFolder | None:
@@ -137,6 +184,26 @@ class _Layout:
     edge_rows: np.ndarray | None
     raw_nodes: int
     raw_edges: int
+
+    def packed(self, node_features: Tensor, edge_features: Tensor | None) -> PackedGraphs:
+        """Return the graphs with these features."""
+        return PackedGraphs(
+            torch.from_numpy(self.node_counts),
+            torch.from_numpy(self.edge_counts),
+            torch.from_numpy(self.src),
+            torch.from_numpy(self.dst),
+            node_features=node_features,
+            edge_features=edge_features,
+        )
+
+
+class _Features(NamedTuple):
+    """Columns, their encoder and size, and the values that labels have."""
+
+    columns: Any
+    encoder: str | None
+    size: Any
+    values: tuple[tuple[int, ...], ...]
 
 
 def _read_layout(folder: RawFolder, name: str) -> _Layout:
@@ -223,8 +290,13 @@ def _rows(table: np.ndarray, file: RawFile, rows: np.ndarray | None, expected: i
 
 
 def _node_features(
-    folder: RawFolder, name: str, layout: _Layout, use_attributes: bool | None, max_degree: int
-) -> tuple[Tensor, int]:
+    folder: RawFolder,
+    name: str,
+    layout: _Layout,
+    use_attributes: bool | None,
+    max_degree: int,
+    known: tuple[tuple[int, ...], ...] | None = None,
+) -> _Features:
     labels, attributes = folder.get(f"{name}_node_labels.txt"), folder.get(f"{name}_node_attributes.txt")
     parts = []
     if attributes is not None and (labels is None if use_attributes is None else use_attributes):
@@ -233,11 +305,32 @@ def _node_features(
         raise DataError(
             f"{folder.path} has no {name}_node_attributes.txt; read it without use_node_attributes"
         )
-    if labels is not None:
-        parts.append(_one_hot(_rows(labels.integers(), labels, layout.node_rows, layout.raw_nodes, "nodes")))
-    if not parts:
-        parts.append(degree_columns(layout.out_degrees, max_degree))
-    return _columns(parts)
+    codes, values = _labels(folder, labels, name, "node", layout.node_rows, layout.raw_nodes, known)
+    if values:
+        parts.append(one_hot(codes, values))
+    # No encoder stands for degrees.
+    encoder = "linear" if parts else None
+    columns = _columns(parts or [degree_columns(layout.out_degrees, max_degree)])
+    return _Features(columns, encoder, columns.shape[1], values)
+
+
+def _labels(
+    folder: RawFolder,
+    file: RawFile | None,
+    name: str,
+    of: str,
+    rows: np.ndarray | None,
+    expected: int,
+    known: tuple[tuple[int, ...], ...] | None,
+) -> tuple[np.ndarray, tuple[tuple[int, ...], ...]]:
+    """Return the labels as places among their values: those that occur, or those known beforehand."""
+    if known and file is None:
+        raise DataError(f"{folder.path} has no {name}_{of}_labels.txt, but the training data had {of} labels")
+    if file is None or known == ():
+        return np.empty((expected, 0), np.int64), ()
+    labels = _rows(file.integers(), file, rows, expected, f"{of}s")
+    values = values_of(labels) if known is None else known
+    return label_codes(labels, values, f"{file}: the {of} labels"), values
 
 
 def degree_columns(degrees: np.ndarray, max_degree: int = MAX_DEGREE) -> np.ndarray:
@@ -253,48 +346,47 @@ def degree_columns(degrees: np.ndarray, max_degree: int = MAX_DEGREE) -> np.ndar
 
 
 def _edge_features(
-    folder: RawFolder, name: str, layout: _Layout, use_attributes: bool | None
-) -> tuple[Tensor | None, str | None, int | tuple[int, ...] | None]:
+    folder: RawFolder,
+    name: str,
+    layout: _Layout,
+    use_attributes: bool | None,
+    known: tuple[tuple[int, ...], ...] | None = None,
+) -> _Features:
     labels, attributes = folder.get(f"{name}_edge_labels.txt"), folder.get(f"{name}_edge_attributes.txt")
-    categories = None
-    if labels is not None:
-        categories = _rows(labels.integers(), labels, layout.edge_rows, layout.raw_edges, "edges")
+    codes, values = _labels(folder, labels, name, "edge", layout.edge_rows, layout.raw_edges, known)
     if attributes is not None and (labels is None if use_attributes is None else use_attributes):
         parts = [_rows(attributes.floats(), attributes, layout.edge_rows, layout.raw_edges, "edges")]
-        if categories is not None:
-            parts.append(_one_hot(categories))
-        return _columns(parts)[0], "linear", sum(part.shape[1] for part in parts)
+        if values:
+            parts.append(one_hot(codes, values))
+        columns = _columns(parts)
+        return _Features(columns, "linear", columns.shape[1], values)
     if use_attributes:
         raise DataError(
             f"{folder.path} has no {name}_edge_attributes.txt; read it without use_edge_attributes"
         )
-    if categories is None:
-        return None, None, None
-    numbered = [np.unique(column, return_inverse=True) for column in categories.T]
-    codes = torch.from_numpy(np.stack([code for _, code in numbered], axis=1))
-    sizes = tuple(len(values) for values, _ in numbered)
-    return (codes[:, 0], "embedding", sizes[0]) if len(sizes) == 1 else (codes, "embedding", sizes)
+    if not values:
+        return _Features(None, None, None, ())
+    categories, sizes = torch.from_numpy(codes), tuple(map(len, values))
+    if len(sizes) == 1:
+        return _Features(categories[:, 0], "embedding", sizes[0], values)
+    return _Features(categories, "embedding", sizes, values)
 
 
-def _read_targets(folder: RawFolder, name: str, layout: _Layout) -> tuple[str, Tensor, int]:
+def _read_targets(folder: RawFolder, name: str, layout: _Layout) -> tuple[str, Tensor, tuple[str, ...]]:
     graphs = len(layout.node_counts)
     attributes = folder.get(f"{name}_graph_attributes.txt")
     if attributes is not None and folder.get(f"{name}_graph_labels.txt") is None:
         values = _rows(attributes.floats(), attributes, None, graphs, "graphs")
-        return "regression", torch.from_numpy(values), values.shape[1]
+        return "regression", torch.from_numpy(values), ()
     file = folder[f"{name}_graph_labels.txt"]
     labels = _rows(file.integers(columns=1)[:, 0], file, None, graphs, "graphs")
     classes, codes = np.unique(labels, return_inverse=True)
-    return "multiclass", torch.from_numpy(codes), len(classes)
+    return "multiclass", torch.from_numpy(codes), tuple(str(value) for value in classes.tolist())
 
 
-def _one_hot(labels: np.ndarray) -> np.ndarray:
-    return np.concatenate([column[:, None] == np.unique(column) for column in labels.T], axis=1)
-
-
-def _columns(parts: list[np.ndarray]) -> tuple[Tensor, int]:
+def _columns(parts: list[np.ndarray]) -> Tensor:
     # bool columns stay bool: a quarter of the memory, floats once in a batch
     table = (
         parts[0] if len(parts) == 1 else np.concatenate([part.astype(np.float32) for part in parts], axis=1)
     )
-    return torch.from_numpy(table), table.shape[1]
+    return torch.from_numpy(table)

@@ -70,6 +70,7 @@ def read_zinc(name: str = "ZINC", data_root: str | Path | None = None) -> GraphD
         edge_encoder="embedding",
         edge_size=NUM_BOND_TYPES,
         splits=splits,
+        output_names=("penalized_logp",),
     )
 
 

@@ -1,6 +1,6 @@
 """The model of a run: built from its settings and the facts of its data set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,8 +8,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from gradformer_dgl.batch import GraphBatch
+from gradformer_dgl.colour_head import ColourHead
 from gradformer_dgl.data import GraphDataset
-from gradformer_dgl.errors import RunError
+from gradformer_dgl.data.facts import DataFacts
+from gradformer_dgl.errors import GraphError, RunError
 from gradformer_dgl.graphormer import Graphormer
 from gradformer_dgl.model import Gradformer, GraphModel
 from gradformer_dgl.training.config import RunConfig
@@ -26,7 +28,9 @@ BASELINES: dict[str, dict[str, Any]] = {
 
 
 def build_model(
-    dataset: GraphDataset, config: RunConfig, colours: Sequence[Int64[Tensor, " _"]] | None = None
+    dataset: GraphDataset | DataFacts,
+    config: RunConfig,
+    colours: Sequence[Int64[Tensor, " _"]] | None = None,
 ) -> GraphModel:
     """Return a freshly initialised model for a data set.
 
@@ -35,7 +39,7 @@ def build_model(
 
     Parameters
     ----------
-    dataset : GraphDataset
+    dataset : GraphDataset or DataFacts
         What the model is for.
     config : RunConfig
         Settings.
@@ -144,3 +148,29 @@ class Network(nn.Module):
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1].strip()
             raise RunError(f"the saved weights do not fit the model of this run: {reason}") from None
+
+
+def restored_network(facts: DataFacts, config: RunConfig, tensors: Mapping[str, Tensor]) -> Network:
+    """Return the network of a run with its saved weights, ready to predict.
+
+    Parameters
+    ----------
+    facts : DataFacts
+        Of the training data.
+    config : RunConfig
+        Settings of the run.
+    tensors : mapping of str to Tensor
+        The weights.
+
+    Raises
+    ------
+    RunError
+        Where the weights are those of another model.
+    """
+    try:
+        colours = ColourHead.known_in(tensors, "model.colour_head.")
+    except GraphError as error:
+        raise RunError(f"{error}: train the run again") from None
+    network = Network(build_model(facts, config, colours), precision=config.precision)
+    network.load(dict(tensors))
+    return network.eval()

@@ -12,9 +12,11 @@ import torch
 import yaml
 
 import gradformer_dgl
+from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.data import GraphDataset
+from gradformer_dgl.data.facts import DataFacts
 from gradformer_dgl.data.options import DataOptions
-from gradformer_dgl.errors import RunError
+from gradformer_dgl.errors import DataError, RunError
 from gradformer_dgl.json_text import json_text
 from gradformer_dgl.training.checkpoint import load_tensors, write_whole
 from gradformer_dgl.training.config import RunConfig, read_settings
@@ -27,6 +29,8 @@ from gradformer_dgl.training.seed_files import WEIGHTS
 from gradformer_dgl.training.seeds import train_seed, train_seeds_in_processes
 
 CONFIG, RESULT = "config.yaml", "result.json"
+DATA = "data"
+"""Key in the description of a run: what prediction has to know of the training data."""
 
 
 def train_run(
@@ -65,13 +69,16 @@ def train_run(
     begin = time.perf_counter()
     if ranks.is_first:
         _prepare_folder(request)
-    if jobs == 1 or len(request.seeds) == 1:
-        if dataset is None:
-            dataset = request.open_dataset()
+    alone = jobs == 1 or len(request.seeds) == 1
+    if dataset is None:
+        dataset = request.open_dataset() if alone else request.load_dataset()
+    if ranks.is_first:
+        description = yaml.safe_dump(_description(request, dataset), sort_keys=False)
+        write_whole(Path(request.folder) / CONFIG, description)
+    if alone:
         results = [train_seed(request, seed, dataset, on_epoch, ranks) for seed in request.seeds]
     else:
         results = train_seeds_in_processes(request, min(jobs, len(request.seeds)), on_epoch)
-        dataset = request.load_dataset() if dataset is None else dataset
     summary = summarize(request, dataset, results, time.perf_counter() - begin)
     if ranks.is_first:
         _write_report(request, summary)
@@ -104,7 +111,6 @@ def _prepare_folder(request: RunRequest) -> None:
             (folder / RESULT).unlink(missing_ok=True)
     except OSError as error:
         raise RunError(f"{folder} cannot be made ready: {error.strerror}") from None
-    write_whole(folder / CONFIG, yaml.safe_dump(_description(request), sort_keys=False))
 
 
 def _same_data(found: dict[str, Any], request: RunRequest) -> bool:
@@ -124,7 +130,7 @@ def free_folder(folder: Path) -> Path:
     return candidate
 
 
-def _description(request: RunRequest) -> dict[str, Any]:
+def _description(request: RunRequest, dataset: GraphDataset) -> dict[str, Any]:
     return {
         "dataset": request.dataset,
         "data_root": request.data_root,
@@ -132,8 +138,44 @@ def _description(request: RunRequest) -> dict[str, Any]:
         "cache": request.cache,
         "seeds": list(request.seeds),
         "config": request.config.as_dict(),
+        DATA: _facts(dataset, request).as_dict(),
         "version": gradformer_dgl.__version__,
     }
+
+
+def _facts(dataset: GraphDataset, request: RunRequest) -> DataFacts:
+    cache = DistanceCache(request.cache)
+    return DataFacts.of(dataset, cache.directed, cache.max_distance)
+
+
+def read_facts(request: RunRequest, reread: bool = False) -> DataFacts:
+    """Return what a run was told of its training data.
+
+    Parameters
+    ----------
+    request : RunRequest
+        From :func:`open_run`.
+    reread : bool
+        Look at the data and its cache where the run folder does not say it.
+
+    Raises
+    ------
+    RunError
+        Where the folder does not say it, as those of older versions do not.
+    """
+    file = Path(request.folder) / CONFIG
+    saved = read_settings(file).get(DATA)
+    if saved is not None:
+        try:
+            return DataFacts.read(saved)
+        except DataError as error:
+            raise RunError(f"{file}: {error}; train the run again") from None
+    if reread:
+        return _facts(request.load_dataset(), request)
+    raise RunError(
+        f"{file} does not say what the data of the run was like, for an older version wrote it: train the run "
+        "again, or give its data with --data-root"
+    )
 
 
 def summarize(
