@@ -1,0 +1,118 @@
+"""How long an epoch of training takes on a GPU, and how much memory, by batch size and precision.
+
+ZINC (10 layers, batches of 32 and 128), NCI1 and CLUSTER with the settings of their presets: the fused kernel
+beside our own model forced to batches padded to their largest graph. The data set lies on the device; every
+contender has a process of its own. An epoch is the training graphs once, without validation.
+
+    python benchmarks/gpu_training.py --data-root DIR
+
+runs everything; with ``--device cpu`` it runs where there is no GPU, to see that it does.
+"""
+
+import contextlib
+import dataclasses
+import json
+import multiprocessing
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+CASES = {
+    "ZINC, batch 32": ("ZINC", {"batch_size": 32}),
+    "ZINC, batch 128": ("ZINC", {"batch_size": 128}),
+    "NCI1, batch 128": ("NCI1", {"batch_size": 128}),
+    "CLUSTER, batch 16": ("CLUSTER", {"batch_size": 16}),
+}
+CONTENDERS = {"ours": None, "padded": ("blocks", {"max_blocks": 1})}
+
+
+def prepare(name, data_root, folder):
+    """Return the cache of a data set with what its preset asks for."""
+    from gradformer_dgl.data import load_dataset
+    from gradformer_dgl.experiments.caches import ensure_cache
+    from gradformer_dgl.training.config import load_preset, preset_for
+
+    encodings = load_preset(preset_for(name)).encodings
+    return ensure_cache(load_dataset(name, data_root), Path(folder) / f"{name}.h5", encodings, jobs=-1)
+
+
+def epoch_of(case, contender, precision, device, data_root, cache, most_steps, answers):
+    """Put seconds and peak megabytes of an epoch on a queue; fewer steps stand for all of them."""
+    import torch
+
+    from gradformer_dgl.attention import attention_backend
+    from gradformer_dgl.training.config import load_preset, preset_for
+    from gradformer_dgl.training.loop import Trainer
+    from gradformer_dgl.training.request import RunRequest
+
+    name, changes = CASES[case]
+    config = load_preset(preset_for(name)).updated({**changes, "precision": precision})
+    request = RunRequest(name, data_root, str(cache), "", config, (0,))
+    dataset = request.open_dataset()
+    trainer = Trainer(dataset, config, 0, Path(), device)
+    steps = min(trainer.steps_per_epoch, most_steps)
+    all_steps = trainer.steps_per_epoch
+    trainer.split["train"] = trainer.split["train"][: steps * config.batch_size]
+    forced = CONTENDERS[contender]
+    backend = contextlib.nullcontext() if forced is None else attention_backend(forced[0], **forced[1])
+    on_gpu = device.startswith("cuda")
+    with backend:
+        trainer.train_epoch(0)
+        if on_gpu:
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+        begin = time.perf_counter()
+        trainer.train_epoch(1)
+        if on_gpu:
+            torch.cuda.synchronize()
+        seconds = (time.perf_counter() - begin) / steps * all_steps
+    memory = torch.cuda.max_memory_allocated() / 1e6 if on_gpu else float("nan")
+    answers.put(json.dumps({"seconds": seconds, "memory": memory}))
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """What all measurements have in common."""
+
+    device: str
+    data_root: str | None
+    most_steps: int
+
+    def measure(self, case, contender, precision, cache):
+        """Measure one contender in a process of its own; None where it fails, for want of memory say."""
+        context = multiprocessing.get_context("spawn")
+        answers = context.SimpleQueue()
+        arguments = (case, contender, precision, self.device, self.data_root, cache, self.most_steps, answers)
+        process = context.Process(target=epoch_of, args=arguments)
+        process.start()
+        process.join()
+        return None if process.exitcode else json.loads(answers.get())
+
+
+@click.command(help=__doc__)
+@click.option("--data-root", type=click.Path())
+@click.option("--case", "cases", type=click.Choice(list(CASES)), multiple=True, default=list(CASES))
+@click.option("--precision", "precisions", multiple=True, default=("fp32", "tf32", "bf16"))
+@click.option("--device", default="cuda", show_default=True)
+@click.option("--steps", default=10**6, help="Most steps of an epoch that are measured.")
+def main(data_root, cases, precisions, device, steps):
+    """Print a Markdown table."""
+    place = Place(device, data_root, steps)
+    print("| | precision | seconds an epoch | padded | ratio | peak memory, MB | padded | ratio |")
+    print("|---|---|---:|---:|---:|---:|---:|---:|")
+    with tempfile.TemporaryDirectory() as folder:
+        for case in cases:
+            cache = prepare(CASES[case][0], data_root, folder)
+            for precision in precisions:
+                ours, padded = (place.measure(case, name, precision, cache) for name in CONTENDERS)
+                cells = []
+                for key in ("seconds", "memory"):
+                    one, other = (float("nan") if cost is None else cost[key] for cost in (ours, padded))
+                    cells += [f"{one:.3g}", f"{other:.3g}", f"{other / one:.2f}"]
+                print(f"| {case} | {precision} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
