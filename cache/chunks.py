@@ -6,6 +6,7 @@ out is what HDF5's own filters write, so that any HDF5 reader reads it, checksum
 """
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +71,7 @@ def fletcher32(data: bytes | memoryview) -> int:
     return int(_checksums([data])[0])
 
 
-def _checksums(parts: list[bytes] | list[memoryview]) -> np.ndarray:
+def _checksums(parts: Sequence[bytes | memoryview]) -> np.ndarray:
     """Checksums of some data, in one call: threads that make many have to wait for each other."""
     from gradformer_dgl.cache.fletcher_kernel import fletcher_sums
 

@@ -18,6 +18,7 @@ _HOME_OF = {
     "ExponentialDecay": "decay",
     "decay_attention": "attention",
     "PairDistances": "distances",
+    "Predictor": "prediction.predictor",
     "GraphBatch": "batch",
 }
 
@@ -27,6 +28,7 @@ __all__ = [
     "GradformerLayer",
     "GraphBatch",
     "PairDistances",
+    "Predictor",
     "__version__",
     "decay_attention",
 ]
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from gradformer_dgl.distances import PairDistances
     from gradformer_dgl.layer import GradformerLayer
     from gradformer_dgl.model import Gradformer
+    from gradformer_dgl.prediction.predictor import Predictor
 
 
 def __getattr__(name: str) -> Any:

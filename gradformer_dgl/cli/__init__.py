@@ -18,6 +18,7 @@ _COMMANDS = {
     "info": "show what a cache holds",
     "train": "train a model on a preprocessed data set",
     "evaluate": "score the saved weights of a run again",
+    "predict": "predict new graphs with the weights of a run",
     "reproduce": "train what a table of the paper compares, and write the table",
     "tune": "search good settings with Optuna, by validation scores alone",
     "doctor": "show versions and whether the installation can use the GPU",
@@ -79,7 +80,10 @@ def group(context: click.Context, verbose: bool, quiet: bool, debug: bool) -> No
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 an error of the user's, 2 wrong usage, 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 an error of the user's, 2 wrong usage, 130 interrupted.
+
+    Besides, `predict` exits with 3 where it left rows empty.
+    """
     args = sys.argv[1:] if args is None else args
     if "--debug" in args:
         # Wherever it stands: whoever has just seen an error adds it at the end.

@@ -1,6 +1,6 @@
 """A data set with what a model needs to know about it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -89,7 +89,7 @@ class GraphDataset:
     edge_size: Any = None
     splits: dict[str, Int64[Tensor, " _"]] | None = None
     output_names: tuple[str, ...] = ()
-    source: FeatureSource = FeatureSource()
+    source: FeatureSource = field(default_factory=FeatureSource)
 
     def __len__(self) -> int:
         return len(self.graphs)

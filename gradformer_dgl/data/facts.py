@@ -41,7 +41,7 @@ class DataFacts:
     edge_encoder: str | None = None
     edge_size: Any = None
     output_names: tuple[str, ...] = ()
-    source: FeatureSource = FeatureSource()
+    source: FeatureSource = dataclasses.field(default_factory=FeatureSource)
     node_kind: str | None = None
     edge_kind: str | None = None
     directed: bool = False
@@ -90,7 +90,9 @@ class DataFacts:
         """Return the facts as plain values, as YAML has them; those that say nothing are left out."""
         plain: dict[str, Any] = _as_lists(dataclasses.asdict(self))
         said = {name: value for name, value in plain["source"].items() if value}
-        return {name: value for name, value in (plain | {"source": said}).items() if value not in (None, [], {})}
+        return {
+            name: value for name, value in (plain | {"source": said}).items() if value not in (None, [], {})
+        }
 
     @property
     def outputs(self) -> tuple[str, ...]:

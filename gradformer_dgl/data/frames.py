@@ -1,6 +1,6 @@
 """Which tensors of a DGLGraph are its features and labels."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import dgl
@@ -52,7 +52,7 @@ def frame_features(frame: Mapping[str, Tensor], key: FeatureKey, frame_name: str
     return _as_features(frame[chosen[0]]) if chosen else None
 
 
-def feature_keys(frame: Mapping[str, Tensor], key: FeatureKey, frame_name: str) -> list[str]:
+def feature_keys(frame: Collection[str], key: FeatureKey, frame_name: str) -> list[str]:
     """Return the key of the features as a list of one, or of none; see :func:`frame_features`."""
     if key == AUTO:
         return [usual for usual in _FEATURE_KEYS[frame_name] if usual in frame][:1]

@@ -248,7 +248,7 @@ class PackedGraphs:
         if distance == SHORTEST_PATH:
             values, longest = cache.read(), cache.longest_distance
         else:
-            values, longest = _in_steps(cache.read_extra_distances(distance), unit)
+            values, longest = in_steps(cache.read_extra_distances(distance), unit)
         distances = PairDistances(torch.from_numpy(values), self.node_counts, longest=longest)
         attached.distances = distances.to(self.device)
         attached.encodings = {
@@ -264,6 +264,27 @@ class PackedGraphs:
             setattr(moved, name, None if part is None else part.to(device))
         moved.encodings = {name: encoding.to(device) for name, encoding in self.encodings.items()}
         return moved
+
+    def part(self, start: int, stop: int) -> "PackedGraphs":
+        """Return the graphs ``start .. stop`` with their features alone, without copying.
+
+        Examples
+        --------
+        >>> import dgl
+        >>> packed = PackedGraphs.from_graphs([dgl.graph(([0], [1])), dgl.graph(([0, 1], [1, 2]))])
+        >>> packed.part(1, 2).src.tolist()
+        [0, 1]
+        """
+        nodes = slice(*(int(self.node_counts[:end].sum()) for end in (start, stop)))
+        edges = slice(*(int(self.edge_counts[:end].sum()) for end in (start, stop)))
+        return PackedGraphs(
+            self.node_counts[start:stop],
+            self.edge_counts[start:stop],
+            self.src[edges],
+            self.dst[edges],
+            node_features=None if self.node_features is None else self.node_features[nodes],
+            edge_features=None if self.edge_features is None else self.edge_features[edges],
+        )
 
     def batch(self, indices: Tensor | Sequence[int] | slice) -> GraphBatch:
         """Cut some graphs out, in the order given.
@@ -366,14 +387,22 @@ def _features(rows: Rows, features: Tensor | None) -> Tensor | None:
     return taken.to(_IN_A_BATCH.get(taken.dtype, taken.dtype))
 
 
-def _in_steps(distances: np.ndarray, unit: float) -> tuple[np.ndarray, int]:
-    """Return distances in whole steps of a unit, the dtype's maximum for no path, and the longest of them."""
+def in_steps(distances: np.ndarray, unit: float) -> tuple[np.ndarray, int]:
+    """Return distances in whole steps of a unit, the dtype's maximum for no path, and the longest of them.
+
+    Examples
+    --------
+    >>> steps, longest = in_steps(np.array([0, 0.6, np.inf]), 0.25)
+    >>> steps.tolist(), longest
+    ([0, 2, 255], 2)
+    """
     finite = np.isfinite(distances)
     longest = int(np.rint(distances[finite].max(initial=0) / unit))
-    dtype = np.dtype(np.uint8 if longest < 255 else np.uint16)
-    if longest >= np.iinfo(dtype).max:
+    dtype = np.uint8 if longest < 255 else np.uint16
+    no_path = int(np.iinfo(dtype).max)
+    if longest >= no_path:
         raise GraphError(f"a distance is {longest} steps of {unit:g}: take a larger unit")
-    steps = np.full(len(distances), np.iinfo(dtype).max, dtype)
+    steps = np.full(len(distances), no_path, dtype)
     steps[finite] = np.rint(distances[finite] / unit)
     return steps, longest
 

@@ -103,6 +103,7 @@ def read_tu_graphs(
     *,
     use_node_attributes: bool = False,
     use_edge_attributes: bool = False,
+    with_edges: bool = True,
 ) -> PackedGraphs:
     """Read the graphs of a folder or zip in the TU format with the columns of another data set.
 
@@ -114,6 +115,8 @@ def read_tu_graphs(
         Of the other data set; columns of degrees are left to the caller.
     use_node_attributes, use_edge_attributes : bool
         Whether the other data set has attributes in front of the labels' columns.
+    with_edges : bool
+        Whether to read the features of edges.
 
     Returns
     -------
@@ -128,6 +131,8 @@ def read_tu_graphs(
     folder, name = _only_data_set(path)
     layout = _read_layout(folder, name)
     nodes = _node_features(folder, name, layout, use_node_attributes, MAX_DEGREE, source.node_labels)
+    if not with_edges:
+        return layout.packed(nodes.columns, None)
     edges = _edge_features(folder, name, layout, use_edge_attributes, source.edge_labels)
     return layout.packed(nodes.columns, edges.columns)
 

@@ -1,9 +1,11 @@
 """Tensors and a few facts in one file that is whole or absent, and never unpickled."""
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -14,16 +16,30 @@ from gradformer_dgl.errors import RunError
 
 def write_whole(file: Path, content: str) -> None:
     """Write a text file so that a reader sees the old content or the new, never a part."""
+    with whole_file(file) as stream:
+        stream.write(content)
+
+
+@contextlib.contextmanager
+def whole_file(file: Path) -> Iterator[IO[str]]:
+    """Open a text file to write, whose content takes its name when all of it is on the disk.
+
+    Raises
+    ------
+    RunError
+        Where it cannot be written; an earlier file stays as it was, as after any other error.
+    """
     draft = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
-        with draft.open("w", encoding="utf-8") as stream:
-            stream.write(content)
+        with draft.open("w", encoding="utf-8", newline="") as stream:
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         draft.replace(file)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise RunError(f"{file} cannot be written: {error.strerror}") from None
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def save_tensors(file: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:

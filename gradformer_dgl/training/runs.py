@@ -173,7 +173,7 @@ def read_facts(request: RunRequest, reread: bool = False) -> DataFacts:
     if reread:
         return _facts(request.load_dataset(), request)
     raise RunError(
-        f"{file} does not say what the data of the run was like, for an older version wrote it: train the run "
+        f"{file} does not say what the data of the run was like, for an older version wrote it: train it "
         "again, or give its data with --data-root"
     )
 

@@ -61,6 +61,8 @@ def test_a_collated_batch_equals_a_packed_one(cache: DistanceCache) -> None:
     assert torch.equal(one.graph.batch_num_edges(), other.graph.batch_num_edges())
 
 
+# On a machine of one core torch finds two workers too many.
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize(("context", "workers"), [("fork", 2), ("spawn", 1)])
 def test_workers_give_the_same_batches(cache: DistanceCache, context: str, workers: int) -> None:
     dataset = CachedGraphDataset(items(), cache)

@@ -1,0 +1,82 @@
+"""`gradformer-dgl predict`."""
+
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from gradformer_dgl.cli import options
+
+ROWS_LEFT_EMPTY = 3
+"""Exit status where some rows of the input could not be read."""
+
+
+@click.command("predict")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("input", type=click.Path(path_type=Path))
+@click.option(
+    "--out", "-o", required=True, type=click.Path(path_type=Path), help="CSV file to write; - is stdout."
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Take this seed alone. [default: mean of all]")
+@click.option(
+    "--smiles-column", metavar="NAME", help="Column with the molecules of a CSV file. [default: smiles]"
+)
+@click.option(
+    "--cache", type=click.Path(path_type=Path), help="Distances of INPUT. [default: they are computed]"
+)
+@click.option(
+    "--data-root",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Raw data of the run, where an older version trained it; others do not need it.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the file.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of the network."
+)
+@options.device
+@click.pass_obj
+def command(
+    obj: dict[str, bool],
+    run: Path,
+    input: Path,
+    out: Path,
+    seed: int | None,
+    smiles_column: str | None,
+    cache: Path | None,
+    data_root: Path | None,
+    overwrite: bool,
+    threads: int,
+    device: str,
+) -> None:
+    """Predict the graphs of INPUT with the weights in the run folder RUN.
+
+    INPUT is a CSV file of molecules (.csv, .csv.gz), a folder or zip in the TU format (NAME_A.txt, ...), a
+    DGL file (.bin), or a GraphML file (.graphml) or list of edges (.edgelist, .txt), or a folder of these.
+    Of RUN, config.yaml and seed-N/weights.safetensors are enough.
+
+    The CSV file has one row for each row of INPUT, or for each node of a node task. Exit status 3: it is
+    written, but the rows that stderr names could not be read and are empty.
+
+    Example: gradformer-dgl predict runs/mine new.csv -o predictions.csv
+
+    Example: gradformer-dgl predict runs/NCI1 data/NCI109 -o - --seed 0
+    """
+    from gradformer_dgl.cli.row_progress import RowProgress
+    from gradformer_dgl.prediction.inputs import open_input
+    from gradformer_dgl.prediction.predictor import Predictor
+    from gradformer_dgl.prediction.table import check_out, predict_table
+    from gradformer_dgl.training.threads import use_threads
+
+    check_out(out, input, overwrite)
+    use_threads(threads)
+    root = None if data_root is None else str(data_root)
+    predictor = Predictor.from_run(run, seed, options.chosen_device(device), root)
+    opened = open_input(input, predictor.fit, smiles_column)
+    with RowProgress(opened.total, shown=not obj["quiet"]) as progress:
+        empty = predict_table(predictor, opened, predictor.distances(cache), out, progress.advance)
+    logging.getLogger("gradformer_dgl").info(
+        "%s: predicted %d of %d", out, opened.total - empty, opened.total
+    )
+    if empty:
+        sys.exit(ROWS_LEFT_EMPTY)

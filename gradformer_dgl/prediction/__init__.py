@@ -1,0 +1,1 @@
+"""Predictions for new graphs with the weights of a run."""

@@ -1,0 +1,155 @@
+"""Where the distances of new graphs come from: computed as they are needed, or read from a cache."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gradformer_dgl.cache import DistanceCache
+from gradformer_dgl.data import PackedGraphs
+from gradformer_dgl.data.facts import DataFacts
+from gradformer_dgl.data.packed import in_steps
+from gradformer_dgl.distances import PairDistances
+from gradformer_dgl.errors import CacheError
+from gradformer_dgl.preprocess.encodings import parse_encodings
+from gradformer_dgl.preprocess.extra_distances import extra_distances
+from gradformer_dgl.preprocess.shortest_paths import (
+    DistanceOverflowError,
+    packed_distances,
+    structure_fingerprints,
+)
+from gradformer_dgl.preprocess.structures import GraphStructures
+from gradformer_dgl.training.config import RunConfig
+
+
+class DistanceSource:
+    """Gives graphs the distances and encodings that a run reads."""
+
+    def attach(self, graphs: PackedGraphs, first: int) -> PackedGraphs:
+        """Return the graphs with them; ``first`` is the number of the first graph."""
+        raise NotImplementedError
+
+    def finish(self, total: int) -> None:
+        """Check what can be checked when all graphs, so many of them, have been seen."""
+
+
+class ComputedDistances(DistanceSource):
+    """Computes what a run reads, as preprocessing did for its training data.
+
+    Parameters
+    ----------
+    facts : DataFacts
+        Of the training data.
+    config : RunConfig
+        Settings of the run.
+
+    Examples
+    --------
+    >>> import dgl
+    >>> facts = DataFacts("two", "binary", "graph", 1, "linear", 5)
+    >>> path = PackedGraphs.from_graphs([dgl.graph(([0, 1], [1, 2]))])
+    >>> ComputedDistances(facts, RunConfig()).attach(path, 0).distances.values.tolist()
+    [0, 1, 2, 1, 0, 1, 2, 1, 0]
+    """
+
+    def __init__(self, facts: DataFacts, config: RunConfig) -> None:
+        self._directed, self._max_distance = facts.directed, facts.max_distance
+        self._config, self._encodings = config, parse_encodings(config.encodings)
+
+    def attach(self, graphs: PackedGraphs, first: int) -> PackedGraphs:
+        """Return the graphs with distances and encodings; ``first`` is the number of the first graph."""
+        structures, config = graphs.structures(), self._config
+        if config.extra_distances:
+            computed = extra_distances(structures, config.distance, self._directed, first)
+            values = in_steps(computed, config.distance_unit)[0]
+        else:
+            values = self._shortest_paths(structures, first)
+        encodings = {one.name: one(structures, self._directed) for one in self._encodings}
+        return _attached(graphs, values, encodings)
+
+    def _shortest_paths(self, structures: GraphStructures, first: int) -> np.ndarray:
+        try:
+            return packed_distances(structures, np.uint8, self._directed, self._max_distance, first)[0]
+        except DistanceOverflowError:
+            return packed_distances(structures, np.uint16, self._directed, self._max_distance, first)[0]
+
+
+class CachedDistances(DistanceSource):
+    """Reads what a run needs from a cache of the same graphs, some graphs at a time.
+
+    Parameters
+    ----------
+    file : Path
+        The cache.
+    facts : DataFacts
+        Of the training data.
+    config : RunConfig
+        Settings of the run.
+
+    Raises
+    ------
+    CacheError
+        Where the file is missing or broken, or made with other options than the cache of the training data.
+    """
+
+    def __init__(self, file: Path, facts: DataFacts, config: RunConfig) -> None:
+        self._cache, self._config = DistanceCache(file), config
+        options = (self._cache.directed, self._cache.max_distance)
+        if options != (facts.directed, facts.max_distance):
+            raise CacheError(
+                f"{file} was made with directed={options[0]}, max_distance={options[1]}, but the run with "
+                f"directed={facts.directed}, max_distance={facts.max_distance}: preprocess alike, or leave "
+                "out the cache"
+            )
+        self._fingerprints = self._cache.fingerprints()
+
+    def attach(self, graphs: PackedGraphs, first: int) -> PackedGraphs:
+        """Return the graphs with distances and encodings; ``first`` is the number of the first graph.
+
+        Raises
+        ------
+        CacheError
+            If the cache is of other graphs; the message names the first that differs.
+        """
+        cache, config, stop = self._cache, self._config, first + len(graphs)
+        prints = structure_fingerprints(graphs.structures(), cache.directed)
+        kept = self._fingerprints[first:stop]
+        different = prints[: len(kept)] != kept
+        if different.any() or len(kept) < len(prints):
+            graph = first + int(different.argmax() if different.any() else len(kept))
+            raise CacheError(
+                f"{cache.path} belongs to other data: graph {graph} differs; preprocess these graphs, or "
+                "leave out the cache"
+            )
+        if config.extra_distances:
+            found = [cache.extra_distance(config.distance, number).ravel() for number in range(first, stop)]
+            values = in_steps(np.concatenate([np.empty(0, np.float32), *found]), config.distance_unit)[0]
+        else:
+            values = cache.read(first, stop)
+        encodings = {}
+        for one in parse_encodings(config.encodings):
+            rows = [cache.encoding(one.name, number) for number in range(first, stop)]
+            encodings[one.name] = np.concatenate([np.empty((0, one.columns), np.float32), *rows])
+        return _attached(graphs, values, encodings)
+
+    def finish(self, total: int) -> None:
+        """Check that the cache is of no more graphs.
+
+        Raises
+        ------
+        CacheError
+            If it is.
+        """
+        if total != len(self._cache):
+            raise CacheError(
+                f"{self._cache.path} holds {len(self._cache)} graphs, the input {total}: preprocess these "
+                "graphs, or leave out the cache"
+            )
+
+
+def _attached(graphs: PackedGraphs, values: np.ndarray, encodings: dict[str, np.ndarray]) -> PackedGraphs:
+    attached = copy.copy(graphs)
+    attached.distances = PairDistances(torch.from_numpy(values), graphs.node_counts)
+    attached.encodings = {name: torch.from_numpy(encoding) for name, encoding in encodings.items()}
+    return attached

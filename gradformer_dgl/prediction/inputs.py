@@ -1,0 +1,212 @@
+"""The kinds of input that predictions can be made for."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dgl
+
+from gradformer_dgl.data import PackedGraphs
+from gradformer_dgl.data.csv_table import read_columns
+from gradformer_dgl.data.molecule_features import TABLES
+from gradformer_dgl.data.molecules import pack_molecules
+from gradformer_dgl.data.smiles_csv import find_smiles_column
+from gradformer_dgl.data.sources import is_csv
+from gradformer_dgl.data.tu import read_tu_graphs
+from gradformer_dgl.errors import ConfigError, DataError
+from gradformer_dgl.prediction.fit import FeatureFit
+from gradformer_dgl.prediction.graph_files import SUFFIXES, graph_files, pack_files
+from gradformer_dgl.prediction.predictor import GRAPHS_AT_ONCE
+
+MOLECULES_AT_ONCE = 1000
+_BIN_MAGIC = 0xDD2E4FF046B4A13F
+KINDS = (
+    "a CSV file of molecules (.csv, .csv.gz), a folder or zip in the TU format (NAME_A.txt, ...), a DGL file "
+    f"(.bin), or graphs as {', '.join(SUFFIXES)}, one or a folder of them"
+)
+
+
+@dataclass(frozen=True)
+class InputPart:
+    """Some rows of an input, one after the other.
+
+    Parameters
+    ----------
+    graphs : PackedGraphs
+        Their graphs, with the features that the run reads.
+    identifiers : list of tuple
+        What names each row.
+    readable : list of bool, optional
+        Which rows became graphs; None: all.
+    node_names : list of str, optional
+        Names of the nodes of all graphs. Default: their numbers.
+    """
+
+    graphs: PackedGraphs
+    identifiers: list[tuple[str | int, ...]]
+    readable: list[bool] | None = None
+    node_names: list[str] | None = None
+
+
+@dataclass
+class Input:
+    """Graphs from a file or folder, read part by part.
+
+    Parameters
+    ----------
+    path : Path
+        The file or folder.
+    columns : tuple of str
+        Names of what identifies a row.
+    total : int
+        Number of rows.
+    parts : iterator of InputPart
+        The rows.
+    unreadable : list of int
+        Lines of the rows so far that are no graphs.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    total: int
+    parts: Iterator[InputPart]
+    unreadable: list[int] = field(default_factory=list)
+
+
+def open_input(path: Path, fit: FeatureFit, smiles_column: str | None = None) -> Input:
+    """Open an input of any kind, told by its name and what it holds.
+
+    Parameters
+    ----------
+    path : Path
+        The file or folder.
+    fit : FeatureFit
+        Which features the run reads.
+    smiles_column : str, optional
+        Column of a CSV file that has the molecules.
+
+    Raises
+    ------
+    DataError
+        If it is missing, broken, empty or of no known kind, or the features are not those of the run.
+    ConfigError
+        If a column is said of what has no columns.
+    """
+    if not path.exists():
+        raise DataError(f"no file or folder {path}")
+    reader = _reader(path)
+    if reader is not _csv and smiles_column is not None:
+        raise ConfigError(f"{path} is no CSV file: leave out --smiles-column")
+    return _csv(path, fit, smiles_column) if reader is _csv else reader(path, fit)
+
+
+def _reader(path: Path) -> Callable[..., Input]:
+    if path.is_file() and is_csv(path.name):
+        return _csv
+    if path.suffix.lower() == ".zip" or (path.is_dir() and _is_tu(path)):
+        return _tu
+    if path.is_file() and path.suffix.lower() == ".bin":
+        return _bin
+    if path.is_dir() or path.suffix.lower() in SUFFIXES:
+        return _files
+    raise DataError(f"{path} is of no known kind: give {KINDS}")
+
+
+def _is_tu(folder: Path) -> bool:
+    inner = (folder, folder / folder.name, folder / "raw")
+    return any(any(place.glob("*_A.txt")) for place in inner) or (folder / f"{folder.name}.zip").is_file()
+
+
+def _csv(path: Path, fit: FeatureFit, smiles_column: str | None) -> Input:
+    table_name = fit.facts.source.molecules
+    if table_name is None:
+        raise DataError(
+            f"{path} has molecules, but the features of {fit.facts.name}, which the run was trained on, "
+            "cannot be computed from SMILES: give graphs with these features"
+        )
+    column = smiles_column or find_smiles_column(path)
+    table = read_columns(path, [column])
+    smiles = table.columns[column]
+
+    def parts() -> Iterator[InputPart]:
+        for start in range(0, len(smiles), MOLECULES_AT_ONCE):
+            texts = smiles[start : start + MOLECULES_AT_ONCE]
+            molecules = pack_molecules(texts, TABLES[table_name], accept_invalid=table_name == "ogb")
+            readable = [True] * len(texts)
+            for row in molecules.unreadable:
+                readable[row] = False
+                opened.unreadable.append(table.lines[start + row])
+            identifiers: list[tuple[str | int, ...]] = [(start + row, text) for row, text in enumerate(texts)]
+            yield InputPart(fit.fitted(molecules.graphs), identifiers, readable)
+        if len(opened.unreadable) == len(smiles):
+            raise DataError(
+                f"{path}: RDKit cannot read any of the {len(smiles)} molecules (line {table.lines[0]}: "
+                f"{smiles[0]!r}); choose the --smiles-column"
+            )
+
+    opened = Input(path, ("row", column), len(smiles), parts())
+    return opened
+
+
+def _tu(path: Path, fit: FeatureFit) -> Input:
+    facts, source = fit.facts, fit.facts.source
+    label_columns = sum(map(len, source.node_labels))
+    edge_columns = sum(map(len, source.edge_labels))
+    graphs = read_tu_graphs(
+        path,
+        source,
+        use_node_attributes=facts.node_kind == "number" and facts.node_size > label_columns,
+        use_edge_attributes=facts.edge_kind == "number" and facts.edge_size > edge_columns,
+        with_edges=fit.uses_edges,
+    )
+    return _numbered(path, _fitted(path, fit, graphs))
+
+
+def _bin(path: Path, fit: FeatureFit) -> Input:
+    _check_header(path)
+    try:
+        # Read by compiled code that knows numbers and names only: nothing is unpickled.
+        graphs, _ = dgl.load_graphs(str(path))
+    except (dgl.DGLError, MemoryError) as error:
+        reason = str(error).strip().splitlines()[0].rpartition(": ")[2]
+        raise DataError(f"{path} is no whole DGL file ({reason}): save the graphs again") from None
+    return _numbered(path, _fitted(path, fit, graphs))
+
+
+def _check_header(path: Path) -> None:
+    """Refuse what would make DGL ask for memory without end."""
+    with path.open("rb") as file:
+        header = file.read(32)
+    numbers = [int.from_bytes(header[place : place + 8], "little") for place in range(0, 32, 8)]
+    if numbers[0] != _BIN_MAGIC or numbers[1] != 2 or not 0 < numbers[3] <= path.stat().st_size:
+        raise DataError(f"{path} is no file of dgl.save_graphs, or an empty one")
+
+
+def _fitted(path: Path, fit: FeatureFit, graphs: PackedGraphs | list[dgl.DGLGraph]) -> PackedGraphs:
+    try:
+        return fit.packed(graphs)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _numbered(path: Path, graphs: PackedGraphs) -> Input:
+    def parts() -> Iterator[InputPart]:
+        for start in range(0, len(graphs), GRAPHS_AT_ONCE):
+            stop = min(start + GRAPHS_AT_ONCE, len(graphs))
+            yield InputPart(graphs.part(start, stop), [(number,) for number in range(start, stop)])
+
+    return Input(path, ("graph",), len(graphs), parts())
+
+
+def _files(path: Path, fit: FeatureFit) -> Input:
+    files = graph_files(path)
+    if not files:
+        raise DataError(f"{path} has no graphs: give {KINDS}")
+
+    def parts() -> Iterator[InputPart]:
+        for start in range(0, len(files), GRAPHS_AT_ONCE):
+            some = files[start : start + GRAPHS_AT_ONCE]
+            graphs, node_names = pack_files(some, fit)
+            yield InputPart(graphs, [(file.name,) for file in some], node_names=node_names)
+
+    return Input(path, ("graph",), len(files), parts())

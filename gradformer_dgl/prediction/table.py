@@ -1,0 +1,169 @@
+"""Predictions as a CSV table."""
+
+import contextlib
+import csv
+import logging
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from jaxtyping import Float64
+from torch import Tensor
+
+from gradformer_dgl.data.csv_table import some_lines
+from gradformer_dgl.data.facts import DataFacts
+from gradformer_dgl.data.ragged import starts_of
+from gradformer_dgl.errors import RunError
+from gradformer_dgl.prediction.distances import DistanceSource
+from gradformer_dgl.prediction.inputs import Input, InputPart
+from gradformer_dgl.prediction.predictor import Predictor
+from gradformer_dgl.training.checkpoint import whole_file
+
+STDOUT = Path("-")
+_logger = logging.getLogger("gradformer_dgl")
+_Row = list[str | int]
+
+
+def predict_table(
+    predictor: Predictor,
+    opened: Input,
+    source: DistanceSource,
+    out: Path,
+    on_rows: Callable[[int], None] = lambda rows: None,
+) -> int:
+    """Predict the rows of an input, and write them to a CSV file that is whole or absent.
+
+    One row for each row of the input, in its order (of a node task: for each node), with what identifies it;
+    then the probability of each class as ``probability_CLASS`` and the likeliest, ``class``; or the
+    probability of each column of a binary or multi-label task under its name; or the values of a
+    regression, and with several seeds their sample standard deviation over the seeds, ``NAME_std``. Rows
+    that could not be read have empty cells.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        What predicts.
+    opened : Input
+        Where the graphs come from.
+    source : DistanceSource
+        Where their distances come from.
+    out : Path
+        The file, or ``-`` for stdout.
+    on_rows : callable
+        Called with the number of rows after each part.
+
+    Returns
+    -------
+    int
+        Number of rows left empty.
+
+    Raises
+    ------
+    GradformerError
+        For anything that keeps the table from being whole.
+    """
+    columns = _Columns(predictor.facts, opened.columns, len(predictor.networks))
+    graphs = 0
+    with _whole_text(out) as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns.header)
+        for part in opened.parts:
+            values = list(predictor.each_part(part.graphs, source, graphs))
+            writer.writerows(columns.rows(part, values))
+            graphs += len(part.graphs)
+            on_rows(len(part.identifiers))
+        source.finish(graphs)
+    if opened.unreadable:
+        _logger.warning(
+            "%s: RDKit cannot read %d of %d molecules (%s): left empty",
+            opened.path,
+            len(opened.unreadable),
+            opened.total,
+            some_lines(opened.unreadable),
+        )
+    return len(opened.unreadable)
+
+
+class _Columns:
+    """Turns predictions into cells."""
+
+    def __init__(self, facts: DataFacts, identifiers: tuple[str, ...], seeds: int) -> None:
+        self._facts = facts
+        self._deviates = facts.task == "regression" and seeds > 1
+        names = [*identifiers, *(["node"] if facts.level == "node" else [])]
+        if facts.task == "multiclass":
+            predicted = [*(f"probability_{name}" for name in facts.outputs), "class"]
+        else:
+            # A column of the input and one that is predicted may have one name.
+            predicted = [f"predicted_{name}" if name in names else name for name in facts.outputs]
+            predicted += [f"{name}_std" for name in predicted if self._deviates]
+        self.header = [*names, *predicted]
+        self._width = len(predicted)
+
+    def rows(self, part: InputPart, values: list[Float64[Tensor, "seeds items outputs"]]) -> Iterator[_Row]:
+        """Return the rows of a part of the input."""
+        cells = (row for one in values for row in self._cells(one))
+        counts = part.graphs.node_counts.tolist()
+        starts = starts_of(part.graphs.node_counts).tolist()
+        readable = part.readable or [True] * len(part.identifiers)
+        graph = 0
+        for identifier, is_graph in zip(part.identifiers, readable, strict=True):
+            if not is_graph:
+                empty = self._width + (self._facts.level == "node")
+                yield [*identifier, *[""] * empty]
+                continue
+            if self._facts.level == "graph":
+                yield [*identifier, *next(cells)]
+            else:
+                for node in range(counts[graph]):
+                    name = node if part.node_names is None else part.node_names[starts[graph] + node]
+                    yield [*identifier, name, *next(cells)]
+            graph += 1
+
+    def _cells(self, values: Float64[Tensor, "seeds items outputs"]) -> Iterator[list[str]]:
+        means = values.mean(0)
+        if self._facts.task == "multiclass":
+            for row, place in zip(means.tolist(), means.argmax(1).tolist(), strict=True):
+                yield [*map(_text, row), self._facts.outputs[place]]
+            return
+        deviations = values.std(0) if self._deviates else means[:, :0]
+        for row, deviation in zip(means.tolist(), deviations.tolist(), strict=True):
+            yield [*map(_text, row), *map(_text, deviation)]
+
+
+def _text(value: float) -> str:
+    return f"{value:.9g}"
+
+
+@contextlib.contextmanager
+def _whole_text(out: Path) -> Iterator[IO[str]]:
+    if out != STDOUT:
+        with whole_file(out) as stream:
+            yield stream
+        return
+    with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as stream:
+        yield stream
+        stream.seek(0)
+        shutil.copyfileobj(stream, sys.stdout)
+        sys.stdout.flush()
+
+
+def check_out(out: Path, path: Path, overwrite: bool) -> None:
+    """Refuse to write over what is there.
+
+    Raises
+    ------
+    RunError
+        Before anything is predicted.
+    """
+    if out == STDOUT:
+        return
+    if out.exists() and not overwrite:
+        raise RunError(f"{out} is there already: choose another --out, or --overwrite it")
+    if out.is_dir():
+        raise RunError(f"{out} is a folder: give the name of a file in it")
+    if out.exists() and path.exists() and out.samefile(path):
+        raise RunError(f"{out} is the input: choose another --out")
