@@ -1,4 +1,6 @@
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import beartype
@@ -33,6 +35,32 @@ def annotated_modules() -> list[str]:
 # An int passes for a float, as it does for mypy. The hook takes a name alone, so it is given one.
 beartype.numeric_tower = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
 jaxtyping.install_import_hook(annotated_modules(), "beartype.numeric_tower")
+
+
+@dataclass
+class Outcome:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Return a function that runs the command in this process and tells how it ended."""
+    from gradformer_dgl.cli import main
+
+    def run(*arguments: object) -> Outcome:
+        capfd.readouterr()
+        try:
+            main([str(argument) for argument in arguments])
+            status = 0
+        except SystemExit as stop:
+            status = 0 if stop.code is None else int(stop.code)
+        return Outcome(status, *capfd.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="session")

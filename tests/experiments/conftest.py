@@ -1,38 +1,13 @@
-import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
 
-from gradformer_dgl.cli import main
 from gradformer_dgl.data import load_dataset
 from gradformer_dgl.experiments.caches import ensure_cache
 from gradformer_dgl.experiments.runner import Place
 from gradformer_dgl.experiments.tables import TABLES, experiments_of
 from gradformer_dgl.training.loop import Trainer
-
-
-@dataclasses.dataclass
-class Outcome:
-    status: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def command(capfd):
-    """Return a function that runs the command in this process and tells how it ended."""
-
-    def run(*arguments: str | Path) -> Outcome:
-        capfd.readouterr()
-        try:
-            main([str(argument) for argument in arguments])
-            status = 0
-        except SystemExit as stop:
-            status = 0 if stop.code is None else stop.code
-        return Outcome(status, *capfd.readouterr())
-
-    return run
 
 
 @pytest.fixture(scope="session")

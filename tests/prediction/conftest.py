@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from gradformer_dgl.cli import main
 from gradformer_dgl.data.options import DataOptions
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.training.checkpoint import load_tensors
@@ -41,13 +40,6 @@ def marked_nodes(number=60):
 def degrees(number=60):
     return [(graph, float(graph.num_nodes() % 2)) for graph in graphs_of(number)]
 """
-
-
-@dataclass
-class Outcome:
-    status: int
-    out: str
-    err: str
 
 
 @dataclass
@@ -156,22 +148,6 @@ def shapes_run(trained):
         return trained(name, "SHAPES", DataOptions(), seeds, cache, **settings)
 
     return train
-
-
-@pytest.fixture
-def command(capfd):
-    """Return a function that runs the command in this process and tells how it ended."""
-
-    def run(*arguments) -> Outcome:
-        capfd.readouterr()
-        try:
-            main([str(argument) for argument in arguments])
-            status = 0
-        except SystemExit as stop:
-            status = 0 if stop.code is None else stop.code
-        return Outcome(status, *capfd.readouterr())
-
-    return run
 
 
 @pytest.fixture
