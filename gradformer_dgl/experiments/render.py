@@ -45,8 +45,9 @@ class Line:
         return statistics.stdev(self.record.scores) if len(self.record.runs) > 1 else None
 
     def average(self, name: str) -> float | None:
-        """Mean of a fact over the trainings."""
-        return statistics.fmean(run[name] for run in self.record.runs) if self.record.runs else None
+        """Mean of a fact over the trainings that have it; None where none has."""
+        known = [run[name] for run in self.record.runs if run[name] is not None]
+        return statistics.fmean(known) if known else None
 
     @property
     def seeds(self) -> int:
@@ -190,6 +191,7 @@ def _cells(table: Table, line: Line) -> list[str]:
     setting = experiment.setting
     if setting == "preset":
         setting = experiment.variant.replace(",", ", ")
+    seconds = line.average("seconds")
     cells = [
         experiment.dataset,
         experiment.model,
@@ -201,7 +203,7 @@ def _cells(table: Table, line: Line) -> list[str]:
         DASH if experiment.paper is None else f"{experiment.paper:.2f}",
         _score(record, line.average("val")),
         f"{record.runs[0]['parameters']:,}" if record.runs else DASH,
-        f"{line.average('seconds'):,.0f}" if record.runs else DASH,
+        DASH if seconds is None else f"{seconds:,.0f}",
     ]
     if table.name == "efficiency":
         measured = record.efficiency

@@ -7,7 +7,7 @@ from scipy import stats
 
 from gradformer_dgl.errors import RunError
 from gradformer_dgl.experiments.comparison import compare
-from gradformer_dgl.experiments.records import Record, save_record
+from gradformer_dgl.experiments.records import Record, load_record, save_record
 from gradformer_dgl.experiments.render import DASH, render
 from gradformer_dgl.experiments.runner import reproduce
 from gradformer_dgl.experiments.tables import TABLES, experiments_of
@@ -68,6 +68,18 @@ def test_numbers_are_those_of_the_json_files(made_up, tmp_path):
         assert shown["paper"] == (DASH if experiment.paper is None else f"{experiment.paper:.2f}")
     assert markdown[0]["paper"] == "86.01"
     assert "Abacus (cores: 1, torch 2)" in file.read_text()
+
+
+@pytest.mark.parametrize(("timed", "shown"), [(3, "20"), (0, DASH)])
+def test_only_trainings_that_were_not_halted_are_timed(made_up, tmp_path, timed, shown):
+    experiments = experiments_of(TABLES["main"], ["NCI1"], ["gin"])
+    made_up(experiments)
+    record = load_record(tmp_path, experiments[0])
+    for number, run in enumerate(record.runs):
+        run["seconds"] = 10.0 * (number + 1) if number < timed else None
+    save_record(tmp_path, experiments[0], record)
+    file = render(TABLES["main"], experiments, tmp_path)
+    assert rows_of(file.read_text())[0]["seconds"] == shown
 
 
 def test_the_paired_comparison(made_up, tmp_path):
