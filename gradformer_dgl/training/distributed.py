@@ -1,5 +1,6 @@
 """One training shared by several processes, as torchrun starts them."""
 
+import atexit
 import contextlib
 import dataclasses
 import datetime
@@ -7,6 +8,7 @@ import gc
 import heapq
 import importlib
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -167,12 +169,15 @@ def joined_ranks() -> Iterator[Ranks]:
     importlib.import_module("torch.distributed.nn.functional")
     store, rank, size = next(distributed.rendezvous("env://", timeout=TIMEOUT))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
     ranks = Ranks(rank, size)
+    atexit.register(_leave_at_once)
     try:
+        # Another process can be lost while this one still connects to it.
+        distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
         yield ranks
         ranks.sum(torch.zeros(1))
     except BaseException as error:
+        _status_of_failure.append(130 if isinstance(error, KeyboardInterrupt) else 1)
         if not _fails_first(store):
             # Time for the first to report: torchrun ends all as soon as one has left.
             time.sleep(SECONDS_TO_REPORT)
@@ -188,6 +193,17 @@ def joined_ranks() -> Iterator[Ranks]:
     distributed.destroy_process_group()
 
 
+_status_of_failure: list[int] = []
+
+
+def _leave_at_once() -> None:
+    """End a process whose group is broken: gloo's threads outlive it, and can abort a slower end."""
+    if _status_of_failure:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_status_of_failure[0])
+
+
 def _fails_first(store: distributed.Store) -> bool:
     try:
         return store.add("failures", 1) == 1
@@ -197,5 +213,5 @@ def _fails_first(store: distributed.Store) -> bool:
 
 
 def _is_lost_connection(error: BaseException) -> bool:
-    named = any(name in str(error) for name in ("gloo", "NCCL"))
+    named = any(name in str(error).casefold() for name in ("gloo", "nccl"))
     return isinstance(error, distributed.DistError) or (isinstance(error, RuntimeError) and named)

@@ -14,7 +14,7 @@ import yaml
 from rank_scenarios import SCENARIOS, outcome
 
 from gradformer_dgl.cli import main
-from gradformer_dgl.errors import ConfigError
+from gradformer_dgl.errors import ConfigError, RunError
 from gradformer_dgl.training import distributed
 from gradformer_dgl.training.distributed import Ranks, joined_ranks
 from gradformer_dgl.training.runs import train_run
@@ -150,10 +150,26 @@ def test_the_command_under_torchrun(request_for, shapes_cache, tmp_path):
     ],
 )
 def test_a_failure_ends_all_ranks_in_one_line(failure, message):
-    status, (line,) = start_ranks(HERE / "rank_failures.py", failure)
+    status, lines = start_ranks(HERE / "rank_failures.py", failure)
+    (line,) = lines
     assert status == [1, -signal.SIGKILL if failure == "killed" else 1]
     assert line.startswith("Error: ")
     assert message in line
+
+
+def test_a_process_that_is_lost_while_the_others_connect(monkeypatch):
+    for name, value in {"RANK": 0, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 1}.items():
+        monkeypatch.setenv(name, str(value))
+
+    def fail(*arguments, **options):
+        raise RuntimeError("Gloo connectFullMesh failed with [transport/tcp/pair.cc:144] no error")
+
+    monkeypatch.setattr(distributed, "_status_of_failure", [])
+    meeting = iter([(torch.distributed.HashStore(), 0, 2)])
+    monkeypatch.setattr(torch.distributed, "rendezvous", lambda *arguments, **options: meeting)
+    monkeypatch.setattr(torch.distributed, "init_process_group", fail)
+    with pytest.raises(RunError, match="another process of this training was lost"), joined_ranks():
+        raise AssertionError("must not be reached")
 
 
 def test_a_full_disk_ends_all_ranks_in_one_line(request_for, shapes_cache, tmp_path):
