@@ -177,7 +177,8 @@ def joined_ranks() -> Iterator[Ranks]:
         yield ranks
         ranks.sum(torch.zeros(1))
     except BaseException as error:
-        _status_of_failure.append(130 if isinstance(error, KeyboardInterrupt) else 1)
+        if _is_lost_connection(error):
+            _lost.append(error)
         if not _fails_first(store):
             # Time for the first to report: torchrun ends all as soon as one has left.
             time.sleep(SECONDS_TO_REPORT)
@@ -193,15 +194,15 @@ def joined_ranks() -> Iterator[Ranks]:
     distributed.destroy_process_group()
 
 
-_status_of_failure: list[int] = []
+_lost: list[BaseException] = []
 
 
 def _leave_at_once() -> None:
-    """End a process whose group is broken: gloo's threads outlive it, and can abort a slower end."""
-    if _status_of_failure:
+    """End a process that has lost another: gloo's threads outlive the group, and can abort a slower end."""
+    if _lost:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(_status_of_failure[0])
+        os._exit(1)
 
 
 def _fails_first(store: distributed.Store) -> bool:

@@ -164,7 +164,7 @@ def test_a_process_that_is_lost_while_the_others_connect(monkeypatch):
     def fail(*arguments, **options):
         raise RuntimeError("Gloo connectFullMesh failed with [transport/tcp/pair.cc:144] no error")
 
-    monkeypatch.setattr(distributed, "_status_of_failure", [])
+    monkeypatch.setattr(distributed, "_lost", [])
     meeting = iter([(torch.distributed.HashStore(), 0, 2)])
     monkeypatch.setattr(torch.distributed, "rendezvous", lambda *arguments, **options: meeting)
     monkeypatch.setattr(torch.distributed, "init_process_group", fail)
@@ -175,7 +175,8 @@ def test_a_process_that_is_lost_while_the_others_connect(monkeypatch):
 def test_a_full_disk_ends_all_ranks_in_one_line(request_for, shapes_cache, tmp_path):
     options = ["--cache-dir", shapes_cache.parent, "--data-root", request_for().data_root]
     options += ["--out", tmp_path / "run", "--epochs", 1, "--encoding", "rwse:5"]
-    status, (line,) = start_ranks(HERE / "full_disk.py", "-q", "train", "SHAPES", *options)
+    status, lines = start_ranks(HERE / "full_disk.py", "-q", "train", "SHAPES", *options)
+    (line,) = lines
     assert status == [1, 1]
     assert line.startswith("Error: ")
     assert "cannot be written" in line
