@@ -24,8 +24,6 @@ except ImportError:
     ENCODER = "zlib"
     _STREAM_ERRORS = (zlib.error,)
 
-_MODULUS = np.uint64(65535)
-
 
 class ChecksumError(ValueError):
     """A chunk is not what was written."""
@@ -73,18 +71,12 @@ def fletcher32(data: bytes | memoryview) -> int:
 
 def _checksums(parts: Sequence[bytes | memoryview]) -> np.ndarray:
     """Checksums of some data, in one call: threads that make many have to wait for each other."""
-    from gradformer_dgl.cache.fletcher_kernel import fletcher_sums
+    from gradformer_dgl.cache.fletcher_kernel import checksums
 
     # An odd last byte is followed by one of 0, so that each begins at a whole word.
     padded = [piece for part in parts for piece in (part, b"\0" * (len(part) % 2))]
     words = np.frombuffer(b"".join(padded), "<u2")
-    first, second = fletcher_sums(words, np.array([(len(part) + 1) // 2 for part in parts], np.int64))
-    # Swapping the bytes of a word is multiplying it by 256, modulo 65,535: once for the sums will do.
-    low, high = (first << np.uint64(8)) % _MODULUS, (second << np.uint64(8)) % _MODULUS
-    # Folding the carry, as HDF5 does, leaves 65,535 where the remainder is 0 and the sum is not.
-    low[(low == 0) & (first > 0)] = _MODULUS
-    high[(high == 0) & (second > 0)] = _MODULUS
-    return ((high << np.uint64(16)) | low).astype("<u4")
+    return checksums(words, np.array([(len(part) + 1) // 2 for part in parts], np.int64))
 
 
 def encode_chunk(layout: ArrayLayout, rows: np.ndarray) -> bytes:

@@ -1,5 +1,5 @@
 # mypy: allow-untyped-defs
-"""The two sums of Fletcher checksums, without the interpreter's lock."""
+"""Fletcher checksums, without the interpreter's lock."""
 
 import numpy as np
 
@@ -22,9 +22,9 @@ def word_sums(words):
 
 
 @compiled
-def fletcher_sums(words, counts):
-    """Return both sums of consecutive runs of words, reduced to 1 .. 65,535, or 0 where the sum is 0."""
-    firsts, seconds = np.zeros(len(counts), np.uint64), np.zeros(len(counts), np.uint64)
+def checksums(words, counts):
+    """Return the checksum of each of consecutive runs of words, uint32: the second sum, then the first."""
+    found = np.empty(len(counts), np.uint32)
     begin = 0
     for run in range(len(counts)):
         end = begin + counts[run]
@@ -34,11 +34,14 @@ def fletcher_sums(words, counts):
             low, high = word_sums(block)
             second = _reduced(second + np.uint64(len(block)) * first + high)
             first = _reduced(first + low)
-        firsts[run], seconds[run] = first, second
+        # Swapping the bytes of a word is multiplying it by 256, modulo 65,535: once for the sums will do.
+        first, second = _reduced(first << np.uint64(8)), _reduced(second << np.uint64(8))
+        found[run] = np.uint32((second << np.uint64(16)) | first)
         begin = end
-    return firsts, seconds
+    return found
 
 
 @compiled
 def _reduced(value):
+    """Fold the carry, as HDF5 does: what is left of a sum that is not 0 is 1 .. 65,535."""
     return (value - np.uint64(1)) % MODULUS + np.uint64(1) if value > 0 else value

@@ -148,6 +148,17 @@ def structure_fingerprints(
     return result
 
 
+def narrowest_distances(
+    structures: GraphStructures, directed: bool = False, max_distance: int | None = None, first_graph: int = 0
+) -> np.ndarray:
+    """Return the distances of :func:`packed_distances` as uint8, or as uint16 where one needs it."""
+    arguments = (directed, max_distance, first_graph)
+    try:
+        return packed_distances(structures, np.uint8, *arguments)[0]
+    except DistanceOverflowError:
+        return packed_distances(structures, np.uint16, *arguments)[0]
+
+
 def shortest_path_distances(graph: Any, max_distance: int | None = None, directed: bool = False) -> Tensor:
     """Hop counts between all pairs of nodes of one graph.
 
@@ -191,8 +202,5 @@ def shortest_path_distances(graph: Any, max_distance: int | None = None, directe
     max_distance = checked_max_distance(max_distance)
     structures = GraphStructures.from_graphs([graph])
     num_nodes = int(structures.node_counts[0])
-    try:
-        distances, _, _ = packed_distances(structures, np.uint8, directed, max_distance)
-    except DistanceOverflowError:
-        distances, _, _ = packed_distances(structures, np.uint16, directed, max_distance)
+    distances = narrowest_distances(structures, directed, max_distance)
     return torch.from_numpy(distances.reshape(num_nodes, num_nodes))

@@ -14,12 +14,7 @@ from gradformer_dgl.distances import PairDistances
 from gradformer_dgl.errors import CacheError
 from gradformer_dgl.preprocess.encodings import parse_encodings
 from gradformer_dgl.preprocess.extra_distances import extra_distances
-from gradformer_dgl.preprocess.shortest_paths import (
-    DistanceOverflowError,
-    packed_distances,
-    structure_fingerprints,
-)
-from gradformer_dgl.preprocess.structures import GraphStructures
+from gradformer_dgl.preprocess.shortest_paths import narrowest_distances, structure_fingerprints
 from gradformer_dgl.training.config import RunConfig
 
 
@@ -64,15 +59,9 @@ class ComputedDistances(DistanceSource):
             computed = extra_distances(structures, config.distance, self._directed, first)
             values = in_steps(computed, config.distance_unit)[0]
         else:
-            values = self._shortest_paths(structures, first)
+            values = narrowest_distances(structures, self._directed, self._max_distance, first)
         encodings = {one.name: one(structures, self._directed) for one in self._encodings}
         return _attached(graphs, values, encodings)
-
-    def _shortest_paths(self, structures: GraphStructures, first: int) -> np.ndarray:
-        try:
-            return packed_distances(structures, np.uint8, self._directed, self._max_distance, first)[0]
-        except DistanceOverflowError:
-            return packed_distances(structures, np.uint16, self._directed, self._max_distance, first)[0]
 
 
 class CachedDistances(DistanceSource):
