@@ -46,15 +46,14 @@ class DecayAttention(nn.Module):
         table: Float[Tensor, "heads columns"],
     ) -> Float[Tensor, "nodes channels"]:
         nodes, channels = x.shape
-        # Channels before nodes, the order in which attention reads them.
-        projected = torch.addmm(self.qkv.bias[:, None], self.qkv.weight, x.t())
+        projected = self.qkv(x)
         if x.device.type == "cpu":
             # Under autocast too: the kernel there is one of single precision.
             projected = projected.to(x.dtype)
-        qkv = projected.view(3, self.num_heads, channels // self.num_heads, nodes).permute(3, 0, 1, 2)
+        qkv = projected.view(nodes, 3, self.num_heads, channels // self.num_heads)
         dropout_p = self.attn_drop if self.training else 0.0
         mixed = packed_decay_attention(qkv, distances, table.to(qkv.dtype), dropout_p)
-        return torch.addmm(self.out.bias, mixed.reshape(nodes, channels), self.out.weight.t())
+        return self.out(mixed.reshape(nodes, channels))
 
 
 class GradformerLayer(nn.Module):

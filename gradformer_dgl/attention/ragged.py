@@ -1,9 +1,7 @@
 """Decay attention on the CPU in single precision: a compiled loop over graphs and heads.
 
 The work is that of the real pairs, and no matrix over pairs is ever kept: the backward pass computes
-the attention weights anew from the logarithm of each row's sum, and the dropout from its seed.
-Channels come before nodes in memory, so that what a head reads of a graph lies in few runs; a result
-has the strides that say so, and matrix products take them as they are.
+the attention weights anew from the largest logit and the sum of each row, and the dropout from its seed.
 """
 
 from typing import Any
@@ -28,42 +26,49 @@ def _layout(distances: PairDistances) -> tuple[Any, ...]:
 
 
 class RaggedAttention(torch.autograd.Function):
-    """Attention graph by graph; saves its inputs and one number per node and head."""
+    """Attention graph by graph; saves its inputs, its output and two numbers per node and head."""
 
     @staticmethod
     def forward(
         ctx: Any, qkv: Tensor, table: Tensor, distances: PairDistances, dropout_p: float, seed: int
     ) -> Tensor:
-        qkv, table = qkv.permute(1, 2, 3, 0).contiguous(), table.contiguous()
-        out, log_sum = torch.empty_like(qkv[0]), torch.empty_like(qkv[0, :, 0])
+        out = torch.empty_like(qkv[:, 0], memory_format=torch.contiguous_format)
+        peak, inverse = qkv.new_empty(2, qkv.shape[2], len(qkv))
         ctx.threshold, ctx.seed, ctx.distances = round(dropout_p * 2**32), seed, distances
         if out.numel():
-            arrays = (qkv.detach().numpy(), *_layout(distances), table.detach().numpy())
-            attend(*arrays, ctx.threshold, seed, out.numpy(), log_sum.numpy())
-        ctx.save_for_backward(qkv, table, log_sum)
-        return out.permute(2, 0, 1)
+            arrays = (_rows(qkv), *_layout(distances), table.detach().numpy())
+            attend(*arrays, ctx.threshold, seed, _rows(out), peak.numpy(), inverse.numpy())
+        ctx.save_for_backward(qkv, table, out, peak, inverse)
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        qkv, table, log_sum = ctx.saved_tensors
-        grad_qkv = torch.zeros_like(qkv)
+        qkv, table, out, peak, inverse = ctx.saved_tensors
+        grad_qkv = torch.empty_like(qkv)
         columns = table.shape[1] if ctx.needs_input_grad[1] else 0
         lanes = torch.zeros(4, table.shape[0], columns, dtype=torch.float64)
         if qkv.numel():
             attend_backward(
-                qkv.detach().numpy(),
+                _rows(qkv),
                 *_layout(ctx.distances),
                 table.detach().numpy(),
                 ctx.threshold,
                 ctx.seed,
-                log_sum.numpy(),
-                grad_out.permute(1, 2, 0).contiguous().numpy(),
-                grad_qkv.numpy(),
+                _rows(out),
+                peak.numpy(),
+                inverse.numpy(),
+                _rows(grad_out.contiguous()),
+                _rows(grad_qkv),
                 lanes.numpy(),
             )
         grad_table = lanes.sum(0).to(table.dtype) if ctx.needs_input_grad[1] else None
-        return grad_qkv.permute(3, 0, 1, 2), grad_table, None, None, None
+        return grad_qkv, grad_table, None, None, None
+
+
+def _rows(x: Tensor) -> Any:
+    """Return a tensor as a NumPy array of one row a node."""
+    return x.detach().view(len(x), -1).numpy()
 
 
 def ragged_attention(
@@ -100,4 +105,4 @@ def ragged_attention(
     >>> ragged_attention(x, one, torch.ones(2, 2)).shape
     torch.Size([1, 2, 5])
     """
-    return RaggedAttention.apply(qkv, table, distances, dropout_p, seed)
+    return RaggedAttention.apply(qkv.contiguous(), table.contiguous(), distances, dropout_p, seed)
