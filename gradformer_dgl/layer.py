@@ -196,12 +196,13 @@ class GradformerLayer(nn.Module):
         branches = []
         if self.attention is not None and self.norm_global is not None:
             attended = self._global(graph, x, distances, table)
-            branches.append(self.norm_global(x + attended))
+            branches.append(self.norm_global(_add_to(attended, x)))
         if self.message_passing is not None and self.norm_local is not None:
-            passed = self._local(graph, x, edge_features, encodings)
-            branches.append(self.norm_local(x + self.dropout(passed)))
-        h = branches[0] if len(branches) == 1 else branches[0] + branches[1]
-        return self.norm_out(h + self.mlp(h))
+            passed = self.dropout(self._local(graph, x, edge_features, encodings))
+            own = getattr(self.message_passing, "makes_new_tensor", False)
+            branches.append(self.norm_local(_add_to(passed, x) if own else x + passed))
+        h = branches[0] if len(branches) == 1 else _add_to(branches[0], branches[1])
+        return self.norm_out(_add_to(self.mlp(h), h))
 
     def _global(
         self, graph: Graph, x: Tensor, distances: PairDistances | Tensor | None, table: Tensor | None
@@ -247,6 +248,11 @@ class GradformerLayer(nn.Module):
         keep = 1 - self.drop_path
         stays = branch.new_empty(len(distances), 1).bernoulli_(keep).div_(keep)
         return branch * stays.repeat_interleave(distances.node_counts, dim=0, output_size=len(branch))
+
+
+def _add_to(x: Tensor, y: Tensor) -> Tensor:
+    """Return x + y in the memory of x, which nobody else reads; what is let go leaves holes in the heap."""
+    return x.add_(y) if x.dtype == y.dtype else x + y
 
 
 def _ragged(graph: Graph, padded: Tensor) -> PairDistances:

@@ -269,6 +269,17 @@ def maximum(typing, x, y):
 
 
 @intrinsic
+def where_equal(typing, x, number, y):
+    """Return y in places where an integer is equal to a number, and 0 elsewhere."""
+
+    def build(context, builder, signature, args):
+        equal = builder.icmp_signed("==", args[0], _vector(context, builder, args[1], number))
+        return builder.select(equal, args[2], _ZEROS)
+
+    return floats(x, number, y), build
+
+
+@intrinsic
 def where_at_least(typing, x, bound, number):
     """Return a number in places where x, read as unsigned integers, reaches a bound, and 0 elsewhere."""
 

@@ -47,7 +47,7 @@ class RaggedAttention(torch.autograd.Function):
         qkv, table, out, peak, inverse = ctx.saved_tensors
         grad_qkv = torch.empty_like(qkv)
         columns = table.shape[1] if ctx.needs_input_grad[1] else 0
-        lanes = torch.zeros(4, table.shape[0], columns, dtype=torch.float64)
+        lanes = torch.zeros(8, table.shape[0], columns, dtype=torch.float64)
         if qkv.numel():
             attend_backward(
                 _rows(qkv),

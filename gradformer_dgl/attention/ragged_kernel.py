@@ -23,19 +23,50 @@ from gradformer_dgl.vectors import (
     spread,
     store,
     total,
+    where_equal,
 )
 
 TILE = 64
 """Most queries at a time: a tile over graphs of molecule size then fits the first-level cache."""
 
+FEW = 16
+"""Columns of the table up to which each is summed by comparing vectors of pairs, not number by number."""
+
 
 @compiled
 def _look_up_columns(values, first, size, start, count, last, column):
-    """Fill column[key, query] with the column of the table that a tile's pairs have."""
+    """Fill column[key, query] with the column of the table that a tile's pairs have; return the largest."""
+    most = np.int32(0)
     for j in range(size):
         for i in range(count):
             found = np.int32(values[first + (start + i) * size + j])
             column[j, i] = found if found < last else last
+        for i in range(count):
+            most = max(most, column[j, i])
+    return most
+
+
+@compiled
+def _add_by_column(x, column, size, count, most, sums):
+    """Add x[j, i] to sums[lane, column[j, i]] for all keys and queries, in any lane."""
+    if most >= FEW:
+        for j in range(size):
+            for i in range(0, count, WIDTH):
+                for k in range(WIDTH):
+                    sums[k, column[j, i + k]] += x[j, i + k]
+        return
+    for c in range(0, most + 1, 4):
+        s0 = s1 = s2 = s3 = spread(np.float32(0))
+        for j in range(size):
+            for i in range(0, count, WIDTH):
+                y, found = load(x, j, i), load(column, j, i)
+                s0 = s0 + where_equal(found, c, y)
+                s1 = s1 + where_equal(found, c + 1, y)
+                s2 = s2 + where_equal(found, c + 2, y)
+                s3 = s3 + where_equal(found, c + 3, y)
+        for k, s in enumerate((total(s0), total(s1), total(s2), total(s3))):
+            if c + k <= most:
+                sums[0, c + k] += s
 
 
 @compiled
@@ -114,9 +145,9 @@ def attend_backward(
     grad_qkv,
     grad_table,
 ):
-    """Compute the gradients of ``attend``: sets grad_qkv, and adds to grad_table (4, heads, columns).
+    """Compute the gradients of ``attend``: sets grad_qkv, and adds to grad_table (8, heads, columns).
 
-    grad_table has four lanes, to be summed: additions to one number in a row would wait for each other. It
+    grad_table has eight lanes, to be summed: additions to one number in a row would wait for each other. It
     is empty where the table needs no gradient.
     """
     heads, channels = table.shape[0], out.shape[1]
@@ -135,7 +166,7 @@ def attend_backward(
         size, first = sizes[graph], node_start[graph]
         for start in range(0, size, TILE):
             count, node = min(TILE, size - start), first + start
-            _look_up_columns(values, pair_start[graph], size, start, count, last, column)
+            most = _look_up_columns(values, pair_start[graph], size, start, count, last, column)
             for head in range(heads):
                 at = head * head_dim
                 turn(qkv, node, count, at, head_dim, scale, query)
@@ -174,12 +205,7 @@ def attend_backward(
                         store(product, j, i, p * grad_logit)
                         store(grad_weight, j, i, factor * grad_logit)
                 if grad_table.shape[2]:
-                    for j in range(size):
-                        for i in range(0, count, 4):
-                            grad_table[0, head, column[j, i]] += product[j, i]
-                            grad_table[1, head, column[j, i + 1]] += product[j, i + 1]
-                            grad_table[2, head, column[j, i + 2]] += product[j, i + 2]
-                            grad_table[3, head, column[j, i + 3]] += product[j, i + 3]
+                    _add_by_column(product, column, size, count, most, grad_table[:, head])
                 adds = start > 0
                 for c in range(at, at + head_dim, WIDTH):
                     some, c_key, c_value = at + head_dim - c, channels + c, 2 * channels + c

@@ -13,11 +13,27 @@ class MessagePassing(nn.Module):
     ----------
     takes_edge_features, needs_edge_features, needs_encodings : bool
         What the module uses where it is given, and what it cannot do without.
+    makes_new_tensor : bool
+        Whether what it returns is read by nobody else, not even by its own backward pass, so that the layer
+        may write into it. False unless a module says so.
+
+    Examples
+    --------
+    The sum of the neighbours, for a layer to take as ``message_passing=Sum()``:
+
+    >>> import dgl, torch
+    >>> from gradformer_dgl.message_passing.aggregate import sum_neighbors
+    >>> class Sum(MessagePassing):
+    ...     def forward(self, graph, x, edge_features=None, encodings=None):
+    ...         return sum_neighbors(graph, x)
+    >>> Sum()(dgl.graph(([0, 1], [2, 2])), torch.eye(3))[2]
+    tensor([1., 1., 0.])
     """
 
     takes_edge_features = False
     needs_edge_features = False
     needs_encodings = False
+    makes_new_tensor = False
 
     def check(self, graph: Graph, x: Tensor, edge_features: Tensor | None, encodings: Tensor | None) -> None:
         """Raise GraphError where features are missing or of another shape than the graph needs."""

@@ -81,4 +81,5 @@ class GatedGCN(MessagePassing):
         projected = (target, self.gate_source(x), self.message_weight(x))
         target, origin, message = (part.to(x.dtype) for part in projected)
         gated = gated_mean(graph, target, origin, message, edges, scale)
-        return x + torch.relu(self.norm(self.self_weight(x) + gated))
+        updated = self.norm(self.self_weight(x).to(x.dtype).add_(gated))
+        return x + torch.relu_(updated)

@@ -27,6 +27,8 @@ class GIN(MessagePassing):
     torch.Size([3, 5])
     """
 
+    makes_new_tensor = True
+
     def __init__(self, feat_size: int) -> None:
         super().__init__()
         self.mlp = nn.Sequential(
@@ -40,7 +42,7 @@ class GIN(MessagePassing):
         edge_features: Tensor | None = None,
         encodings: Tensor | None = None,
     ) -> Float[Tensor, "nodes channels"]:
-        return self.mlp(x + sum_neighbors(graph, x))
+        return self.mlp(sum_neighbors(graph, x).add_(x))
 
 
 class GINE(GIN):
@@ -73,4 +75,4 @@ class GINE(GIN):
     ) -> Float[Tensor, "nodes channels"]:
         self.check(graph, x, edge_features, encodings)
         assert edge_features is not None
-        return self.mlp(x + sum_activated(graph, x, edge_features.to(x.dtype)))
+        return self.mlp(sum_activated(graph, x, edge_features.to(x.dtype)).add_(x))
