@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+from numba import extending
 from numba.core.caching import FunctionCache
 
 
@@ -65,3 +66,11 @@ def compiled(function: Callable[..., Any] | None = None, *, fastmath: tuple[str,
 def is_kept_on_disk(function: Any) -> bool:
     """Whether a compiled function is kept on disk between processes."""
     return isinstance(function._cache, _ForgivingCache)
+
+
+def intrinsic(build: Callable[..., Any]) -> Any:
+    """Make a function of compiled functions from the instructions that stand for it.
+
+    numba's own, but for its declared type, by which a caller would have to give the typing context.
+    """
+    return extending.intrinsic(build)

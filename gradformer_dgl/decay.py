@@ -170,7 +170,8 @@ class ExponentialDecay(Decay):
         exact = self.tau.float() if self.tau.dtype in (torch.bfloat16, torch.float16) else self.tau
         hops = self.unit * torch.arange(num_distances, dtype=exact.dtype, device=exact.device)
         beyond = nn.functional.leaky_relu(hops - exact[:, None], self.slope)
-        factors = torch.pow(self.gamma, beyond)
+        # A base that is a tensor: torch.compile cannot take the logarithm of one that is a number.
+        factors = torch.pow(beyond.new_full((), self.gamma), beyond)
         return torch.cat([factors, factors.new_zeros(self.num_heads, 1)], dim=1).to(self.tau.dtype)
 
     def extra_repr(self) -> str:

@@ -28,7 +28,9 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, register_model
+from numba.extending import models, overload, register_model
+
+from gradformer_dgl.compiled import intrinsic
 
 WIDTH = 8
 """Numbers in a vector."""
