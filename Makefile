@@ -3,11 +3,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA_ROOT ?= ../shared/data
 
-.PHONY: help demo test lint types suite wheel-check bench clean
+.PHONY: help demo test lint types suite docs wheel-check bench clean
 
 help:
 	@echo "make demo    install into .venv, then preprocess and train on the built-in molecules"
 	@echo "make test    install into .venv, then run everything that CI runs"
+	@echo "make docs    install into .venv, then build the documentation into build/docs"
 	@echo "make bench   measure speed and memory beside other libraries (DATA_ROOT=$(DATA_ROOT))"
 	@echo "make clean   remove what the others made"
 
@@ -19,7 +20,7 @@ $(VENV)/demo: $(BIN)/python setup.cfg constraints.txt
 	@touch $@
 
 $(VENV)/test: $(BIN)/python setup.cfg constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[chem,test]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[chem,test,docs]"
 	@touch $@
 
 demo: $(VENV)/demo
@@ -27,7 +28,7 @@ demo: $(VENV)/demo
 	$(BIN)/gradformer-dgl train NCI-TPSA --cache-dir demo --out demo/run --overwrite
 	@echo "pictures: demo/run/curve.png demo/run/decay.png"
 
-test: $(VENV)/test lint types suite wheel-check
+test: $(VENV)/test lint types suite docs wheel-check
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .
@@ -43,6 +44,9 @@ suite: $(VENV)/test
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=10
 	$(BIN)/python -m pytest -q --doctest-modules gradformer_dgl preprocess cache
 
+docs: $(VENV)/test
+	$(BIN)/python -m sphinx -E -q -W --keep-going -b html docs build/docs
+
 wheel-check: $(VENV)/test
 	$(BIN)/python tests/wheel_check.py
 
@@ -56,6 +60,7 @@ bench: $(VENV)/bench
 	$(BIN)/python benchmarks/reading.py --data-root $(DATA_ROOT)
 	$(BIN)/python benchmarks/training_step.py --data-root $(DATA_ROOT)
 	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/large_graphs.py
 
 clean:
 	rm -rf $(VENV) build dist demo *.egg-info

@@ -1,0 +1,59 @@
+"""The pictures of the documentation, drawn with the package itself."""
+
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from rdkit import Chem
+
+from gradformer_dgl import ExponentialDecay
+from gradformer_dgl.preprocess import shortest_path_distances
+
+CAFFEINE = "Cn1cnc2c1c(=O)n(C)c(=O)n2C"
+THRESHOLDS = (0.0, 1.0, 2.5, 5.0)
+
+
+def draw_pictures(folder: Path) -> None:
+    """Draw all pictures into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draw_mask(folder / "mask.svg")
+    draw_decay(folder / "decay.svg")
+
+
+def draw_mask(file: Path) -> None:
+    """Draw the distances of a molecule, and what two heads with different thresholds make of them."""
+    molecule = Chem.MolFromSmiles(CAFFEINE)
+    edges = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in molecule.GetBonds()]
+    src, dst = (list(ends) for ends in zip(*edges, strict=True))
+    distances = shortest_path_distances((src, dst, molecule.GetNumAtoms()))
+    decay = ExponentialDecay(num_heads=2, gamma=0.5, hop=[1.0, 3.0], learnable=False)
+    near, far = decay(distances[None].long())[0].permute(2, 0, 1).numpy()
+    figure = Figure(figsize=(9, 3.1), layout="constrained")
+    axes = figure.subplots(1, 3)
+    panels = [
+        ("hops between atoms", distances.numpy(), "viridis_r", None),
+        ("factor of a head with tau = 1", near, "magma", 1),
+        ("factor of a head with tau = 3", far, "magma", 1),
+    ]
+    for place, (title, matrix, colours, top) in zip(axes, panels, strict=True):
+        image = place.imshow(matrix, cmap=colours, vmin=0, vmax=top)
+        place.set_title(title, fontsize=10)
+        place.set_xticks([])
+        place.set_yticks([])
+        figure.colorbar(image, ax=place, shrink=0.8)
+    figure.savefig(file)
+
+
+def draw_decay(file: Path) -> None:
+    """Draw the factor by distance for some thresholds, for both forms of the exponent."""
+    figure = Figure(figsize=(8, 3.1), layout="constrained")
+    hops = torch.arange(13)
+    for place, slope in zip(figure.subplots(1, 2, sharey=True), (0.0, 0.1), strict=True):
+        decay = ExponentialDecay(len(THRESHOLDS), gamma=0.6, hop=THRESHOLDS, slope=slope, learnable=False)
+        for row, tau in zip(decay.table(len(hops))[:, :-1], THRESHOLDS, strict=True):
+            place.plot(hops, row, marker="o", markersize=3, label=f"tau = {tau:g}")
+        place.set(title=f"slope {slope:g}", xlabel="distance in hops")
+        place.grid(alpha=0.3)
+    place.legend(fontsize=8)
+    figure.axes[0].set_ylabel("factor (gamma = 0.6)")
+    figure.savefig(file)
