@@ -10,8 +10,8 @@ import numpy as np
 from gradformer_dgl.errors import RunError
 from gradformer_dgl.experiments.records import Record
 from gradformer_dgl.experiments.tables import Experiment, Table
+from gradformer_dgl.plots.decay import decay_curves
 from gradformer_dgl.training.config import RunConfig
-from gradformer_dgl.training.figures import decay_curves
 
 Results = Sequence[tuple[Experiment, Record]]
 

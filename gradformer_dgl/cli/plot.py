@@ -1,0 +1,123 @@
+"""`gradformer-dgl plot`."""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gradformer_dgl.cli import options
+from gradformer_dgl.plots import FORMATS, PICTURE_NAMES
+
+PAGE = "report.html"
+
+
+class _Names(click.ParamType):
+    """A list of known names with commas."""
+
+    name = "names"
+
+    def __init__(self, known: Sequence[str]) -> None:
+        self._known = known
+
+    def get_metavar(self, *context: Any, **more: Any) -> str:
+        return "NAME,..."
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+        if not names or not set(names) <= set(self._known):
+            self.fail(f"{value!r}: choose from {', '.join(self._known)}", parameter, context)
+        return names
+
+
+@click.command("plot")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to write to. [default: RUN/plots]"
+)
+@click.option(
+    "--only",
+    type=_Names(PICTURE_NAMES),
+    default=",".join(PICTURE_NAMES),
+    show_default=True,
+    help="Which pictures.",
+)
+@click.option(
+    "--format",
+    "formats",
+    type=_Names(FORMATS),
+    default="png,svg",
+    show_default=True,
+    help=f"A file of each, of {', '.join(FORMATS)}.",
+)
+@click.option(
+    "--html", is_flag=True, help=f"Gather pictures, scores and settings in one page, {PAGE} beside them."
+)
+@click.option(
+    "--graph",
+    type=click.IntRange(min=0),
+    help="Draw the attention of this graph. [default: a test graph of usual size]",
+)
+@click.option("--layer", type=click.IntRange(min=1), help="Layer of the attention. [default: the last]")
+@click.option("--seed", type=click.IntRange(min=0), help="Draw this seed alone. [default: all]")
+@click.option("--data-root", type=click.Path(path_type=Path), help="Raw data. [default: as in training]")
+@click.option("--cache", type=click.Path(path_type=Path), help="Distances. [default: as in training]")
+@options.device
+@click.pass_obj
+def command(
+    obj: dict[str, bool],
+    run: Path,
+    out: Path | None,
+    only: tuple[str, ...],
+    formats: tuple[str, ...],
+    html: bool,
+    graph: int | None,
+    layer: int | None,
+    seed: int | None,
+    data_root: Path | None,
+    cache: Path | None,
+    device: str,
+) -> None:
+    """Draw the run folder RUN: training, decay, attention of one graph, test predictions, distances.
+
+    The files are printed on stdout. What cannot be drawn, such as the decay of a model without one, is left
+    out, and a line on stderr says why.
+
+    Example: gradformer-dgl plot runs/MUTAG --html
+
+    Example: gradformer-dgl plot runs/MUTAG --only attention --graph 3 --layer 1 --format pdf
+    """
+    from rich.console import Console
+
+    from gradformer_dgl.errors import RunError
+    from gradformer_dgl.plots.opened import OpenedRun
+    from gradformer_dgl.plots.page import write_page
+    from gradformer_dgl.plots.pictures import draw_pictures, write_pictures
+    from gradformer_dgl.training.runs import open_run
+
+    request = open_run(
+        run,
+        None if data_root is None else str(data_root),
+        None if cache is None else str(cache),
+        options.chosen_device(device),
+    )
+    if seed is not None:
+        if seed not in request.seeds:
+            raise RunError(f"{run} has no seed {seed}: there are {', '.join(map(str, request.seeds))}")
+        request = dataclasses.replace(request, seeds=(seed,))
+    opened = OpenedRun(request, graph, layer)
+    with Console(stderr=True, quiet=obj["quiet"]).status("drawing") as status:
+        pictures, left_out = draw_pictures(opened, only, lambda name: status.update(f"drawing {name}"))
+    for line in left_out:
+        logging.getLogger("gradformer_dgl").warning("%s", line)
+    folder = run / "plots" if out is None else out
+    files = write_pictures(pictures, folder, formats)
+    if html:
+        files.append(folder / PAGE)
+        write_page(opened, pictures, left_out, files[-1])
+    for file in files:
+        click.echo(file)

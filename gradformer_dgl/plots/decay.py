@@ -1,0 +1,101 @@
+"""The decay that each head learned, against distance."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from gradformer_dgl.errors import RunError
+from gradformer_dgl.plots.style import colour, dashes, marker, panels, styled
+from gradformer_dgl.training.config import RunConfig
+
+DISTANCES_SHOWN = 17
+MOST_SEEDS = 6
+_NAMES = {"shortest_path": "shortest-path distance in hops", "resistance": "effective resistance in edges"}
+
+
+def decay_curves(
+    config: RunConfig, tau: Sequence[float], num_distances: int
+) -> Float[np.ndarray, "heads distances"]:
+    """Return the decay of each head at the distances 0, 1, ... steps.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Settings of the run.
+    tau : sequence of float
+        The threshold of each head.
+    num_distances : int
+        Number of distances, each ``config.distance_unit`` from the last.
+
+    Examples
+    --------
+    >>> decay_curves(RunConfig(gamma=0.5), [0.0, 1.0], 3).tolist()
+    [[1.0, 0.5, 0.25], [1.0, 1.0, 0.5]]
+    """
+    from gradformer_dgl.decay import ExponentialDecay
+
+    decay = ExponentialDecay(len(tau), config.gamma, tau, config.slope, False, config.distance_unit)
+    return decay.table(num_distances)[:, :-1].numpy()
+
+
+def learned_tau(records: Mapping[int, Sequence[dict[str, Any]]], model: str = "") -> dict[int, list[float]]:
+    """Return the thresholds at the end of training, by seed and head.
+
+    Raises
+    ------
+    RunError
+        Where the model has none.
+    """
+    found = {seed: epochs[-1]["tau"] for seed, epochs in records.items() if epochs[-1].get("tau")}
+    if not found:
+        raise RunError(f"the model {model} has no decay that is learned".replace("  ", " "))
+    return found
+
+
+def decay_figure(config: RunConfig, learned: Mapping[int, Sequence[float]]) -> Any:
+    """Draw the decay of every head at the start of training and at the end, a panel for each seed.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Settings of the run; they say what the heads started from.
+    learned : mapping of int to sequence of float
+        For each seed the thresholds of its heads at the end; the first six seeds are drawn.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    distances = config.distance_unit * np.arange(DISTANCES_SHOWN)
+    start = decay_curves(config, [config.hop], DISTANCES_SHOWN)[0]
+    shown = list(learned.items())[:MOST_SEEDS]
+    with styled():
+        alone = len(shown) == 1
+        figure, axes = panels(len(shown), 2, 3.4 if alone else 2.9, *([5.2] if alone else []))
+        for place, (seed, tau) in zip(axes, shown, strict=True):
+            place.plot(
+                distances,
+                start,
+                color="0.6",
+                lw=4,
+                solid_capstyle="butt",
+                label=f"start, τ = {config.hop:.2f}",
+            )
+            for head, curve in enumerate(decay_curves(config, tau, DISTANCES_SHOWN)):
+                place.plot(
+                    distances,
+                    curve,
+                    color=colour(head),
+                    ls=dashes(head),
+                    marker=marker(head),
+                    ms=3.5,
+                    label=f"head {head + 1}, τ = {tau[head]:.2f}",
+                )
+            title = f"Seed {seed}" if len(learned) == len(shown) else f"Seed {seed} (one of {len(learned)})"
+            place.set(title=title, xlabel=_NAMES[config.distance], ylabel="factor on the logit")
+            place.xaxis.get_major_locator().set_params(integer=True)
+            place.grid(True)
+            place.legend(fontsize=8 if len(tau) <= 6 else 6.5, ncols=1 + len(tau) // 9, handlelength=3)
+    return figure

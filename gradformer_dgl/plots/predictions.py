@@ -1,0 +1,122 @@
+"""Predictions of the test data: the picture that suits the task."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from gradformer_dgl.errors import RunError
+from gradformer_dgl.plots.confusion import confusion_counts, draw_confusion
+from gradformer_dgl.plots.opened import SeedOutputs
+from gradformer_dgl.plots.regression import draw_errors, draw_scatter
+from gradformer_dgl.plots.roc import draw_roc
+from gradformer_dgl.plots.style import WIDTH, panels, styled
+
+MOST_TARGETS = 6
+
+
+def predictions_figure(tests: Sequence[SeedOutputs], task: str, names: Sequence[str]) -> Any:
+    """Draw what a run predicts for its test data.
+
+    The seeds count together: their test data may be the same items, or others by chance.
+
+    Parameters
+    ----------
+    tests : sequence of SeedOutputs
+        Of each seed.
+    task : {"regression", "binary", "multiclass", "multilabel"}
+        A regression gets predicted against true values and the errors, a task of two classes a ROC curve
+        and a confusion matrix, one of more classes the matrix, a multi-label task a ROC curve for each of
+        the first six targets.
+    names : sequence of str
+        Of classes or targets.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    with styled():
+        if task == "regression":
+            return _regression(tests, names)
+        if task == "multilabel":
+            return _targets(tests, names)
+        if task == "binary" or len(names) == 2:
+            return _two_classes(tests, task, names)
+        return _classes(tests, names)
+
+
+def _regression(tests: Sequence[SeedOutputs], names: Sequence[str]) -> Any:
+    shown = range(min(len(names), MOST_TARGETS // 2))
+    figure, axes = panels(2 * len(shown), 2, 3.1)
+    for column, (scatter, histogram) in zip(shown, zip(axes[::2], axes[1::2], strict=True), strict=True):
+        pairs = [_given(one, column) for one in tests]
+        true = np.concatenate([true for true, _ in pairs])
+        predicted = np.concatenate([predicted for _, predicted in pairs])
+        if not len(true):
+            raise RunError(f"the test data have no values of {names[column]}")
+        draw_scatter(scatter, true, predicted, _title(names[column], tests))
+        means = [np.abs(predicted - true).mean() for true, predicted in pairs if len(true)]
+        draw_errors(histogram, predicted - true, float(np.mean(means)))
+    return figure
+
+
+def _targets(tests: Sequence[SeedOutputs], names: Sequence[str]) -> Any:
+    shown = min(len(names), MOST_TARGETS)
+    figure, axes = panels(shown, 3 if shown > 4 else 2, 2.6 if shown > 4 else 3.4)
+    for column, place in enumerate(axes):
+        draw_roc(place, [_labelled(one, column) for one in tests], str(names[column]))
+    more = "" if shown == len(names) else f", {shown} of {len(names)} targets"
+    figure.suptitle(f"Test data{more}", fontsize=10)
+    return figure
+
+
+def _two_classes(tests: Sequence[SeedOutputs], task: str, names: Sequence[str]) -> Any:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    if task == "binary":
+        seeds, classes = [_labelled(one, 0) for one in tests], ("0", "1")
+        title = str(names[0])
+    else:
+        seeds, classes = [_margins(one) for one in tests], (str(names[0]), str(names[1]))
+        title = f"Class {names[1]}"
+    draw_roc(left, seeds, title)
+    true = np.concatenate([positive for _, positive in seeds]).astype(np.int64)
+    predicted = np.concatenate([scores > 0 for scores, _ in seeds]).astype(np.int64)
+    draw_confusion(right, confusion_counts(true, predicted, 2), classes, _title("Test data", tests))
+    return figure
+
+
+def _classes(tests: Sequence[SeedOutputs], names: Sequence[str]) -> Any:
+    from matplotlib.figure import Figure
+
+    true = np.concatenate([one.targets.numpy() for one in tests])
+    predicted = np.concatenate([one.outputs.argmax(1).numpy() for one in tests])
+    figure = Figure(figsize=(5.2, 4.2), layout="constrained")
+    counts = confusion_counts(true, predicted, len(names))
+    draw_confusion(figure.subplots(), counts, [str(name) for name in names], _title("Test data", tests))
+    return figure
+
+
+def _title(name: str, tests: Sequence[SeedOutputs]) -> str:
+    return str(name) if len(tests) == 1 else f"{name}, {len(tests)} seeds together"
+
+
+def _given(test: SeedOutputs, column: int) -> tuple[np.ndarray, np.ndarray]:
+    """Targets and outputs of a column, where there is a target."""
+    true, predicted = (part[:, column].double().numpy() for part in (test.targets, test.outputs))
+    return true[~np.isnan(true)], predicted[~np.isnan(true)]
+
+
+def _labelled(test: SeedOutputs, column: int) -> tuple[Float[np.ndarray, "items"], Bool[np.ndarray, "items"]]:
+    true, scores = _given(test, column)
+    return scores, true > 0.5
+
+
+def _margins(test: SeedOutputs) -> tuple[Float[np.ndarray, "items"], Bool[np.ndarray, "items"]]:
+    """How much surer the second class is than the first, where the class is known."""
+    known = test.targets.numpy() >= 0
+    logits = test.outputs.double().numpy()[known]
+    return logits[:, 1] - logits[:, 0], test.targets.numpy()[known] == 1

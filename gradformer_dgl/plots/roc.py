@@ -1,0 +1,86 @@
+"""The trade between true and false positives of a binary prediction."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+_GRID = np.linspace(0, 1, 201)
+
+
+def roc_curve(
+    scores: Float[np.ndarray, "items"], positive: Bool[np.ndarray, "items"]
+) -> tuple[Float[np.ndarray, "points"], Float[np.ndarray, "points"]]:
+    """Return the false and true positive rates at every threshold between the scores.
+
+    Parameters
+    ----------
+    scores : numpy.ndarray
+        Shape (items,); larger means surer.
+    positive : numpy.ndarray
+        Shape (items,): what is true. Both classes occur.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Shape (points,) each, from (0, 0) to (1, 1). Items of one score are told apart nowhere.
+
+    Examples
+    --------
+    >>> roc_curve(np.array([0.9, 0.4, 0.4, 0.1]), np.array([True, True, False, False]))
+    (array([0. , 0. , 0.5, 1. ]), array([0. , 0.5, 1. , 1. ]))
+    """
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    hits = np.cumsum(positive[order])[last]
+    misses = last + 1 - hits
+    return np.append(0.0, misses / misses[-1]), np.append(0.0, hits / hits[-1])
+
+
+def area_under(x: Float[np.ndarray, "points"], y: Float[np.ndarray, "points"]) -> float:
+    """Return the area under straight lines from point to point.
+
+    Examples
+    --------
+    >>> area_under(np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.0, 1.0]))
+    1.5
+    """
+    return float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2))
+
+
+def draw_roc(
+    axes: Any,
+    seeds: Sequence[tuple[Float[np.ndarray, "_"], Bool[np.ndarray, "_"]]],
+    title: str,
+) -> None:
+    """Draw the curve of each seed and, of several, their mean at equal false positive rates.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Where to.
+    seeds : sequence of (scores, positive)
+        See :func:`roc_curve`. A seed whose test data are of one class has no curve.
+    title : str
+        What is predicted.
+    """
+    curves = [roc_curve(*one) for one in seeds if 0 < one[1].sum() < len(one[1])]
+    axes.plot([0, 1], [0, 1], color="0.5", ls=":", lw=1, label="guessing")
+    areas = [area_under(*curve) for curve in curves]
+    if len(curves) == 1:
+        axes.plot(*curves[0], color="black", label=f"area {areas[0]:.3f}")
+    elif curves:
+        for number, curve in enumerate(curves):
+            label = f"each of {len(curves)} seeds" if number == 0 else None
+            axes.plot(*curve, color="0.6", lw=0.8, label=label)
+        mean = np.mean([np.interp(_GRID, *curve) for curve in curves], axis=0)
+        areas_text = f"{statistics.fmean(areas):.3f} ± {statistics.stdev(areas):.3f}"
+        axes.plot(_GRID, mean, color="black", ls=(0, (5, 2)), lw=1.8, label=f"mean, area {areas_text}")
+    else:
+        axes.text(0.5, 0.6, "one class alone\nin the test data", ha="center", va="center", fontsize=9)
+    axes.set(title=title, xlabel="false positive rate", ylabel="true positive rate")
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    axes.grid(True)
+    axes.legend(loc="lower right", fontsize=8, frameon=True, framealpha=0.85, edgecolor="none")

@@ -1,0 +1,135 @@
+"""How pictures look, and how they become files: for print, where colours may turn into greys."""
+
+import io
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gradformer_dgl.errors import RunError
+
+WIDTH = 7.2
+"""Inches: the text of a page, so that fonts are printed in the size they have here."""
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#AA4499", "#56B4E9", "#E69F00")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (9, 3)))
+MARKERS = "os^Dv<>pdh"
+
+_SETTINGS: Any = {
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.titlesize": 10.5,
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.alpha": 0.3,
+    "lines.linewidth": 1.4,
+    "figure.facecolor": "white",
+    "savefig.dpi": 200,
+    # Outlines in place of letters look the same wherever the file is opened.
+    "svg.fonttype": "path",
+    # The same picture is the same file.
+    "svg.hashsalt": "gradformer-dgl",
+}
+_METADATA: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw and save in the style of this package, whatever the user's own settings are.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> with styled():
+    ...     matplotlib.rcParams["svg.fonttype"]
+    'path'
+    """
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_SETTINGS)
+        yield
+
+
+def colour(number: int) -> str:
+    """Return the colour of a line."""
+    return COLOURS[number % len(COLOURS)]
+
+
+def dashes(number: int) -> Any:
+    """Return the dashes of a line, with which it is told from others without colours."""
+    return DASHES[number % len(DASHES)]
+
+
+def marker(number: int) -> str:
+    """Return the marker of a line."""
+    return MARKERS[number % len(MARKERS)]
+
+
+def panels(count: int, columns: int, panel_height: float, width: float = WIDTH) -> tuple[Any, list[Any]]:
+    """Return a figure and so many axes, in rows.
+
+    Examples
+    --------
+    >>> figure, axes = panels(4, columns=3, panel_height=2.0)
+    >>> len(axes), figure.get_size_inches().tolist()
+    (4, [7.2, 4.0])
+    """
+    from matplotlib.figure import Figure
+
+    columns = min(count, columns)
+    rows = math.ceil(count / columns)
+    figure = Figure(figsize=(width, rows * panel_height), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for unused in axes[count:]:
+        unused.remove()
+    return figure, axes[:count]
+
+
+def rendered(figure: Any, kind: str) -> bytes:
+    """Return the content of a picture file.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        What is drawn.
+    kind : {"png", "svg", "pdf"}
+        The format.
+    """
+    stream = io.BytesIO()
+    with styled():
+        figure.savefig(stream, format=kind, metadata=_METADATA[kind])
+    # The places that were found serve the other formats too.
+    figure.set_layout_engine("none")
+    return stream.getvalue()
+
+
+def write_picture(figure: Any, file: Path) -> None:
+    """Write a picture, whole or not at all; the suffix is the format.
+
+    Raises
+    ------
+    RunError
+        Where the file cannot be written.
+    """
+    content = rendered(figure, file.suffix[1:])
+    draft = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        draft.write_bytes(content)
+        draft.replace(file)
+    except OSError as error:
+        raise RunError(f"{file} cannot be written: {error.strerror}") from None
+    finally:
+        draft.unlink(missing_ok=True)

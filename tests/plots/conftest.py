@@ -1,0 +1,124 @@
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from gradformer_dgl.data.options import DataOptions
+from gradformer_dgl.plots.opened import OpenedRun
+from gradformer_dgl.preprocess import preprocess_graphs
+from gradformer_dgl.training.config import RunConfig
+from gradformer_dgl.training.request import RunRequest
+from gradformer_dgl.training.runs import open_run, train_run
+
+SMALL = {
+    "epochs": 2,
+    "feat_size": 12,
+    "num_layers": 2,
+    "num_heads": 3,
+    "batch_size": 17,
+    "lr": 1e-2,
+    "hop": 1.5,
+    "val_share": 0.2,
+    "test_share": 0.4,
+}
+MODULE = """
+import dgl, torch
+
+def graph_of(number):
+    # A chain with a ring, beside a node without a neighbour.
+    generator = torch.Generator().manual_seed(number)
+    size = 6 + number % 5
+    ends = torch.arange(size - 1), torch.arange(1, size)
+    graph = dgl.to_bidirected(dgl.graph(ends, num_nodes=size + 1))
+    graph = dgl.add_edges(graph, torch.tensor([0, size // 2]), torch.tensor([size // 2, 0]))
+    graph.ndata["feat"] = torch.rand(size + 1, 2, generator=generator)
+    return graph
+
+def labelled(label):
+    graphs = enumerate(map(graph_of, range(30)))
+    return [(graph, label(graph.ndata["feat"], number)) for number, graph in graphs]
+
+def two_values():
+    missing = float("nan")
+    return labelled(lambda x, i: torch.tensor([100 * x.mean(), missing if i % 3 == 0 else x[0, 0]]))
+
+def yes_or_no():
+    return labelled(lambda x, i: float(x[:, 0].mean() > 0.5))
+
+def three_classes():
+    return labelled(lambda x, i: i % 3)
+
+def several():
+    return labelled(lambda x, i: (torch.rand(3, generator=torch.Generator().manual_seed(i)) > 0.5).float())
+
+def nodes():
+    graphs = list(map(graph_of, range(30)))
+    for graph in graphs:
+        graph.ndata["label"] = (graph.ndata["feat"] > 0.5).sum(1)
+    return graphs
+"""
+TASKS = {
+    "two_values": "regression",
+    "yes_or_no": "binary",
+    "three_classes": "multiclass",
+    "several": "multilabel",
+    "nodes": "multiclass",
+}
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """Return a function that trains a run on graphs of a function, once for the same settings."""
+    place = tmp_path_factory.mktemp("plots")
+    (place / "graphs_to_draw.py").write_text(MODULE)
+    runs: dict[str, RunRequest] = {}
+
+    def train(data: str, seeds=(0, 1), **settings) -> RunRequest:
+        name = "-".join((data, *map(str, seeds), *map(str, settings.values())))
+        if name not in runs:
+            config = RunConfig().updated(SMALL | settings)
+            request = RunRequest(
+                dataset=f"graphs_to_draw:{data}",
+                data_root=None,
+                cache=str(place / f"{data}.h5"),
+                folder=str(place / name.replace(":", "-")),
+                config=config,
+                seeds=seeds,
+                data_options=DataOptions(task=TASKS[data]),
+            )
+            if not Path(request.cache).exists():
+                preprocess_graphs(
+                    request.load_dataset().graphs,
+                    request.cache,
+                    n_jobs=1,
+                    encodings=("rwse:3",),
+                    extra_distances=("resistance",),
+                )
+            train_run(request)
+            runs[name] = request
+        return runs[name]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setattr(sys, "path", [str(place), *sys.path])
+        yield train
+    sys.modules.pop("graphs_to_draw", None)
+
+
+@pytest.fixture
+def opened(trained):
+    """Return a function that trains a run and opens it to draw pictures of it."""
+
+    def run(data: str, graph=None, layer=None, **options) -> OpenedRun:
+        return OpenedRun(open_run(Path(trained(data, **options).folder)), graph, layer)
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
