@@ -18,6 +18,8 @@ _HOME_OF = {
     "ExponentialDecay": "decay",
     "decay_attention": "attention",
     "PairDistances": "distances",
+    "NearPairs": "near_pairs",
+    "cutoff_for": "cutoff",
     "Predictor": "prediction.predictor",
     "GraphBatch": "batch",
 }
@@ -27,19 +29,23 @@ __all__ = [
     "Gradformer",
     "GradformerLayer",
     "GraphBatch",
+    "NearPairs",
     "PairDistances",
     "Predictor",
     "__version__",
+    "cutoff_for",
     "decay_attention",
 ]
 
 if TYPE_CHECKING:
     from gradformer_dgl.attention import decay_attention
     from gradformer_dgl.batch import GraphBatch
+    from gradformer_dgl.cutoff import cutoff_for
     from gradformer_dgl.decay import ExponentialDecay
     from gradformer_dgl.distances import PairDistances
     from gradformer_dgl.layer import GradformerLayer
     from gradformer_dgl.model import Gradformer
+    from gradformer_dgl.near_pairs import NearPairs
     from gradformer_dgl.prediction.predictor import Predictor
 
 

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Int64, Shaped
 from torch import Tensor
 
-from gradformer_dgl.distances import PairDistances
 from gradformer_dgl.edge_list import Graph, moved
+from gradformer_dgl.near_pairs import Distances
 
 
 @dataclass
@@ -20,7 +20,7 @@ class GraphBatch:
     ----------
     graph : dgl.DGLGraph or EdgeList
         The batched graph (``batch_num_nodes()`` gives the parts).
-    distances : PairDistances or None
+    distances : PairDistances, NearPairs or None
         Shortest-path distances of the same graphs.
     node_features : Tensor or None
         Shape (nodes, columns), float; or (nodes,) or (nodes, columns), int64 categories.
@@ -42,7 +42,7 @@ class GraphBatch:
     """
 
     graph: Graph
-    distances: PairDistances | None = None
+    distances: Distances | None = None
     node_features: Shaped[Tensor, "nodes *columns"] | None = None
     edge_features: Shaped[Tensor, "edges *edge_columns"] | None = None
     encodings: dict[str, Tensor] = field(default_factory=dict)

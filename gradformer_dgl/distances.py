@@ -165,6 +165,11 @@ class PairDistances:
         return torch.cat([self.node_counts.new_zeros(1), self.node_counts.square().cumsum(0)])
 
     @property
+    def nbytes(self) -> int:
+        """Memory that the distances take."""
+        return self.values.nbytes
+
+    @property
     def device(self) -> torch.device:
         """Where the distances lie."""
         return self.values.device

@@ -14,6 +14,7 @@ from gradformer_dgl.edge_list import Graph
 from gradformer_dgl.errors import ConfigError, GraphError
 from gradformer_dgl.message_passing.aggregate import degrees, endpoints
 from gradformer_dgl.model import GraphModel, distances_of, make_head
+from gradformer_dgl.near_pairs import NearPairs
 
 
 class Graphormer(GraphModel):
@@ -145,6 +146,8 @@ class Graphormer(GraphModel):
         self, batch: GraphBatch, x: Tensor, edges: Tensor | None, encodings: Tensor | None
     ) -> Float[Tensor, "nodes channels"]:
         distances = distances_of(batch)
+        if isinstance(distances, NearPairs):
+            raise GraphError("Graphormer biases all pairs: give it PairDistances, or a dense cache")
         if distances.num_nodes != len(x):
             raise GraphError(
                 f"the batch has {len(x)} nodes, but the distances are those of {distances.num_nodes} nodes"

@@ -13,6 +13,7 @@ from gradformer_dgl.distances import PairDistances
 from gradformer_dgl.edge_list import Graph
 from gradformer_dgl.errors import ConfigError, GraphError
 from gradformer_dgl.message_passing import MessagePassing, make_message_passing
+from gradformer_dgl.near_pairs import Distances
 
 
 class DecayAttention(nn.Module):
@@ -42,7 +43,7 @@ class DecayAttention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "nodes channels"],
-        distances: PairDistances,
+        distances: Distances,
         table: Float[Tensor, "heads columns"],
     ) -> Float[Tensor, "nodes channels"]:
         nodes, channels = x.shape
@@ -152,7 +153,7 @@ class GradformerLayer(nn.Module):
         self,
         graph: Graph,
         x: Tensor,
-        distances: PairDistances | Tensor | None,
+        distances: Distances | Tensor | None,
         edge_features: Tensor | None = None,
         encodings: Tensor | None = None,
         table: Tensor | None = None,
@@ -165,7 +166,7 @@ class GradformerLayer(nn.Module):
             One graph, or a batch of graphs.
         x : Tensor
             Shape (nodes, feat_size).
-        distances : PairDistances, Tensor or None
+        distances : PairDistances, NearPairs, Tensor or None
             Shortest-path distances of the same graphs; or padded, shape (graphs, N, N), integer, -1 for
             unreachable pairs and padding, as :class:`dgl.nn.SpatialEncoder` has them; (N, N) for one
             graph. None serves a layer without attention.
@@ -205,7 +206,7 @@ class GradformerLayer(nn.Module):
         return self.norm_out(_add_to(self.mlp(h), h))
 
     def _global(
-        self, graph: Graph, x: Tensor, distances: PairDistances | Tensor | None, table: Tensor | None
+        self, graph: Graph, x: Tensor, distances: Distances | Tensor | None, table: Tensor | None
     ) -> Float[Tensor, "nodes channels"]:
         if distances is None:
             raise GraphError("attention needs the distances of the graph: pass distances")
@@ -241,7 +242,7 @@ class GradformerLayer(nn.Module):
         return out
 
     def _keep_path(
-        self, branch: Float[Tensor, "nodes channels"], distances: PairDistances
+        self, branch: Float[Tensor, "nodes channels"], distances: Distances
     ) -> Float[Tensor, "nodes channels"]:
         if self.drop_path == 0 or not self.training:
             return branch

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from gradformer_dgl.batch import GraphBatch
 from gradformer_dgl.colour_head import ColourHead
 from gradformer_dgl.decay import Decay, make_decay
-from gradformer_dgl.distances import PairDistances
 from gradformer_dgl.encoders import (
     EDGE_ENCODERS,
     NODE_ENCODERS,
@@ -21,6 +20,7 @@ from gradformer_dgl.encoders import (
 from gradformer_dgl.errors import ConfigError, GraphError
 from gradformer_dgl.layer import GradformerLayer
 from gradformer_dgl.message_passing import MessagePassing
+from gradformer_dgl.near_pairs import Distances
 from gradformer_dgl.readout import READOUTS
 
 HEADS: dict[str, Callable[[int, int], nn.Module]] = {
@@ -349,7 +349,7 @@ def make_head(head: str, feat_size: int, out_size: int) -> nn.Module:
     return HEADS[_known(head, HEADS, "head")](feat_size, out_size)
 
 
-def distances_of(batch: GraphBatch) -> PairDistances:
+def distances_of(batch: GraphBatch) -> Distances:
     """Return the distances of a batch; raise GraphError where it has none."""
     if batch.distances is None:
         raise GraphError("the batch has no distances: preprocess the graphs and attach the cache")

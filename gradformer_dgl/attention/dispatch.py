@@ -9,10 +9,12 @@ from torch import Tensor
 
 from gradformer_dgl.attention.blocks import block_attention
 from gradformer_dgl.attention.fused import fused_attention, suits
+from gradformer_dgl.attention.near import near_attention
 from gradformer_dgl.attention.ragged import ragged_attention
 from gradformer_dgl.attention.reference import reference_attention
 from gradformer_dgl.distances import PairDistances
 from gradformer_dgl.errors import ConfigError, GraphError
+from gradformer_dgl.near_pairs import NearPairs
 
 
 def _reference(qkv: Tensor, distances: PairDistances, table: Tensor, dropout_p: float, seed: int) -> Tensor:
@@ -29,6 +31,9 @@ BACKENDS: dict[str, Callable[..., Tensor]] = {
     "reference": _reference,
 }
 """Backends by name; each takes (qkv, distances, table, dropout_p, seed) and options of its own."""
+
+NEAR = "near"
+"""Name of the backend of :class:`NearPairs`; a forced backend of another name takes its dense graphs."""
 
 
 def _fastest(qkv: Tensor) -> str:
@@ -47,7 +52,7 @@ def attention_backend(name: str, **options: Any) -> Iterator[None]:
     Parameters
     ----------
     name : str
-        A key of ``BACKENDS``.
+        A key of ``BACKENDS``; or "near", which says how :class:`NearPairs` are computed.
     **options
         Passed to it, such as ``max_blocks=1`` for "blocks".
 
@@ -61,8 +66,8 @@ def attention_backend(name: str, **options: Any) -> Iterator[None]:
     >>> with attention_backend("blocks", max_blocks=1):
     ...     pass
     """
-    if name not in BACKENDS:
-        raise ConfigError(f"no attention backend named {name!r} (there are {', '.join(BACKENDS)})")
+    if name not in BACKENDS and name != NEAR:
+        raise ConfigError(f"no attention backend named {name!r} (there are {', '.join([*BACKENDS, NEAR])})")
     _forced.append((name, options))
     try:
         yield
@@ -74,7 +79,7 @@ def decay_attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    distances: PairDistances,
+    distances: PairDistances | NearPairs,
     table: Tensor,
     dropout_p: float = 0.0,
     generator: torch.Generator | None = None,
@@ -93,12 +98,14 @@ def decay_attention(
     ----------
     query, key, value : Tensor
         Shape (nodes, heads, head_dim), nodes of all graphs one after the other.
-    distances : PairDistances
-        Of the same graphs.
+    distances : PairDistances or NearPairs
+        Of the same graphs. With near pairs all farther ones have the logit 0, in time and memory that grow
+        with the near pairs alone; the table's last column then must be 0, and has no gradient.
     table : Tensor
         Shape (heads, D + 1): factor by head and distance 0 .. D - 1; last, that of unreachable pairs.
     dropout_p : float
-        Probability for an attention weight to be dropped, 0 <= dropout_p < 1.
+        Probability for an attention weight to be dropped, 0 <= dropout_p < 1. Of near pairs, the weights of
+        far ones are not dropped.
     generator : torch.Generator, optional
         A CPU generator, for the seed of the dropout; torch's default if not given.
 
@@ -133,7 +140,7 @@ def decay_attention(
 
 def packed_decay_attention(
     qkv: Tensor,
-    distances: PairDistances,
+    distances: PairDistances | NearPairs,
     table: Tensor,
     dropout_p: float = 0.0,
     generator: torch.Generator | None = None,
@@ -151,6 +158,15 @@ def packed_decay_attention(
     -------
     Tensor
         Shape (nodes, heads, head_dim).
+
+    Examples
+    --------
+    >>> from gradformer_dgl import ExponentialDecay, PairDistances
+    >>> projected = torch.nn.Linear(16, 3 * 16)(torch.rand(5, 16))
+    >>> distances = PairDistances(torch.zeros(13, dtype=torch.uint8), torch.tensor([3, 2]))
+    >>> table = ExponentialDecay(num_heads=2).table(1)
+    >>> packed_decay_attention(projected.view(5, 3, 2, 8), distances, table).shape
+    torch.Size([5, 2, 8])
     """
     _check(qkv, distances, table)
     if not 0 <= dropout_p < 1:
@@ -158,11 +174,19 @@ def packed_decay_attention(
     seed = 0
     if dropout_p:
         seed = int(torch.randint(2**62, (), generator=generator))
-    name, options = _forced[-1] if _forced else (_fastest(qkv), {})
+    name, options = _forced[-1] if _forced else ("", {})
+    if isinstance(distances, NearPairs):
+        near_options = options if name == NEAR else {}
+        return near_attention(qkv, distances, table, dropout_p, seed, _dense, **near_options)
+    return _dense(qkv, distances, table, dropout_p, seed)
+
+
+def _dense(qkv: Tensor, distances: PairDistances, table: Tensor, dropout_p: float, seed: int) -> Tensor:
+    name, options = _forced[-1] if _forced and _forced[-1][0] != NEAR else (_fastest(qkv), {})
     return BACKENDS[name](qkv, distances, table, dropout_p, seed, **options)
 
 
-def _check(qkv: Tensor, distances: PairDistances, table: Tensor) -> None:
+def _check(qkv: Tensor, distances: PairDistances | NearPairs, table: Tensor) -> None:
     nodes, _, heads, _ = qkv.shape
     if distances.num_nodes != nodes:
         raise GraphError(

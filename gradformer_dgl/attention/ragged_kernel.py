@@ -217,21 +217,3 @@ def attend_backward(
                         put_scaled(grad_qkv, first + j, size - j, c_key, some, tile, scales, j, adds)
                         tile = times(weight, j, count, grad_out, node, c, some)
                         put_scaled(grad_qkv, first + j, size - j, c_value, some, tile, ones, j, adds)
-
-
-@compiled
-def _row_key(seed, row):
-    return np.uint32(row_key(seed, row))
-
-
-@compiled
-def _keep_or_drop(mask, key, first, width, threshold, scale):
-    """Set mask[i] to 0 with the probability threshold / 2^32 and else to scale, by a counter's hash."""
-    for i in range(width):
-        x = np.uint32(key ^ np.uint32(np.uint32(first + i) * np.uint32(0x9E3779B9)))
-        x = np.uint32(x ^ (x >> np.uint32(16)))
-        x = np.uint32(x * np.uint32(0x7FEB352D))
-        x = np.uint32(x ^ (x >> np.uint32(15)))
-        x = np.uint32(x * np.uint32(0x846CA68B))
-        x = np.uint32(x ^ (x >> np.uint32(16)))
-        mask[i] = scale if x >= threshold else np.float32(0.0)

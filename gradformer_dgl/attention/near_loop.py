@@ -1,0 +1,103 @@
+"""Decay attention over near pairs on the CPU in single precision: a compiled loop over queries.
+
+Nothing over pairs is kept, and what is made is a row at a time: the backward pass computes the weights anew
+from each row's largest logit and sum, and the dropout from its seed.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from gradformer_dgl.attention.near_kernel import attend, attend_backward
+from gradformer_dgl.near_pairs import NearPairs
+from gradformer_dgl.vectors import WIDTH
+
+
+def _layout(near: NearPairs) -> tuple[Any, ...]:
+    sizes = torch.tensor(near.sizes, dtype=torch.int64)
+    return tuple(part.numpy() for part in (near.indptr, near.indices, near.distances, sizes))
+
+
+def _rows(x: Tensor) -> Tensor:
+    """Return (nodes, ..., head_dim) as rows of channels, each head filled up to whole vectors."""
+    x = x.detach()
+    if x.shape[-1] % WIDTH:
+        x = functional.pad(x, (0, -x.shape[-1] % WIDTH))
+    return x.flatten(1).contiguous()
+
+
+class NearLoop(torch.autograd.Function):
+    """Attention row by row; saves its inputs, its output and two numbers per node and head."""
+
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, table: Tensor, near: NearPairs, dropout_p: float, seed: int) -> Tensor:
+        ctx.shape = heads, head_dim = qkv.shape[2:]
+        ctx.near, ctx.threshold, ctx.seed = near, round(dropout_p * 2**32), seed
+        rows, scaled = _rows(qkv), (table.detach() * head_dim**-0.5).contiguous()
+        out = rows.new_empty(len(rows), rows.shape[1] // 3)
+        peak, inverse = rows.new_empty(len(rows), heads), rows.new_empty(len(rows), heads)
+        results = (part.numpy() for part in (out, peak, inverse))
+        attend(rows.numpy(), *_layout(near), scaled.numpy(), ctx.threshold, seed, *results)
+        ctx.save_for_backward(rows, scaled, out, peak, inverse)
+        return out.unflatten(1, (heads, -1))[:, :, :head_dim]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+        rows, scaled, *results = ctx.saved_tensors
+        heads, head_dim = ctx.shape
+        grad = torch.zeros_like(rows)
+        columns = scaled.shape[1] if ctx.needs_input_grad[1] else 0
+        lanes = torch.zeros(4, heads, columns, dtype=torch.float64)
+        attend_backward(
+            rows.numpy(),
+            *_layout(ctx.near),
+            scaled.numpy(),
+            ctx.threshold,
+            ctx.seed,
+            *(part.numpy() for part in (*results, _rows(grad_out), grad, lanes)),
+        )
+        grad_table = None
+        if ctx.needs_input_grad[1]:
+            grad_table = (lanes.sum(0) * head_dim**-0.5).to(scaled.dtype)
+        return grad.unflatten(1, (3, heads, -1))[..., :head_dim], grad_table, None, None, None
+
+
+def near_loop(
+    qkv: Float32[Tensor, "nodes 3 heads head_dim"],
+    near: NearPairs,
+    table: Float32[Tensor, "heads columns"],
+    dropout_p: float = 0.0,
+    seed: int = 0,
+) -> Float32[Tensor, "nodes heads head_dim"]:
+    """Compute decay attention over near pairs, compiled for the CPU.
+
+    Parameters
+    ----------
+    qkv : Tensor
+        Shape (nodes, 3, heads, head_dim): query, key and value, float32, on the CPU.
+    near : NearPairs
+        Of the same nodes.
+    table : Tensor
+        Shape (heads, columns): factor by head and distance; the last, of far pairs, is not read.
+    dropout_p : float
+        Probability for the weight of a near pair to be dropped.
+    seed : int
+        Of the dropout.
+
+    Returns
+    -------
+    Tensor
+        Shape (nodes, heads, head_dim).
+
+    Examples
+    --------
+    >>> x = torch.ones(3, 3, 2, 5)
+    >>> near_loop(x, NearPairs.from_graph(([0], [1], 3), max_distance=1), torch.ones(2, 3)).shape
+    torch.Size([3, 2, 5])
+    """
+    return NearLoop.apply(qkv, table, near, dropout_p, seed)

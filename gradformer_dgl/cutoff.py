@@ -1,0 +1,171 @@
+"""How far attention has to look: the cut-off of near pairs that keeps an error within a tolerance."""
+
+import logging
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from gradformer_dgl.errors import ConfigError
+from gradformer_dgl.near_pairs import MOST_HOPS, NearPairs
+
+MAX_LOGIT = 5.0
+"""Bound on the scaled products of queries and keys that is assumed where none is given."""
+TOLERANCE = 0.05
+"""What training warns of where a learned decay exceeds it."""
+
+_logger = logging.getLogger("gradformer_dgl")
+
+
+class HasTable(Protocol):
+    """A decay: anything with a table of factors."""
+
+    def table(self, num_distances: int) -> Tensor: ...
+
+
+def far_factor(decay: HasTable, max_distance: int) -> float:
+    """Return the largest factor, in any head, of a reachable pair beyond a cut-off (up to 254 hops).
+
+    Examples
+    --------
+    >>> from gradformer_dgl import ExponentialDecay
+    >>> far_factor(ExponentialDecay(num_heads=2, gamma=0.5, hop=[0.0, 1.0]), max_distance=3)
+    0.125
+    """
+    with torch.no_grad():
+        beyond = decay.table(MOST_HOPS + 1)[:, max_distance + 1 : -1]
+    return float(beyond.abs().max()) if beyond.numel() else 0.0
+
+
+def cutoff_error(decay: HasTable, max_distance: int, max_logit: float = MAX_LOGIT) -> float:
+    r"""Return a bound on what attention is off by where pairs beyond a cut-off count as logit 0.
+
+    Parameters
+    ----------
+    decay : Decay
+        Anything with ``table(num_distances)``.
+    max_distance : int
+        The cut-off in hops.
+    max_logit : float
+        A bound S on :math:`|q_i \cdot k_j| / \sqrt d`.
+
+    Returns
+    -------
+    float
+        The largest difference of an output channel, as a share of that channel's range: its largest less
+        its smallest value :math:`v_j` in the graph. At most 1.
+
+    Notes
+    -----
+    Let m be the largest factor of a far pair and x = S m. The weights before normalisation are
+    :math:`r_j` times those with a cut-off, where :math:`r_j = 1` for a near pair and
+    :math:`|\log r_j| \le x`, for a far one: :math:`|e^{s m} - 1| \le e^x - 1`. Two distributions whose
+    weights before normalisation differ by factors between :math:`e^{-x}` and :math:`e^x` differ by at most
+    :math:`\tanh(x / 2)` in total variation (the worst case has a share :math:`1 / (1 + e^x)` of the weights
+    at the one end and the rest at the other), and the means of a channel by at most this times its range.
+    So the error is at most :math:`\tanh(S m / 2) \le S m / 2`. It is far less in practice: the logits of
+    far pairs have both signs, and their errors cancel in the mean.
+
+    Examples
+    --------
+    >>> from gradformer_dgl import ExponentialDecay
+    >>> round(cutoff_error(ExponentialDecay(1, gamma=0.5, hop=0.0), max_distance=9, max_logit=2.0), 6)
+    0.000977
+    """
+    if not max_logit >= 0:
+        raise ConfigError(f"max_logit must be 0 or more, but is {max_logit}")
+    return math.tanh(max_logit * far_factor(decay, max_distance) / 2)
+
+
+def cutoff_for(decay: HasTable, tolerance: float, max_logit: float = MAX_LOGIT) -> int:
+    """Return the smallest cut-off whose error is within a tolerance, by the bound of :func:`cutoff_error`.
+
+    Parameters
+    ----------
+    decay : Decay
+        With the thresholds it has now; its factors of unreachable pairs must be 0.
+    tolerance : float
+        Largest error of an output channel allowed, as a share of the range of its values, above 0.
+    max_logit : float
+        A bound on the absolute scaled products of queries and keys.
+
+    Returns
+    -------
+    int
+        Hops, at least 1.
+
+    Raises
+    ------
+    ConfigError
+        If no cut-off of up to 254 hops is enough.
+
+    Examples
+    --------
+    >>> from gradformer_dgl import ExponentialDecay
+    >>> [cutoff_for(ExponentialDecay(1, gamma=0.5, hop=hop), tolerance=0.01) for hop in (0.0, 2.0)]
+    [7, 9]
+    """
+    if not tolerance > 0:
+        raise ConfigError(f"tolerance must be above 0, but is {tolerance}")
+    with torch.no_grad():
+        factors = decay.table(MOST_HOPS + 1).abs()
+    if bool((factors[:, -1] != 0).any()):
+        raise ConfigError("no cut-off is enough: this decay is not 0 for unreachable pairs")
+    # Of each distance the largest factor there or farther.
+    largest = factors[:, :-1].amax(0).flip(0).cummax(0).values.flip(0)
+    within = torch.tanh(max_logit * largest.double() / 2) <= tolerance
+    if not bool(within[-1]):
+        raise ConfigError(
+            f"no cut-off of up to {MOST_HOPS} hops keeps the error within {tolerance:g}: "
+            f"pairs that far apart still have the factor {float(largest[-1]):.2g}"
+        )
+    return max(1, int(within.to(torch.uint8).argmax()) - 1)
+
+
+class CutoffWatch:
+    """Tells once when a decay that is learned has outgrown a cut-off.
+
+    Parameters
+    ----------
+    max_distance : int
+        The cut-off in hops.
+    tolerance : float
+        The error that is tolerated, as :func:`cutoff_for` takes it.
+    max_logit : float
+        A bound on the absolute scaled products of queries and keys.
+    """
+
+    def __init__(self, max_distance: int, tolerance: float = TOLERANCE, max_logit: float = MAX_LOGIT) -> None:
+        self.max_distance, self.tolerance, self.max_logit = max_distance, tolerance, max_logit
+        self.has_warned = False
+
+    @classmethod
+    def of(cls, near: NearPairs) -> "CutoffWatch | None":
+        """Return the watch for the cut-off of near pairs; None where all pairs are near."""
+        whole = near.num_pairs == sum(size * size for size in near.sizes)
+        return None if whole else cls(near.max_distance)
+
+    def check(self, decay: HasTable) -> float:
+        """Log a warning where the bound on the error exceeds the tolerance for the first time; return it."""
+        error = cutoff_error(decay, self.max_distance, self.max_logit)
+        if error > self.tolerance and not self.has_warned:
+            self.has_warned = True
+            _logger.warning(
+                "the decay has outgrown the cut-off of %d hops: farther pairs have factors of up to %.2g, "
+                "and attention with logits of up to %g an error of up to %.1f %% of the range of its "
+                "values; %s",
+                self.max_distance,
+                far_factor(decay, self.max_distance),
+                self.max_logit,
+                100 * error,
+                self._advice(decay),
+            )
+        return error
+
+    def _advice(self, decay: HasTable) -> str:
+        try:
+            enough = cutoff_for(decay, self.tolerance, self.max_logit)
+        except ConfigError as error:
+            return str(error)
+        return f"a cut-off of {enough} would keep it within {100 * self.tolerance:g} %"

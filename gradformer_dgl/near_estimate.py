@@ -1,0 +1,143 @@
+"""How many near pairs a large graph has, before they are searched."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float64
+
+from gradformer_dgl.errors import GraphError
+
+if TYPE_CHECKING:
+    from gradformer_dgl.preprocess import GraphStructures
+
+SAMPLE = 256
+"""Nodes whose near nodes are counted, in runs of neighbouring ids."""
+RUN = 4
+SMALL = 20_000
+"""Graphs with fewer nodes are searched without a look ahead."""
+PAIR_BYTES = 13
+"""A pair takes 5 bytes, and half as many again, copied once, while the arrays grow."""
+HUB_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class PairEstimate:
+    """Near pairs of a graph, estimated from some of its nodes.
+
+    Parameters
+    ----------
+    num_nodes : int
+        Nodes of the graph.
+    per_node : numpy.ndarray
+        Shape (distances,): mean number of nodes within 0, 1, 2, ... hops of a node.
+    hub_share : float
+        Share of all pairs that the nodes with the most of them have, one in a hundred.
+    """
+
+    num_nodes: int
+    per_node: Float64[np.ndarray, "distances"]
+    hub_share: float
+
+    def pairs(self, max_distance: int) -> float:
+        """Return the number of pairs within a cut-off."""
+        return self.num_nodes * float(self.per_node[min(max_distance, len(self.per_node) - 1)])
+
+    def num_bytes(self, max_distance: int) -> float:
+        """Return the memory that the search for them takes."""
+        return PAIR_BYTES * self.pairs(max_distance)
+
+    def fitting(self, memory: float) -> int:
+        """Return the largest cut-off whose pairs fit into so many bytes, 0 if none does."""
+        sizes = [self.num_bytes(distance) for distance in range(len(self.per_node))]
+        return max((distance for distance, size in enumerate(sizes) if size <= memory), default=0)
+
+
+def estimate_pairs(
+    structures: "GraphStructures", max_distance: int, directed: bool = False, sample: int = SAMPLE
+) -> PairEstimate:
+    """Count the near nodes of some nodes of a graph, at every cut-off up to the one given.
+
+    Parameters
+    ----------
+    structures : GraphStructures
+        One graph.
+    max_distance : int
+        The largest cut-off that is of interest.
+    directed : bool
+        Follow edges from source to destination only.
+    sample : int
+        Number of nodes that are searched; all, where there are no more.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.preprocess import GraphStructures
+    >>> ring = GraphStructures([9], [9], range(9), [*range(1, 9), 0])
+    >>> estimate_pairs(ring, max_distance=2).per_node
+    array([1., 3., 5.])
+    """
+    from gradformer_dgl.preprocess.near_pairs import packed_near_pairs
+
+    num_nodes = int(structures.node_counts[0])
+    run = RUN if num_nodes > sample else max(1, num_nodes)
+    firsts = range(0, num_nodes, run)
+    if len(firsts) * run > sample:
+        rng = np.random.default_rng(0)
+        firsts = np.sort(rng.choice(num_nodes // run, sample // run, replace=False) * run).tolist()
+    counts, histogram = [np.empty(0, np.int32)], np.zeros(max_distance + 1, np.int64)
+    for first in firsts:
+        rows = (first, min(first + run, num_nodes))
+        found, _, _, _, by_distance = packed_near_pairs(
+            structures, np.uint8, directed, max_distance, rows=rows
+        )
+        counts.append(found)
+        histogram[: len(by_distance)] += by_distance
+    near = np.sort(np.concatenate(counts))
+    hubs = near[len(near) - max(1, round(HUB_SHARE * len(near))) :] if len(near) else near
+    return PairEstimate(
+        num_nodes,
+        np.cumsum(histogram) / max(1, len(near)),
+        float(hubs.sum() / max(1, near.sum())),
+    )
+
+
+def require_memory(
+    structures: "GraphStructures", max_distance: int, directed: bool = False, memory: int | None = None
+) -> None:
+    """Refuse a search whose pairs would not fit into memory.
+
+    Parameters
+    ----------
+    structures : GraphStructures
+        The graphs; only the large ones are looked at.
+    max_distance, directed
+        See :func:`estimate_pairs`.
+    memory : int, optional
+        Bytes there are; those of this machine if not given.
+
+    Raises
+    ------
+    GraphError
+        With the size, the cut-off that would fit, and the share of the pairs that hubs have.
+    """
+    from gradformer_dgl.cache.reader import machine_memory
+
+    memory = machine_memory() if memory is None else memory
+    for graph in np.flatnonzero(structures.node_counts >= SMALL).tolist():
+        found = estimate_pairs(structures.slice(graph, graph + 1), max_distance, directed)
+        if found.num_bytes(max_distance) <= memory:
+            continue
+        fits = found.fitting(memory)
+        advice = "no cut-off fits"
+        if fits:
+            advice = f"max_distance={fits} would take {_gib(found.num_bytes(fits))}"
+        raise GraphError(
+            f"graph {graph} of {found.num_nodes:,} nodes has about {found.pairs(max_distance):,.0f} pairs "
+            f"within {max_distance} hops, which take {_gib(found.num_bytes(max_distance))}; "
+            f"this machine has {_gib(memory)} of memory: {advice} (the 1 % of nodes with the most pairs "
+            f"have {100 * found.hub_share:.0f} % of them)"
+        )
+
+
+def _gib(num_bytes: float) -> str:
+    return f"{num_bytes / 2**30:,.1f} GiB"

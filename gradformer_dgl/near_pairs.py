@@ -1,0 +1,401 @@
+"""The pairs of nodes within a cut-off distance, as sparse rows: what attention over large graphs reads."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Int32, Int64, UInt8
+from torch import Tensor
+
+from gradformer_dgl.distances import PairDistances
+from gradformer_dgl.errors import ConfigError, GraphError
+
+if TYPE_CHECKING:
+    from gradformer_dgl.cache import DistanceCache
+    from gradformer_dgl.cache.neighborhood import Neighborhood
+    from gradformer_dgl.preprocess import GraphStructures
+
+MOST_HOPS = 254
+"""The largest cut-off: distances are uint8, as in a cache."""
+
+
+class NearPairs:
+    r"""Near nodes and their distances, row by row, for every node of a batch of graphs.
+
+    Stands wherever :class:`PairDistances` does. Attention then counts every farther pair as one whose
+    logit is 0, which an exponential decay makes of it but for a small rest, and takes time and memory
+    for the pairs within the cut-off alone: :func:`~gradformer_dgl.cutoff.cutoff_for` says which cut-off
+    keeps the rest within a tolerance.
+
+    Parameters
+    ----------
+    indptr : Tensor
+        Shape (nodes + 1,), int64: where the pairs of each node begin, nodes of all graphs one after the
+        other, and where the last ones end.
+    indices : Tensor
+        Shape (pairs,), int32: the near nodes of each node, itself included, each once; ids are counted
+        from 0 in each graph.
+    distances : Tensor
+        Shape (pairs,), uint8, in hops.
+    node_counts : Tensor
+        Shape (graphs,), int64: nodes per graph; 0 is allowed. Kept on the CPU too.
+    max_distance : int
+        The cut-off in hops: pairs that are not listed are farther, or there is no path.
+
+    Raises
+    ------
+    GraphError
+        If dtypes, shapes, ids or distances do not fit together.
+    ConfigError
+        If the cut-off is not between 0 and 254.
+
+    Examples
+    --------
+    >>> near = NearPairs.from_graph(([0, 1, 2], [1, 2, 3], 4), max_distance=1)
+    >>> near
+    NearPairs(graphs=1, nodes=4, pairs=10, max_distance=1)
+    >>> near.indptr.tolist(), near.indices.tolist()
+    ([0, 2, 5, 8, 10], [0, 1, 0, 1, 2, 1, 2, 3, 2, 3])
+    """
+
+    def __init__(
+        self, indptr: Tensor, indices: Tensor, distances: Tensor, node_counts: Tensor, max_distance: int
+    ) -> None:
+        for name, part, dtype in [
+            ("indptr", indptr, torch.int64),
+            ("indices", indices, torch.int32),
+            ("distances", distances, torch.uint8),
+            ("node_counts", node_counts, torch.int64),
+        ]:
+            if part.ndim != 1 or part.dtype != dtype:
+                raise GraphError(
+                    f"{name} must be {dtype} of one dimension, "
+                    f"but is {part.dtype} of shape {tuple(part.shape)}"
+                )
+        sizes, limit = node_counts.tolist(), _checked(max_distance)
+        self._set(indptr, indices, distances, node_counts, sizes, limit)
+        if sizes and min(sizes) < 0:
+            raise GraphError(f"node_counts must not be negative, but holds {min(sizes)}")
+        if len(indptr) != self.num_nodes + 1:
+            raise GraphError(
+                f"{self.num_nodes} nodes need indptr of length {self.num_nodes + 1}, but it has {len(indptr)}"
+            )
+        if len(indices) != len(distances) or int(indptr[0]) != 0 or int(indptr[-1]) != len(indices):
+            raise GraphError(
+                f"{len(indices)} ids and {len(distances)} distances do not fit indptr, "
+                f"which goes from {int(indptr[0])} to {int(indptr[-1])}"
+            )
+        per_node = indptr.diff().cpu()
+        size_of_node = node_counts.cpu().repeat_interleave(node_counts.cpu())
+        if bool(((per_node < 0) | (per_node > size_of_node)).any()):
+            node = int(((per_node < 0) | (per_node > size_of_node)).nonzero()[0])
+            raise GraphError(f"node {node} has {int(per_node[node])} near nodes, which cannot be")
+        if len(indices):
+            bound = size_of_node.to(torch.int32).repeat_interleave(per_node).to(indices.device)
+            if bool(((indices < 0) | (indices >= bound)).any()):
+                raise GraphError("a near node has an id beyond the nodes of its graph")
+            if int(distances.max()) > limit:
+                raise GraphError(f"the cut-off is {limit}, but a distance is {int(distances.max())}")
+
+    def _set(
+        self,
+        indptr: Int64[Tensor, "nodes_and_one"],
+        indices: Int32[Tensor, " pairs"],
+        distances: UInt8[Tensor, " pairs"],
+        node_counts: Int64[Tensor, " graphs"],
+        sizes: list[int],
+        max_distance: int,
+    ) -> None:
+        self.indptr, self.indices, self.distances = indptr, indices, distances
+        self.node_counts, self.sizes, self.max_distance = node_counts, sizes, max_distance
+        # What attention works out of a batch once for all layers, by what it was worked out for.
+        self.plans: dict[Any, Any] = {}
+
+    @classmethod
+    def _of(cls, *parts: Any) -> "NearPairs":
+        made = object.__new__(cls)
+        made._set(*parts)
+        return made
+
+    @classmethod
+    def from_graph(cls, graph: Any, max_distance: int, directed: bool = False) -> "NearPairs":
+        """Search the pairs of a graph, or of a batch of graphs.
+
+        Parameters
+        ----------
+        graph : dgl.DGLGraph, EdgeList, GraphStructures, networkx.Graph, SciPy matrix or tuple
+            A batch of DGL has pairs within its graphs only. A tuple is ``(src, dst, num_nodes)``.
+        max_distance : int
+            Cut-off in hops.
+        directed : bool
+            Follow edges from source to destination only. By default every edge counts both ways.
+
+        Returns
+        -------
+        NearPairs
+            On the CPU.
+
+        Raises
+        ------
+        GraphError
+            If it is no graph; or the pairs would not fit into memory: then the message says what they
+            take, and which cut-off would fit.
+        ConfigError
+            If the cut-off is not between 1 and 254.
+
+        Examples
+        --------
+        >>> import dgl
+        >>> pair, loner = dgl.graph(([0], [1])), dgl.graph(([], []), num_nodes=1)
+        >>> NearPairs.from_graph(dgl.batch([pair, loner]), max_distance=3).distances.tolist()
+        [0, 1, 1, 0, 0]
+        """
+        from gradformer_dgl.near_estimate import require_memory
+        from gradformer_dgl.preprocess.near_pairs import packed_near_pairs
+
+        max_distance = _checked(max_distance, least=1)
+        structures = _structures(graph)
+        require_memory(structures, max_distance, directed)
+        counts, nodes, distances, _, _ = packed_near_pairs(structures, np.uint8, directed, max_distance)
+        node_counts = torch.from_numpy(structures.node_counts)
+        return cls._of(
+            torch.from_numpy(_indptr(counts)),
+            torch.from_numpy(nodes),
+            torch.from_numpy(distances),
+            node_counts,
+            node_counts.tolist(),
+            max_distance,
+        )
+
+    @classmethod
+    def from_neighborhoods(
+        cls, neighborhoods: Iterable["Neighborhood"], max_distance: int | None = None
+    ) -> "NearPairs":
+        """Take over the near pairs of whole graphs, as ``DistanceCache.neighborhood`` reads them.
+
+        Parameters
+        ----------
+        neighborhoods : iterable of Neighborhood
+            One of each graph, all its rows.
+        max_distance : int, optional
+            Cut-off in hops: farther pairs are left out. The longest distance if not given.
+
+        Raises
+        ------
+        GraphError
+            If a neighborhood has not the rows of all nodes, or a distance that is kept exceeds 254.
+        """
+        found = list(neighborhoods)
+        for graph, part in enumerate(found):
+            if len(part.indptr) != part.num_nodes + 1:
+                raise GraphError(
+                    f"neighborhood {graph} has {len(part.indptr) - 1} of {part.num_nodes} rows: "
+                    "all are needed"
+                )
+        distances = np.concatenate([np.empty(0, np.uint8), *(part.distances for part in found)])
+        indices = np.concatenate([np.empty(0, np.int32), *(part.indices for part in found)])
+        counts = np.concatenate([np.empty(0, np.int64), *(np.diff(part.indptr) for part in found)])
+        longest = int(distances.max(initial=0))
+        limit = longest if max_distance is None else _checked(max_distance)
+        if limit < longest:
+            stays = distances <= limit
+            owner = np.repeat(np.arange(len(counts)), counts)
+            counts = np.bincount(owner[stays], minlength=len(counts)).astype(np.int64)
+            indices, distances, longest = indices[stays], distances[stays], limit
+        if longest > MOST_HOPS:
+            raise GraphError(
+                f"a distance is {longest}, but near pairs are at most {MOST_HOPS} hops apart: "
+                "give max_distance"
+            )
+        node_counts = torch.tensor([part.num_nodes for part in found], dtype=torch.int64)
+        return cls._of(
+            torch.from_numpy(_indptr(counts)),
+            torch.from_numpy(indices),
+            torch.from_numpy(distances.astype(np.uint8)),
+            node_counts,
+            node_counts.tolist(),
+            _checked(limit),
+        )
+
+    @classmethod
+    def from_cache(cls, cache: "DistanceCache", max_distance: int | None = None) -> "NearPairs":
+        """Read the near pairs of all graphs of a cache, of either layout.
+
+        Parameters
+        ----------
+        cache : DistanceCache
+            The cache.
+        max_distance : int, optional
+            A smaller cut-off than that of the cache, which is taken if not given.
+
+        Raises
+        ------
+        CacheError
+            If the file is broken.
+        """
+        limit = cache.max_distance if max_distance is None else max_distance
+        if limit is not None and cache.max_distance is not None and limit > cache.max_distance:
+            raise ConfigError(
+                f"{cache.path} has the pairs within {cache.max_distance} hops, not those within {limit}"
+            )
+        return cls.from_neighborhoods((cache.neighborhood(graph) for graph in range(len(cache))), limit)
+
+    @classmethod
+    def batch(cls, parts: Sequence["NearPairs"]) -> "NearPairs":
+        """Put batches of graphs with one cut-off one after the other.
+
+        Examples
+        --------
+        >>> path = NearPairs.from_graph(([0], [1], 2), max_distance=1)
+        >>> NearPairs.batch([path, path])
+        NearPairs(graphs=2, nodes=4, pairs=8, max_distance=1)
+        """
+        limits = {part.max_distance for part in parts}
+        if len(limits) != 1:
+            raise GraphError(f"near pairs of one batch have one cut-off, but these have {sorted(limits)}")
+        firsts = [0, *np.cumsum([len(part.indices) for part in parts]).tolist()]
+        begins = [part.indptr[:-1] + first for part, first in zip(parts, firsts, strict=False)]
+        end = parts[0].indptr.new_full((1,), firsts[-1])
+        return cls._of(
+            torch.cat([*begins, end]),
+            torch.cat([part.indices for part in parts]),
+            torch.cat([part.distances for part in parts]),
+            torch.cat([part.node_counts for part in parts]),
+            [size for part in parts for size in part.sizes],
+            limits.pop(),
+        )
+
+    def select(self, graphs: Int64[Tensor, " chosen"]) -> "NearPairs":
+        """Return the near pairs of some graphs, in the order given.
+
+        Parameters
+        ----------
+        graphs : Tensor
+            Shape (chosen,), int64, on the CPU: numbers of graphs.
+
+        Examples
+        --------
+        >>> two = NearPairs.batch([NearPairs.from_graph(([0], [1], n), max_distance=1) for n in (2, 3)])
+        >>> two.select(torch.tensor([1])).sizes
+        [3]
+        """
+        from gradformer_dgl.data.ragged import Rows, starts_of
+
+        if torch.equal(graphs, torch.arange(len(self))):
+            return self
+        counts = torch.tensor(self.sizes, dtype=torch.int64)
+        node_starts = starts_of(counts)
+        ends = self._graph_ends()
+        pair_counts = ends.diff()[graphs]
+        nodes = Rows(node_starts[graphs], counts[graphs], self.device)
+        pairs = Rows(ends[:-1][graphs], pair_counts, self.device)
+        per_node = nodes.take(self.indptr.diff())
+        node_counts = counts[graphs]
+        return NearPairs._of(
+            torch.cat([per_node.new_zeros(1), per_node.cumsum(0)]),
+            pairs.take(self.indices),
+            pairs.take(self.distances),
+            node_counts.to(self.node_counts.device),
+            node_counts.tolist(),
+            self.max_distance,
+        )
+
+    def _graph_ends(self) -> Int64[Tensor, "graphs_and_one"]:
+        """Where the pairs of each graph begin, and where the last ones end, on the CPU."""
+        if "ends" not in self.plans:
+            ends = torch.tensor([0, *self.sizes]).cumsum(0)
+            self.plans["ends"] = self.indptr[ends.to(self.device)].cpu()
+        return self.plans["ends"]
+
+    @property
+    def pairs_per_graph(self) -> list[int]:
+        """Number of near pairs of each graph."""
+        return self._graph_ends().diff().tolist()
+
+    @property
+    def num_nodes(self) -> int:
+        """Number of nodes of all graphs together."""
+        return sum(self.sizes)
+
+    @property
+    def num_pairs(self) -> int:
+        """Number of near pairs."""
+        return len(self.indices)
+
+    @property
+    def longest(self) -> int:
+        """A bound on the distances: the cut-off."""
+        return self.max_distance
+
+    @property
+    def num_distances(self) -> int:
+        """Number of distances 0, 1, ... a decay table must have a column for, the unreachable apart."""
+        return self.max_distance + 1
+
+    @property
+    def device(self) -> torch.device:
+        """Where the pairs lie."""
+        return self.indices.device
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the pairs take."""
+        return self.indptr.nbytes + self.indices.nbytes + self.distances.nbytes
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __repr__(self) -> str:
+        return (
+            f"NearPairs(graphs={len(self)}, nodes={self.num_nodes}, pairs={self.num_pairs}, "
+            f"max_distance={self.max_distance})"
+        )
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "NearPairs":
+        """Return the same pairs on another device."""
+        if torch.device(device) == self.device:
+            return self
+        return self._map(lambda part: part.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> "NearPairs":
+        """Return the same pairs in page-locked memory, from which they go to a GPU asynchronously."""
+        return self._map(lambda part: part.pin_memory())
+
+    def _map(self, move: Any) -> "NearPairs":
+        parts = (self.indptr, self.indices, self.distances, self.node_counts)
+        return NearPairs._of(*(move(part) for part in parts), self.sizes, self.max_distance)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "plans": {}}
+
+
+Distances: TypeAlias = PairDistances | NearPairs
+"""What attention reads: of all pairs, or of near ones."""
+
+
+def _checked(max_distance: int, least: int = 0) -> int:
+    if isinstance(max_distance, bool) or not isinstance(max_distance, int | np.integer):
+        raise ConfigError(f"the cut-off must be a whole number of hops, but is {max_distance!r}")
+    if not least <= max_distance <= MOST_HOPS:
+        raise ConfigError(f"the cut-off must be between {least} and {MOST_HOPS} hops, but is {max_distance}")
+    return int(max_distance)
+
+
+def _indptr(counts: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+
+
+def _structures(graph: Any) -> "GraphStructures":
+    from gradformer_dgl.preprocess import GraphStructures
+
+    if isinstance(graph, GraphStructures):
+        return graph
+    if not callable(getattr(graph, "batch_num_nodes", None)):
+        return GraphStructures.from_graphs([graph])
+    node_counts, edge_counts = (
+        part.cpu().to(torch.int64) for part in (graph.batch_num_nodes(), graph.batch_num_edges())
+    )
+    first = torch.repeat_interleave(node_counts.cumsum(0) - node_counts, edge_counts)
+    src, dst = (ends.cpu().to(torch.int64) - first for ends in graph.edges())
+    return GraphStructures(*(part.numpy() for part in (node_counts, edge_counts, src, dst)))

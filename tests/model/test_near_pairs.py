@@ -1,0 +1,166 @@
+import itertools
+import pickle
+
+import dgl
+import networkx as nx
+import numpy as np
+import pytest
+import torch
+from near_graphs import KINDS, hops
+
+from gradformer_dgl import NearPairs
+from gradformer_dgl.cache.neighborhood import Neighborhood
+from gradformer_dgl.data import PackedGraphs
+from gradformer_dgl.edge_list import EdgeList
+from gradformer_dgl.errors import ConfigError, GraphError
+from gradformer_dgl.near_estimate import estimate_pairs, require_memory
+from gradformer_dgl.preprocess import GraphStructures, preprocess_graphs
+
+
+def rows_of(near):
+    """Return {near node: distance} of every node, nodes counted in their graphs."""
+    ends = near.indptr.tolist()
+    pairs = list(zip(near.indices.tolist(), near.distances.tolist(), strict=True))
+    return [dict(pairs[first:last]) for first, last in itertools.pairwise(ends)]
+
+
+def expected_rows(found, limit):
+    """Return what :func:`rows_of` should, by a matrix of hops."""
+    return [{j: int(hop) for j, hop in enumerate(row) if hop <= limit} for row in found]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("limit", [1, 3])
+def test_search_finds_the_pairs_that_scipy_finds(kind, limit):
+    graph = KINDS[kind]()
+    near = NearPairs.from_graph(graph, limit, directed=graph.is_directed())
+    assert rows_of(near) == expected_rows(hops(graph), limit)
+    assert (near.sizes, near.max_distance, near.num_distances) == ([len(graph)], limit, limit + 1)
+
+
+def three_graphs():
+    return [nx.grid_2d_graph(3, 4), nx.empty_graph(0), nx.path_graph(5)]
+
+
+def test_batches_of_dgl_edge_lists_and_structures_are_searched_graph_by_graph():
+    batched = dgl.batch([dgl.from_networkx(graph) for graph in three_graphs()])
+    counts = batched.batch_num_nodes(), batched.batch_num_edges()
+    edges = EdgeList(*batched.edges(), batched.num_nodes(), *counts)
+    expected = [row for graph in three_graphs() if len(graph) for row in expected_rows(hops(graph), 2)]
+    for given in (batched, edges, GraphStructures.from_graphs(three_graphs())):
+        near = NearPairs.from_graph(given, 2)
+        assert near.sizes == [12, 0, 5]
+        assert rows_of(near) == expected
+
+
+@pytest.mark.parametrize(("layout", "limit"), [("sparse", 3), ("sparse", 2), ("dense", 2), ("dense", None)])
+def test_caches_of_both_layouts_give_near_pairs(tmp_path, layout, limit):
+    graphs = [nx.grid_2d_graph(5, 7), nx.path_graph(11)]
+    cut = 3 if layout == "sparse" else None
+    cache = preprocess_graphs(graphs, tmp_path / "two.h5", n_jobs=1, max_distance=cut, layout=layout)
+    near = NearPairs.from_cache(cache, limit)
+    expected = [row for graph in graphs for row in expected_rows(hops(graph), limit or 99)]
+    assert rows_of(near) == expected
+    assert near.max_distance == (limit or 10)
+    with pytest.raises(ConfigError, match="has the pairs within 3 hops, not those within 4"):
+        NearPairs.from_cache(preprocess_graphs(graphs, tmp_path / "x.h5", n_jobs=1, max_distance=3), 4)
+
+
+def test_batching_selecting_and_pickling_keep_the_rows():
+    parts = [NearPairs.from_graph(graph, 2) for graph in three_graphs()]
+    batch = NearPairs.batch(parts)
+    assert rows_of(batch) == [row for part in parts for row in rows_of(part)]
+    chosen = batch.select(torch.tensor([2, 1, 0, 2]))
+    assert chosen.sizes == [5, 0, 12, 5]
+    assert chosen.pairs_per_graph == [19, 0, parts[0].num_pairs, 19]
+    assert rows_of(chosen) == [row for number in (2, 0, 2) for row in rows_of(parts[number])]
+    assert rows_of(pickle.loads(pickle.dumps(batch))) == rows_of(batch)
+    assert batch.to("cpu") is batch
+    with pytest.raises(GraphError, match=r"one cut-off, but these have \[1, 2\]"):
+        NearPairs.batch([parts[0], NearPairs.from_graph(three_graphs()[0], 1)])
+
+
+def parts_of_a_pair(**changed):
+    parts = {
+        "indptr": torch.tensor([0, 2, 4]),
+        "indices": torch.tensor([0, 1, 0, 1], dtype=torch.int32),
+        "distances": torch.tensor([0, 1, 1, 0], dtype=torch.uint8),
+        "node_counts": torch.tensor([2]),
+        "max_distance": 1,
+    }
+    return parts | changed
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"indices": torch.tensor([0, 1, 0, 1])}, "indices must be torch.int32"),
+        ({"indptr": torch.tensor([0, 4])}, "2 nodes need indptr of length 3, but it has 2"),
+        ({"indptr": torch.tensor([0, 2, 3])}, "do not fit indptr, which goes from 0 to 3"),
+        ({"indptr": torch.tensor([0, 3, 4])}, "node 0 has 3 near nodes, which cannot be"),
+        ({"indptr": torch.tensor([0, 5, 4])}, "node 0 has 5 near nodes"),
+        ({"indices": torch.tensor([0, 2, 0, 1], dtype=torch.int32)}, "an id beyond the nodes"),
+        ({"distances": torch.tensor([0, 2, 1, 0], dtype=torch.uint8)}, "is 1, but a distance is 2"),
+        ({"node_counts": torch.tensor([3, -1])}, "must not be negative, but holds -1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_is_refused(changed, message):
+    assert rows_of(NearPairs(**parts_of_a_pair())) == [{0: 0, 1: 1}, {0: 1, 1: 0}]
+    with pytest.raises(GraphError, match=message):
+        NearPairs(**parts_of_a_pair(**changed))
+
+
+@pytest.mark.parametrize("limit", [0, 255, True])
+def test_cutoffs_that_make_no_sense_are_refused(limit):
+    with pytest.raises(ConfigError, match="the cut-off must be"):
+        NearPairs.from_graph(nx.path_graph(3), limit)
+
+
+def test_neighborhoods_are_whole_and_near():
+    far = np.array([[0, 300], [300, 0]], np.uint16)
+    with pytest.raises(GraphError, match="a distance is 300, but near pairs are at most 254 hops apart"):
+        NearPairs.from_neighborhoods([Neighborhood.from_rows(far)])
+    assert rows_of(NearPairs.from_neighborhoods([Neighborhood.from_rows(far)], 9)) == [{0: 0}, {1: 0}]
+    with pytest.raises(GraphError, match="has 1 of 2 rows"):
+        NearPairs.from_neighborhoods([Neighborhood.from_rows(far[:1])])
+
+
+def test_estimates_of_a_sample_come_close_to_the_pairs_there_are():
+    graph = nx.barabasi_albert_graph(4001, 3, seed=5)
+    structures = GraphStructures.from_graphs([graph])
+    counts = [NearPairs.from_graph(structures, limit).num_pairs for limit in (1, 2, 3)]
+    whole = estimate_pairs(structures, 3, sample=4001)
+    assert [whole.pairs(limit) for limit in (1, 2, 3)] == pytest.approx(counts)
+    per_node = NearPairs.from_graph(structures, 3).indptr.diff().sort().values
+    assert whole.hub_share == pytest.approx(float(per_node[-40:].sum() / per_node.sum()))
+    some = estimate_pairs(structures, 3)
+    assert [some.pairs(limit) for limit in (1, 2, 3)] == pytest.approx(counts, rel=0.35)
+
+
+def test_pairs_that_do_not_fit_into_memory_are_refused_with_the_cutoff_that_would(monkeypatch):
+    structures = GraphStructures.from_graphs([nx.barabasi_albert_graph(2003, 3, seed=5)])
+    monkeypatch.setattr("gradformer_dgl.near_estimate.SMALL", 2000)
+    require_memory(structures, 3, memory=2**40)
+    found = estimate_pairs(structures, 3)
+    message = (
+        r"graph 0 of 2,003 nodes has about [\d,]+ pairs within 3 hops, which take 0.0 GiB; .* "
+        r"max_distance=2 would take 0.0 GiB \(the 1 % of nodes with the most pairs have \d+ % of them\)"
+    )
+    with pytest.raises(GraphError, match=message):
+        require_memory(structures, 3, memory=int(found.num_bytes(2)) + 1)
+    with pytest.raises(GraphError, match="no cut-off fits"):
+        require_memory(structures, 3, memory=1)
+
+
+def test_batches_of_packed_graphs_have_the_near_pairs_of_their_graphs(tmp_path):
+    graphs = [dgl.from_networkx(graph) for graph in three_graphs()]
+    packed = PackedGraphs.from_graphs(graphs)
+    options = {"n_jobs": 1, "max_distance": 2, "layout": "sparse"}
+    attached = packed.with_cache(preprocess_graphs(graphs, tmp_path / "three.h5", **options))
+    for chosen in ([2, 0], [1], [0, 1, 2]):
+        expected = [row for number in chosen for row in expected_rows(hops(three_graphs()[number]), 2)]
+        batch = attached.batch(chosen)
+        assert rows_of(batch.distances) == expected
+        assert batch.distances.num_nodes == batch.graph.num_nodes()
+    assert attached.num_bytes == packed.num_bytes + attached.distances.nbytes
