@@ -43,7 +43,7 @@ class Entry:
     reader: str
 
 
-_TU_READER = "tu:read_tu"
+_TU_READER, _CITATION_READER = "tu:read_tu", "citation:read_citation"
 _CATALOG = (
     Entry("NCI1", "compounds, active against lung cancer cells", 4110, "2 classes, accuracy", _TU_READER),
     Entry("PROTEINS", "proteins as graphs of secondary structures", 1113, "2 classes, accuracy", _TU_READER),
@@ -64,6 +64,23 @@ _CATALOG = (
         "2 classes of nodes, accuracy",
         "sbm:read_pattern",
     ),
+    Entry(
+        "SBM-NODES",
+        "one graph of communities, of any size: SBM-NODES-250000 (generated)",
+        1,
+        "10 classes of nodes, accuracy",
+        "sbm_nodes:read_sbm_nodes",
+    ),
+    Entry("Cora", "one graph of 2,708 papers", 1, "7 classes of nodes, accuracy", _CITATION_READER),
+    Entry("Citeseer", "one graph of 3,327 papers", 1, "6 classes of nodes, accuracy", _CITATION_READER),
+    Entry("Pubmed", "one graph of 19,717 papers", 1, "3 classes of nodes, accuracy", _CITATION_READER),
+    Entry(
+        "ogbn-arxiv",
+        "one graph of 169,343 papers that cite each other (OGB)",
+        1,
+        "40 classes of nodes, accuracy",
+        "arxiv:read_arxiv",
+    ),
     Entry("ZINC", "molecules, penalised logP (12,000 of ZINC)", 12000, "regression, MAE", "zinc:read_zinc"),
     Entry(
         "ogbg-molhiv",
@@ -80,7 +97,9 @@ _CATALOG = (
         "nci:read_nci",
     ),
 )
-_ALIASES = {"ZINC12k": "ZINC", "molhiv": "ogbg-molhiv"}
+# Generated in the size that stands at the end of the name.
+SIZED = re.compile(r"(SBM-NODES)-(\d+)", re.IGNORECASE)
+_ALIASES = {"ZINC12k": "ZINC", "molhiv": "ogbg-molhiv", "arxiv": "ogbn-arxiv"}
 
 
 def catalog() -> tuple[Entry, ...]:
@@ -96,6 +115,11 @@ def catalog() -> tuple[Entry, ...]:
 
 def dataset_names() -> tuple[str, ...]:
     """Return the names of the catalogue; any other set of the TU collection is known by its own name.
+
+    Returns
+    -------
+    tuple of str
+        In the order of the catalogue.
 
     Examples
     --------
@@ -149,7 +173,23 @@ def load_dataset(name: str, data_root: str | Path | None = None, **options: Any)
     entry = known.get(name.casefold())
     if entry is not None:
         return _read(entry.reader, entry.name, root, options)
+    sized = SIZED.fullmatch(name)
+    if sized is not None:
+        entry = known[sized[1].casefold()]
+        return _read(entry.reader, f"{entry.name}-{int(sized[2])}", root, options)
     return _load_other(name, root, options)
+
+
+def is_one_graph(name: str) -> bool:
+    """Whether a data set of the catalogue is one graph, whose nodes are to be classified.
+
+    Examples
+    --------
+    >>> is_one_graph("SBM-NODES-250000"), is_one_graph("ogbn-arxiv"), is_one_graph("NCI1")
+    (True, True, False)
+    """
+    alone = {entry.name.casefold() for entry in _CATALOG if entry.graphs == 1}
+    return name.casefold() in alone or SIZED.fullmatch(name) is not None
 
 
 def _load_other(name: str, root: Path | None, options: dict[str, Any]) -> "GraphDataset":

@@ -8,6 +8,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from gradformer_dgl.data.packed import PackedGraphs
+from gradformer_dgl.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,9 @@ class GraphDataset:
         Columns for ``"linear"``; categories for ``"embedding"``, one number per column if there are several.
     splits : dict of str to Tensor, optional
         Fixed ``"train"``, ``"val"`` and ``"test"`` graph numbers; None: drawn at random by seed.
+    node_splits : dict of str to Tensor, optional
+        The same of nodes, where the data set is one graph whose nodes are to be told apart: then parts of it
+        train, validate and test.
     output_names : tuple of str
         Names of the classes for ``"multiclass"``, else of the columns of the labels; empty: not known.
     source : FeatureSource
@@ -88,17 +92,30 @@ class GraphDataset:
     edge_encoder: str | None = None
     edge_size: Any = None
     splits: dict[str, Int64[Tensor, " _"]] | None = None
+    node_splits: dict[str, Int64[Tensor, " _"]] | None = None
     output_names: tuple[str, ...] = ()
     source: FeatureSource = field(default_factory=FeatureSource)
+
+    def __post_init__(self) -> None:
+        if self.node_splits is not None and not self.splits_nodes:
+            raise DataError(f"{self.name} has {len(self)} graphs: parts of nodes go with one graph")
 
     def __len__(self) -> int:
         return len(self.graphs)
 
     @property
+    def splits_nodes(self) -> bool:
+        """Whether nodes are trained on, validated and tested, all of one graph."""
+        return self.level == "node" and self.graphs.splits_nodes
+
+    @property
     def labelled(self) -> Int64[Tensor, " _"]:
-        """Numbers of the graphs that have a label; only these are trained on, validated and tested."""
+        """Numbers of the graphs that have a label; only these are trained on, validated and tested.
+
+        Of the nodes, where the data set :attr:`splits_nodes`.
+        """
         labels = self.graphs.labels
-        if labels is None or self.level == "node":
+        if labels is None or (self.level == "node" and not self.splits_nodes):
             return torch.arange(len(self))
         given = ~labels.isnan() if labels.is_floating_point() else labels >= 0
-        return given.reshape(len(self), -1).any(1).nonzero()[:, 0]
+        return given.reshape(len(labels), -1).any(1).nonzero()[:, 0]

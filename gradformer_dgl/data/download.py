@@ -8,6 +8,8 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,36 @@ def download_zip(url: str, target: Path) -> Path:
         reason = getattr(error, "reason", None) or error
         raise DataError(f"cannot download {url} ({reason}); {by_hand}") from error
     return target
+
+
+def unpack(archive: Path, folder: Path, paths: Iterable[str]) -> None:
+    """Unpack some files of a zip in the order given, be they in one folder there or in none.
+
+    Parameters
+    ----------
+    archive : Path
+        The zip.
+    folder : Path
+        Where they go.
+    paths : iterable of str
+        Paths without that folder. The last one is there only where all are.
+
+    Raises
+    ------
+    DataError
+        If the zip is broken or lacks one of them.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = {name.partition("/")[2]: name for name in opened.namelist()}
+            members |= {name: name for name in opened.namelist()}
+            for path in paths:
+                content = opened.read(members[path])
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).write_bytes(content)
+    except (KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{archive} cannot be unpacked ({reason}); delete it and get it again") from error
 
 
 def _store(response: Any, url: str, target: Path, by_hand: str) -> None:

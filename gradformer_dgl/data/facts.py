@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gradformer_dgl.data.dataset import FeatureSource, GraphDataset
+from gradformer_dgl.data.molecule_features import TABLES
 from gradformer_dgl.errors import DataError
 
 _KINDS = (None, "number", "flag", "category")
@@ -76,7 +77,14 @@ class DataFacts:
             checks = (
                 read.task in ("multiclass", "binary", "multilabel", "regression"),
                 read.level in ("graph", "node"),
-                isinstance(read.out_size, int),
+                type(read.out_size) is int and read.out_size > 0,
+                isinstance(read.name, str) and isinstance(read.directed, bool),
+                _is_size(read.node_size, read.node_kind),
+                isinstance(read.node_encoder, str) and isinstance(read.edge_encoder, (str, type(None))),
+                read.edge_encoder is None or _is_size(read.edge_size, read.edge_kind),
+                _is_source(read.source),
+                read.max_distance is None or (type(read.max_distance) is int and read.max_distance > 0),
+                all(isinstance(name, str) for name in read.output_names),
                 read.node_kind in _KINDS and read.edge_kind in _KINDS,
                 len(read.output_names) in (0, read.out_size),
             )
@@ -114,6 +122,23 @@ def _kind(features: Any) -> str | None:
     if features.is_floating_point():
         return "number"
     return "flag" if str(features.dtype) == "torch.bool" else "category"
+
+
+def _is_size(size: Any, kind: str | None) -> bool:
+    """Whether there can be so many columns, or categories in each of several columns."""
+    sizes = size if isinstance(size, tuple) and kind == "category" else (size,)
+    return bool(sizes) and all(type(one) is int and one > 0 for one in sizes)
+
+
+def _is_source(source: FeatureSource) -> bool:
+    values = (source.node_labels, source.edge_labels)
+    columns = [column for one in values if isinstance(one, tuple) for column in one]
+    return (
+        source.molecules in (None, *TABLES)
+        and isinstance(source.degrees, bool)
+        and all(isinstance(one, tuple) for one in (*values, *columns))
+        and all(type(value) is int for column in columns for value in column)
+    )
 
 
 def _read_source(saved: Mapping[str, Any]) -> dict[str, Any]:

@@ -66,6 +66,45 @@ def node_labels(graph: dgl.DGLGraph) -> Tensor | None:
     return graph.ndata.get(NODE_LABEL_KEY)
 
 
+def split_by_masks(graph: dgl.DGLGraph) -> dict[str, Tensor] | None:
+    """Return the nodes for training, validation and testing by the masks of a graph, where it has them.
+
+    Parameters
+    ----------
+    graph : dgl.DGLGraph
+        With ``train_mask``, ``val_mask`` and ``test_mask`` in ``ndata``, or without.
+
+    Returns
+    -------
+    dict of str to Tensor, or None
+        Node numbers of ``"train"``, ``"val"`` and ``"test"``.
+
+    Raises
+    ------
+    GraphError
+        If a mask is missing, or empty, or not one flag per node.
+
+    Examples
+    --------
+    >>> graph = dgl.graph(([0, 1], [1, 2]))
+    >>> for part, flags in [("train", [1, 0, 0]), ("val", [0, 1, 0]), ("test", [0, 0, 1])]:
+    ...     graph.ndata[f"{part}_mask"] = torch.tensor(flags, dtype=torch.bool)
+    >>> split_by_masks(graph)
+    {'train': tensor([0]), 'val': tensor([1]), 'test': tensor([2])}
+    """
+    keys = {part: f"{part}_mask" for part in ("train", "val", "test")}
+    if not any(key in graph.ndata for key in keys.values()):
+        return None
+    split = {}
+    for part, key in keys.items():
+        mask = graph.ndata.get(key)
+        if mask is None or mask.ndim != 1 or not bool(mask.any()):
+            what = "no" if mask is None else "an empty" if mask.ndim == 1 else "more than one column of"
+            raise GraphError(f"the graph has {what} ndata[{key!r}]: each part needs nodes")
+        split[part] = mask.bool().nonzero()[:, 0]
+    return split
+
+
 def stack_labels(labels: Any) -> Tensor | None:
     """Stack the labels of several graphs.
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gradformer_dgl.data.dataset import FeatureSource, GraphDataset
-from gradformer_dgl.data.frames import AUTO
+from gradformer_dgl.data.frames import AUTO, split_by_masks
 from gradformer_dgl.data.options import TASKS
 from gradformer_dgl.data.packed import PackedGraphs
 from gradformer_dgl.data.tu import MAX_DEGREE, degree_columns
@@ -46,7 +46,9 @@ def read_from_python(
     -------
     GraphDataset
         Named ``module.function``. Labels that belong to nodes, in ``ndata["label"]``, are taken where items
-        have none.
+        have none. One graph with labels of its nodes is split by ``ndata["train_mask"]``,
+        ``ndata["val_mask"]`` and ``ndata["test_mask"]``, as the node data sets of :mod:`dgl.data` have them,
+        or at random.
 
     Raises
     ------
@@ -68,13 +70,15 @@ def read_from_python(
             raise DataError(f"{name} returns a GraphDataset, which says task and features itself")
         return dataclasses.replace(made, name=title)
     try:
+        items = _items(made, name)
         graphs = PackedGraphs.from_graphs(
-            _items(made, name), node_features=_key(node_features), edge_features=_key(edge_features)
+            items, node_features=_key(node_features), edge_features=_key(edge_features)
         )
         without_features = graphs.node_features is None
         node_encoder, node_size = _encoder(graphs, "node_features")
         edge_encoder, edge_size = _encoder(graphs, "edge_features")
         chosen, out_size, classes = _set_labels(graphs, task)
+        node_splits = split_by_masks(items[0]) if graphs.splits_nodes else None
     except GradformerError as error:
         raise DataError(f"{name}: {error}") from error
     assert node_encoder is not None
@@ -89,6 +93,7 @@ def read_from_python(
         edge_encoder=edge_encoder,
         edge_size=edge_size,
         output_names=classes,
+        node_splits=node_splits,
         source=FeatureSource(degrees=without_features),
     )
 

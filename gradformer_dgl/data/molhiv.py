@@ -6,7 +6,6 @@ those of MoleculeNet (Wu et al., Chemical Science 9, 2018).
 
 import dataclasses
 import os
-import zipfile
 import zlib
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from gradformer_dgl.data.dataset import GraphDataset
-from gradformer_dgl.data.download import default_folder, download_zip
+from gradformer_dgl.data.download import default_folder, download_zip, unpack
 from gradformer_dgl.data.smiles_csv import read_smiles_csv
 from gradformer_dgl.errors import DataError
 
@@ -83,15 +82,5 @@ def _read_numbers(file: Path) -> Int64[Tensor, " graphs"]:
 
 def _download(folder: Path) -> None:
     url = os.environ.get("GRADFORMER_DGL_OGB_URL", OGB_URL)
-    archive = download_zip(url, folder / "hiv.zip")
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            members = {name.partition("/")[2]: name for name in opened.namelist()}
-            # The molecules last: where they are, everything is.
-            for path in (*_SPLITS.values(), _MOLECULES):
-                content = opened.read(members[path])
-                (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                (folder / path).write_bytes(content)
-    except (KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{archive} cannot be unpacked ({reason}); delete it and get it again") from error
+    # The molecules last: where they are, everything is.
+    unpack(download_zip(url, folder / "hiv.zip"), folder, (*_SPLITS.values(), _MOLECULES))

@@ -45,6 +45,11 @@ class DataOptions:
     edge_features: str | None = None
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            words = value if field.name == "target_columns" else (value or "",)
+            if not all(isinstance(word, str) for word in words):
+                raise ConfigError(f"the option {field.name} of a data set takes words")
         if self.task is not None and self.task not in TASKS:
             raise ConfigError(f"a task is one of {', '.join(TASKS)}, not {self.task!r}")
 
@@ -55,14 +60,19 @@ class DataOptions:
         Raises
         ------
         ConfigError
-            For an option that there is not.
+            For an option that there is not, or a value that is no word.
         """
         known = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(saved, Mapping):
+            raise ConfigError("the options of a data set are no table")
         for name in saved:
             if name not in known:
                 raise ConfigError(f"there is no option {name!r} of a data set")
         options: dict[str, Any] = dict(saved)
-        return cls(**options | {"target_columns": tuple(options.get("target_columns", ()))})
+        targets = options.get("target_columns", ())
+        if not isinstance(targets, (list, tuple)):
+            raise ConfigError("the option target_columns of a data set takes a list of words")
+        return cls(**options | {"target_columns": tuple(targets)})
 
     def given(self) -> dict[str, Any]:
         """Return the options that say something, as plain values."""

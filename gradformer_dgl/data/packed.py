@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gradformer_dgl.batch import GraphBatch
 from gradformer_dgl.cache import DistanceCache
+from gradformer_dgl.cache.format import SPARSE
 from gradformer_dgl.data.frames import (
     AUTO,
     NODE_LABEL_KEY,
@@ -27,6 +28,7 @@ from gradformer_dgl.data.ragged import Rows, starts_of
 from gradformer_dgl.distances import PairDistances
 from gradformer_dgl.edge_list import batched_graph
 from gradformer_dgl.errors import DataError, GraphError
+from gradformer_dgl.near_pairs import Distances, NearPairs
 from gradformer_dgl.preprocess import GraphStructures
 
 # What takes the least memory, and what encoders take.
@@ -58,7 +60,7 @@ class PackedGraphs:
         The same, per edge.
     labels : Tensor, optional
         Shape (graphs, ...), or (nodes, ...) where ``label_level`` is ``"node"``.
-    distances : PairDistances, optional
+    distances : PairDistances or NearPairs, optional
         Shortest-path distances; usually attached by :meth:`with_cache`.
     encodings : dict of str to Tensor
         Node encodings by name, each of shape (nodes, k).
@@ -91,7 +93,7 @@ class PackedGraphs:
     node_features: Shaped[Tensor, "_nodes *columns"] | None = None
     edge_features: Shaped[Tensor, "_edges *edge_columns"] | None = None
     labels: Tensor | None = None
-    distances: PairDistances | None = None
+    distances: Distances | None = None
     encodings: dict[str, Tensor] = field(default_factory=dict)
     label_level: str = "graph"
 
@@ -125,13 +127,19 @@ class PackedGraphs:
     def num_bytes(self) -> int:
         """Memory that edges, features, labels, distances and encodings take."""
         parts = [self.src, self.dst, self.node_features, self.edge_features, self.labels]
-        parts += [*self.encodings.values(), None if self.distances is None else self.distances.values]
-        return sum(part.nbytes for part in parts if part is not None)
+        parts += self.encodings.values()
+        of_distances = 0 if self.distances is None else self.distances.nbytes
+        return of_distances + sum(part.nbytes for part in parts if part is not None)
 
     @property
     def device(self) -> torch.device:
         """Where edges, features and distances lie."""
         return self.src.device
+
+    @property
+    def splits_nodes(self) -> bool:
+        """Whether nodes are trained on, validated and tested, all of one graph."""
+        return self._node_level and len(self) == 1
 
     @property
     def _node_level(self) -> bool:
@@ -218,7 +226,7 @@ class PackedGraphs:
         distance: str = SHORTEST_PATH,
         unit: float = 1.0,
     ) -> "PackedGraphs":
-        """Attach the distances and all node encodings of a cache.
+        """Attach the distances and all node encodings of a cache: near pairs, where it is sparse.
 
         Parameters
         ----------
@@ -245,16 +253,20 @@ class PackedGraphs:
         if verify:
             cache.verify(self.structures())
         attached = copy.copy(self)
-        if distance == SHORTEST_PATH:
-            values, longest = cache.read(), cache.longest_distance
-        else:
-            values, longest = in_steps(cache.read_extra_distances(distance), unit)
-        distances = PairDistances(torch.from_numpy(values), self.node_counts, longest=longest)
-        attached.distances = distances.to(self.device)
+        attached.distances = self._cached_distances(cache, distance, unit).to(self.device)
         attached.encodings = {
             name: torch.from_numpy(cache.encoding(name)).to(self.device) for name in cache.encodings
         }
         return attached
+
+    def _cached_distances(self, cache: DistanceCache, distance: str, unit: float) -> Distances:
+        if distance == SHORTEST_PATH and cache.layout == SPARSE:
+            return NearPairs.from_cache(cache)
+        if distance == SHORTEST_PATH:
+            values, longest = cache.read(), cache.longest_distance
+        else:
+            values, longest = in_steps(cache.read_extra_distances(distance), unit)
+        return PairDistances(torch.from_numpy(values), self.node_counts, longest=longest)
 
     def to(self, device: torch.device | str) -> "PackedGraphs":
         """Return the same data set on another device, where its batches are then cut."""
@@ -342,9 +354,11 @@ class PackedGraphs:
             return None
         return nodes.take(self.labels) if self._node_level else self.labels[chosen.to(self.device)]
 
-    def _distances(self, chosen: Tensor, node_counts: Tensor) -> PairDistances | None:
+    def _distances(self, chosen: Tensor, node_counts: Tensor) -> Distances | None:
         if self.distances is None:
             return None
+        if isinstance(self.distances, NearPairs):
+            return self.distances.select(chosen)
         pairs = Rows(self._pair_starts[chosen], node_counts.square(), self.device)
         return self.distances.selection(pairs.take(self.distances.values), node_counts)
 

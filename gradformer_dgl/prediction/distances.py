@@ -7,15 +7,20 @@ import numpy as np
 import torch
 
 from gradformer_dgl.cache import DistanceCache
+from gradformer_dgl.cache.format import SPARSE
 from gradformer_dgl.data import PackedGraphs
 from gradformer_dgl.data.facts import DataFacts
 from gradformer_dgl.data.packed import in_steps
 from gradformer_dgl.distances import PairDistances
 from gradformer_dgl.errors import CacheError
+from gradformer_dgl.near_pairs import MOST_HOPS, Distances, NearPairs
 from gradformer_dgl.preprocess.encodings import parse_encodings
 from gradformer_dgl.preprocess.extra_distances import extra_distances
 from gradformer_dgl.preprocess.shortest_paths import narrowest_distances, structure_fingerprints
 from gradformer_dgl.training.config import RunConfig
+
+LARGE = 4096
+"""Nodes of a graph from which on only its near pairs are searched, where the model needs no others."""
 
 
 class DistanceSource:
@@ -55,13 +60,24 @@ class ComputedDistances(DistanceSource):
     def attach(self, graphs: PackedGraphs, first: int) -> PackedGraphs:
         """Return the graphs with distances and encodings; ``first`` is the number of the first graph."""
         structures, config = graphs.structures(), self._config
+        distances: Distances
         if config.extra_distances:
             computed = extra_distances(structures, config.distance, self._directed, first)
-            values = in_steps(computed, config.distance_unit)[0]
+            distances = _of_pairs(in_steps(computed, config.distance_unit)[0], graphs)
+        elif self._takes_near_pairs(graphs):
+            assert self._max_distance is not None
+            distances = NearPairs.from_graph(structures, self._max_distance, self._directed)
         else:
             values = narrowest_distances(structures, self._directed, self._max_distance, first)
+            distances = _of_pairs(values, graphs)
         encodings = {one.name: one(structures, self._directed) for one in self._encodings}
-        return _attached(graphs, values, encodings)
+        return _attached(graphs, distances, encodings)
+
+    def _takes_near_pairs(self, graphs: PackedGraphs) -> bool:
+        """Whether a graph is large, and the model takes pairs beyond a cut-off as if there was no path."""
+        fades = self._config.model == "gradformer" and self._config.decay == "exponential"
+        near = self._max_distance is not None and self._max_distance <= MOST_HOPS
+        return fades and near and max(graphs.node_counts.tolist(), default=0) >= LARGE
 
 
 class CachedDistances(DistanceSource):
@@ -111,16 +127,21 @@ class CachedDistances(DistanceSource):
                 f"{cache.path} belongs to other data: graph {graph} differs; preprocess these graphs, or "
                 "leave out the cache"
             )
+        distances: Distances
         if config.extra_distances:
             found = [cache.extra_distance(config.distance, number).ravel() for number in range(first, stop)]
             values = in_steps(np.concatenate([np.empty(0, np.float32), *found]), config.distance_unit)[0]
+            distances = _of_pairs(values, graphs)
+        elif cache.layout == SPARSE:
+            near = (cache.neighborhood(number) for number in range(first, stop))
+            distances = NearPairs.from_neighborhoods(near, cache.max_distance)
         else:
-            values = cache.read(first, stop)
+            distances = _of_pairs(cache.read(first, stop), graphs)
         encodings = {}
         for one in parse_encodings(config.encodings):
             rows = [cache.encoding(one.name, number) for number in range(first, stop)]
             encodings[one.name] = np.concatenate([np.empty((0, one.columns), np.float32), *rows])
-        return _attached(graphs, values, encodings)
+        return _attached(graphs, distances, encodings)
 
     def finish(self, total: int) -> None:
         """Check that the cache is of no more graphs.
@@ -137,8 +158,12 @@ class CachedDistances(DistanceSource):
             )
 
 
-def _attached(graphs: PackedGraphs, values: np.ndarray, encodings: dict[str, np.ndarray]) -> PackedGraphs:
+def _of_pairs(values: np.ndarray, graphs: PackedGraphs) -> PairDistances:
+    return PairDistances(torch.from_numpy(values), graphs.node_counts)
+
+
+def _attached(graphs: PackedGraphs, distances: Distances, encodings: dict[str, np.ndarray]) -> PackedGraphs:
     attached = copy.copy(graphs)
-    attached.distances = PairDistances(torch.from_numpy(values), graphs.node_counts)
+    attached.distances = distances
     attached.encodings = {name: torch.from_numpy(encoding) for name, encoding in encodings.items()}
     return attached

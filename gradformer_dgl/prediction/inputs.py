@@ -14,12 +14,12 @@ from gradformer_dgl.data.smiles_csv import find_smiles_column
 from gradformer_dgl.data.sources import is_csv
 from gradformer_dgl.data.tu import read_tu_graphs
 from gradformer_dgl.errors import ConfigError, DataError
+from gradformer_dgl.prediction.dgl_files import read_dgl_graphs
 from gradformer_dgl.prediction.fit import FeatureFit
 from gradformer_dgl.prediction.graph_files import SUFFIXES, graph_files, pack_files
 from gradformer_dgl.prediction.predictor import GRAPHS_AT_ONCE
 
 MOLECULES_AT_ONCE = 1000
-_BIN_MAGIC = 0xDD2E4FF046B4A13F
 KINDS = (
     "a CSV file of molecules (.csv, .csv.gz), a folder or zip in the TU format (NAME_A.txt, ...), a DGL file "
     f"(.bin), or graphs as {', '.join(SUFFIXES)}, one or a folder of them"
@@ -163,23 +163,7 @@ def _tu(path: Path, fit: FeatureFit) -> Input:
 
 
 def _bin(path: Path, fit: FeatureFit) -> Input:
-    _check_header(path)
-    try:
-        # Read by compiled code that knows numbers and names only: nothing is unpickled.
-        graphs, _ = dgl.load_graphs(str(path))
-    except (dgl.DGLError, MemoryError) as error:
-        reason = str(error).strip().splitlines()[0].rpartition(": ")[2]
-        raise DataError(f"{path} is no whole DGL file ({reason}): save the graphs again") from None
-    return _numbered(path, _fitted(path, fit, graphs))
-
-
-def _check_header(path: Path) -> None:
-    """Refuse what would make DGL ask for memory without end."""
-    with path.open("rb") as file:
-        header = file.read(32)
-    numbers = [int.from_bytes(header[place : place + 8], "little") for place in range(0, 32, 8)]
-    if numbers[0] != _BIN_MAGIC or numbers[1] != 2 or not 0 < numbers[3] <= path.stat().st_size:
-        raise DataError(f"{path} is no file of dgl.save_graphs, or an empty one")
+    return _numbered(path, _fitted(path, fit, read_dgl_graphs(path)))
 
 
 def _fitted(path: Path, fit: FeatureFit, graphs: PackedGraphs | list[dgl.DGLGraph]) -> PackedGraphs:

@@ -191,3 +191,28 @@ def test_one_says_the_task(make: Callable[..., GraphDataset]) -> None:
     with pytest.raises(DataError, match="returns a GraphDataset, which says task and features itself"):
         make(body, task="binary")
     assert torch.equal(make(body).graphs.node_counts, torch.tensor([2]))
+
+
+def test_one_graph_is_split_by_the_masks_of_its_nodes(make) -> None:
+    body = """
+        def make_dataset():
+            graph = path(6, label=0, feat=1.0)
+            flags = torch.arange(6)
+            for part, chosen in [("train", flags < 3), ("val", flags == 3), ("test", flags > 3)]:
+                graph.ndata[part + "_mask"] = chosen
+            return [graph]
+
+        def without_test():
+            graph = make_dataset()[0]
+            graph.ndata.pop("test_mask")
+            return [graph]
+    """
+    data = make(body)
+    assert (data.level, data.splits) == ("node", None)
+    assert {part: nodes.tolist() for part, nodes in data.node_splits.items()} == {
+        "train": [0, 1, 2],
+        "val": [3],
+        "test": [4, 5],
+    }
+    with pytest.raises(DataError, match=r"has no ndata\['test_mask'\]: each part needs nodes"):
+        make(body, "without_test")

@@ -1,0 +1,98 @@
+"""ogbn-arxiv: the subject of every paper of a citation graph, with the split of OGB by year.
+
+Hu et al., "Open Graph Benchmark: datasets for machine learning on graphs", NeurIPS 2020.
+"""
+
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gradformer_dgl.data.dataset import GraphDataset
+from gradformer_dgl.data.download import default_folder, download_zip, unpack
+from gradformer_dgl.data.packed import PackedGraphs
+from gradformer_dgl.errors import DataError
+
+OGB_URL = "http://snap.stanford.edu/ogb/data/nodeproppred/arxiv.zip"
+_EDGES, _FEATURES, _LABELS = (f"raw/{name}.csv.gz" for name in ("edge", "node-feat", "node-label"))
+_SPLITS = {
+    part: f"split/time/{name}.csv.gz"
+    for part, name in (("train", "train"), ("val", "valid"), ("test", "test"))
+}
+CLASSES = 40
+
+
+def read_arxiv(name: str = "ogbn-arxiv", data_root: str | Path | None = None) -> GraphDataset:
+    """Read ogbn-arxiv: one graph of 169,343 papers, each with one of 40 subjects.
+
+    Parameters
+    ----------
+    name : str
+        The name that the result has.
+    data_root : str or Path, optional
+        The folder with ``ogbn_arxiv`` as the package ogb keeps it, which is downloaded where it is missing.
+        Default: ``~/.cache/gradformer_dgl``.
+
+    Returns
+    -------
+    GraphDataset
+        A node task on one graph; every citation is an edge in both directions.
+
+    Raises
+    ------
+    DataError
+        If the files are missing and cannot be downloaded, or are broken.
+    """
+    root = default_folder() if data_root is None else Path(data_root)
+    folder = root / "ogbn_arxiv"
+    if not (folder / _EDGES).is_file():
+        _download(folder)
+    features = _table(folder / _FEATURES, np.float32)
+    labels = _table(folder / _LABELS, np.int64)[:, 0]
+    edges = _table(folder / _EDGES, np.int64)
+    splits = {part: torch.from_numpy(_table(folder / path, np.int64)[:, 0]) for part, path in _SPLITS.items()}
+    nodes = len(features)
+    numbers = torch.cat(list(splits.values())).sort().values
+    if len(labels) != nodes or edges.shape[1] != 2 or not torch.equal(numbers, torch.arange(nodes)):
+        raise DataError(
+            f"{folder}: edges, labels and splits are not of its {nodes} nodes; get the data again"
+        )
+    if not 0 <= labels.min() <= labels.max() < CLASSES:
+        raise DataError(f"{folder}: a label is not among the {CLASSES} classes; get the data again")
+    both = np.concatenate([edges, edges[:, ::-1]])
+    graphs = PackedGraphs(
+        torch.tensor([nodes]),
+        torch.tensor([len(both)]),
+        torch.from_numpy(both[:, 0].astype(np.int32)),
+        torch.from_numpy(both[:, 1].astype(np.int32)),
+        node_features=torch.from_numpy(features),
+        labels=torch.from_numpy(labels),
+        label_level="node",
+    )
+    return GraphDataset(
+        name=name,
+        graphs=graphs,
+        task="multiclass",
+        level="node",
+        out_size=CLASSES,
+        output_names=tuple(str(number) for number in range(CLASSES)),
+        node_encoder="linear",
+        node_size=features.shape[1],
+        node_splits=splits,
+    )
+
+
+def _table(file: Path, dtype: type) -> np.ndarray:
+    try:
+        return np.loadtxt(file, dtype=dtype, delimiter=",", ndmin=2)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise DataError(f"{file} cannot be read ({' '.join(str(error).split())}); get it again") from error
+
+
+def _download(folder: Path) -> None:
+    url = os.environ.get("GRADFORMER_DGL_ARXIV_URL", OGB_URL)
+    # The edges last: where they are, everything is.
+    paths = (*_SPLITS.values(), _FEATURES, _LABELS, _EDGES)
+    unpack(download_zip(url, folder / "arxiv.zip"), folder, paths)
