@@ -52,6 +52,13 @@ class Engine:
         self.n_jobs, self.backend, self.scheduler = n_jobs, backend, scheduler
 
     @property
+    def workers(self) -> int:
+        """Parts that are computed at a time, as far as that is known here."""
+        import joblib
+
+        return int(joblib.effective_n_jobs(self.n_jobs))
+
+    @property
     def shares_memory(self) -> bool:
         """Whether results come back without being copied to another process."""
         return self.backend == "threading"

@@ -22,6 +22,7 @@ from gradformer_dgl.errors import CacheError, ConfigError, GraphError
 from gradformer_dgl.preprocess import tasks as task_sizes
 from gradformer_dgl.preprocess.encodings import NodeEncoding, parse_encodings
 from gradformer_dgl.preprocess.engines import Engine
+from gradformer_dgl.preprocess.estimate import tell_how_long
 from gradformer_dgl.preprocess.merge import Merge
 from gradformer_dgl.preprocess.parts import Part, PartStore, PartSummary, Task, compute_part
 from gradformer_dgl.preprocess.shortest_paths import checked_max_distance, structure_fingerprints
@@ -143,6 +144,7 @@ def preprocess_graphs(
         and can_be_run_over_again
         and _has_options(present, plan)
         and _holds(present, structure_stream(graphs, weight), plan)
+        and _is_whole(present)
     ):
         logger.info("%s is current (%d graphs)", path, len(present))
         return present
@@ -184,6 +186,8 @@ class _Run:
         if len(first) <= MOST_PARTS_IN_MEMORY and self.engine.shares_memory:
             self._in_memory(first, report, sizes)
         else:
+            if sizes is not None:
+                tell_how_long(str(self.path), first[0], sizes, self.engine.workers)
             self._on_disk(itertools.chain(first, tasks), report, sizes)
 
     def _in_memory(self, tasks: list[Task], report: Report, sizes: CacheSizes | None) -> None:
@@ -320,6 +324,16 @@ def _holds(cache: DistanceCache, pieces: Iterable[GraphStructures], plan: CacheP
                 return False
         start = stop
     return start == len(cache)
+
+
+def _is_whole(cache: DistanceCache) -> bool:
+    """Whether all checksums agree; readers of a broken file are told to preprocess again."""
+    try:
+        cache.verify()
+    except CacheError:
+        logger.warning("%s is broken and will be replaced", cache.path)
+        return False
+    return True
 
 
 def _checked_extra_distances(names: Iterable[str], directed: bool) -> tuple[tuple[str, ...], bool]:

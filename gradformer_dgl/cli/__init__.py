@@ -1,11 +1,16 @@
 """The `gradformer-dgl` command: one module per subcommand, loaded when it is called."""
 
+import contextlib
 import errno
 import importlib
 import logging
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import click
 
@@ -19,6 +24,7 @@ _COMMANDS = {
     "train": "train a model on a preprocessed data set",
     "evaluate": "score the saved weights of a run again",
     "predict": "predict new graphs with the weights of a run",
+    "plot": "draw training, decay, attention and test predictions of a run",
     "reproduce": "train what a table of the paper compares, and write the table",
     "tune": "search good settings with Optuna, by validation scores alone",
     "doctor": "show versions and whether the installation can use the GPU",
@@ -68,7 +74,15 @@ class _LazyGroup(click.Group):
 def group(context: click.Context, verbose: bool, quiet: bool, debug: bool) -> None:
     """Graph transformers with an exponential-decay attention mask.
 
-    Start with `gradformer-dgl preprocess NCI-TPSA`, then `gradformer-dgl train NCI-TPSA`.
+    Example: gradformer-dgl preprocess NCI-TPSA
+
+    Example: gradformer-dgl train NCI-TPSA
+
+    Results go to stdout, the rest to stderr. Exit status: 0 done, 1 a mistake that one line explains, 2 wrong
+    usage, 3 rows left empty (predict), 130 interrupted, 143 terminated.
+
+    Bash completes commands, options and names after eval "$(_GRADFORMER_DGL_COMPLETE=bash_source
+    gradformer-dgl)"; zsh_source and fish_source are for the others.
     """
     context.obj = {"quiet": quiet}
     level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
@@ -80,16 +94,20 @@ def group(context: click.Context, verbose: bool, quiet: bool, debug: bool) -> No
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 an error of the user's, 2 wrong usage, 130 interrupted.
+    """Run the command line and exit.
 
-    Besides, `predict` exits with 3 where it left rows empty.
+    0 is done, 1 an error of the user's, 2 wrong usage, 130 interrupted, 143 terminated. Besides, `predict`
+    exits with 3 where it left rows empty.
     """
     args = sys.argv[1:] if args is None else args
     if "--debug" in args:
         # Wherever it stands: whoever has just seen an error adds it at the end.
         args = ["--debug", *(arg for arg in args if arg != "--debug")]
     try:
-        group.main(args, prog_name="gradformer-dgl", standalone_mode=False)
+        with _terminated_as_interrupted(), _own_logging():
+            group.main(args, prog_name="gradformer-dgl", standalone_mode=False)
+    except _Terminated:
+        _fail("terminated", status=143)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.exceptions.Abort:
@@ -105,6 +123,42 @@ def main(args: list[str] | None = None) -> None:
         if "--debug" in args:
             raise
         _fail(_one_line(error))
+
+
+class _Terminated(BaseException):
+    """Somebody asked this process to end."""
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Clean up where SIGTERM would end this process on the spot and leave its children to themselves.
+
+    Under torchrun it does: a rank that waits for another, which has ended, would not see the signal.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _own_logging() -> Iterator[None]:
+    """Leave the logger of the package as it was, to whoever calls the command from Python."""
+    logger = logging.getLogger("gradformer_dgl")
+    before = logger.handlers, logger.propagate, logger.level
+    try:
+        yield
+    finally:
+        logger.handlers, logger.propagate = before[:2]
+        logger.setLevel(before[2])
 
 
 def _one_line(error: BaseException) -> str:

@@ -8,14 +8,24 @@ from typing import Any
 
 import click
 
+from gradformer_dgl.cli.help import ExplainedOption, GuessingChoice, complete_dataset, complete_preset
+from gradformer_dgl.data.catalog import is_one_graph
 from gradformer_dgl.data.options import TASKS, DataOptions
 from gradformer_dgl.data.sources import find_csv, is_csv, is_function
 from gradformer_dgl.errors import ConfigError, DataError
 from gradformer_dgl.training.config import RunConfig, preset_for
 
+dataset = click.argument("dataset", shell_complete=complete_dataset)
+preset = click.option(
+    "--preset",
+    metavar="NAME",
+    shell_complete=complete_preset,
+    help="Settings that come with the package. [default: those for DATASET]",
+)
 data_root = click.option(
     "--data-root",
     type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
     help="Folder of the raw data, DIR/NAME/NAME.zip or unpacked; what is missing is downloaded into it.",
 )
 cache_dir = click.option(
@@ -23,7 +33,8 @@ cache_dir = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("cache"),
     show_default=True,
-    help="Folder of the caches; the file is DIR/NAME.h5.",
+    metavar="DIR",
+    help="Folder of the caches, DIR/NAME.h5.",
 )
 jobs = click.option(
     "--jobs", type=click.IntRange(min=-1), default=None, help="Workers; -1 takes one per processor."
@@ -40,42 +51,45 @@ def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
         command = click.option(
             declaration,
             field.name,
-            type=click.Choice(choices) if choices else kind,
+            cls=ExplainedOption,
+            heading="Settings, over those of the preset",
+            type=GuessingChoice(choices) if choices else kind,
             default=None,
             help=field.metadata["help"][0].upper() + field.metadata["help"][1:] + ".",
         )(command)
     return command
 
 
+_own_data = functools.partial(click.option, cls=ExplainedOption, heading="Data of your own")
 _DATA_OPTIONS = (
-    click.option(
+    _own_data(
         "--smiles-column", metavar="NAME", help="Column with the molecules of a CSV file. [default: smiles]"
     ),
-    click.option(
+    _own_data(
         "--target-column",
         "target_columns",
         multiple=True,
         metavar="NAME",
         help="Column of a CSV file to predict; may be repeated. An empty cell or nan is a missing label.",
     ),
-    click.option(
+    _own_data(
         "--split-column",
         metavar="NAME",
         help="Column of a CSV file that says train, val (valid, validation) or test. [default: random]",
     ),
-    click.option(
+    _own_data(
         "--task",
-        type=click.Choice(TASKS),
+        type=GuessingChoice(TASKS),
         help="What is predicted. For a CSV file told by labels that are fractions (regression), 0 and 1 "
         "(binary; multilabel in several columns) or words (multiclass), for a Python function by labels that "
         "are floats (regression) or single integers (multiclass); others need this option.",
     ),
-    click.option(
+    _own_data(
         "--node-features",
         metavar="KEY",
         help="Features in ndata of a Python function's graphs, or none. [default: feat, attr, ...]",
     ),
-    click.option(
+    _own_data(
         "--edge-features",
         metavar="KEY",
         help="Features in edata of a Python function's graphs, or none. [default: feat, attr, ...]",
@@ -131,10 +145,12 @@ def lasting_name(dataset: str, data_root: Path | None, found: str) -> str:
 
 
 def preset_of(dataset: str, found: str) -> str:
-    """Name of the preset that suits a data set: its own, that for molecules, or the default one."""
+    """Name of the preset that suits a data set: its own, that for molecules or nodes, or the default one."""
     if is_csv(dataset):
         return "molecules"
-    return "default" if is_function(dataset) else preset_for(found)
+    if is_function(dataset):
+        return "default"
+    return preset_for(found, "nodes" if is_one_graph(found) else "default")
 
 
 def cache_file(cache_dir: Path, dataset: str) -> Path:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from gradformer_dgl.cli import options
+from gradformer_dgl.cli.help import LongCommand
 from gradformer_dgl.data.options import DataOptions
 
 # Written out here, for the modules that define them load more than `--help` should wait for.
@@ -12,8 +13,8 @@ LAYOUTS = ("dense", "sparse")
 BACKENDS = ("threading", "loky", "dask", "ray")
 
 
-@click.command("preprocess")
-@click.argument("dataset")
+@click.command("preprocess", cls=LongCommand)
+@options.dataset
 @options.data_root
 @options.data_options
 @options.cache_dir

@@ -7,33 +7,35 @@ from typing import Any
 import click
 
 from gradformer_dgl.cli import options
+from gradformer_dgl.cli.help import LongCommand
 from gradformer_dgl.data.options import DataOptions
 
 
-@click.command("train")
-@click.argument("dataset")
+@click.command("train", cls=LongCommand)
+@options.dataset
 @options.data_root
 @options.data_options
 @options.cache_dir
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Run folder. [default: runs/DATASET, or DATASET-2, ... where that holds a run]",
+    metavar="DIR",
+    help="Run folder. [default: runs/DATASET, or DATASET-2, ...]",
 )
-@click.option("--preset", help="Settings that come with the package. [default: those made for DATASET]")
+@options.preset
 @click.option("--config", type=click.Path(path_type=Path), help="YAML file of settings, over the preset.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the first run."
 )
 @click.option("--runs", type=click.IntRange(min=1), default=1, show_default=True, help="Number of seeds.")
-@click.option("--resume", is_flag=True, help="Go on from the checkpoints in the run folder.")
-@click.option("--overwrite", is_flag=True, help="Replace a run that the run folder holds.")
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder, if there is one.")
+@click.option("--overwrite", is_flag=True, help="Replace the run in the folder.")
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Threads of each process; more make a single run faster where the processors are idle.",
+    help="Threads of each process.",
 )
 @options.jobs
 @options.device
@@ -60,15 +62,13 @@ def command(
     """Train a model on DATASET, whose distances `preprocess` has cached.
 
     DATASET is a name (see `gradformer-dgl datasets`), a CSV file of molecules, or the MODULE:FUNCTION that
-    makes a DGL data set.
-
-    The last line on stdout is the result as JSON: mean and standard deviation over the runs of the test score
-    at the best validation epoch. With --jobs the seeds are trained side by side, in processes of one thread.
-    Under torchrun the processes share every batch, to the same result; --device cuda gives each a GPU.
+    makes a DGL data set. The last line on stdout is the result as JSON: the test score at the best validation
+    epoch, mean and standard deviation over the runs. With --jobs the seeds are trained side by side; under
+    torchrun the processes share every batch.
 
     Example: gradformer-dgl train MUTAG --data-root data --runs 10 --jobs 2
 
-    Example: gradformer-dgl train molecules.csv --target-column y --task regression
+    Example: gradformer-dgl train molecules.csv --target-column y
 
     Example: torchrun --nproc-per-node 2 $(which gradformer-dgl) train NCI1
     """

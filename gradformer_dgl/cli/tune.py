@@ -6,11 +6,12 @@ from typing import Any
 import click
 
 from gradformer_dgl.cli import options
+from gradformer_dgl.cli.help import LongCommand
 from gradformer_dgl.data.options import DataOptions
 
 
-@click.command("tune")
-@click.argument("dataset")
+@click.command("tune", cls=LongCommand)
+@options.dataset
 @options.data_options
 @options.data_root
 @options.cache_dir
@@ -35,7 +36,7 @@ from gradformer_dgl.data.options import DataOptions
     type=click.Path(path_type=Path),
     help="YAML file: for each setting a list of choices, or {low: ..., high: ..., log: true}.",
 )
-@click.option("--preset", help="Settings to start from. [default: those made for DATASET]")
+@options.preset
 @click.option("--config", type=click.Path(path_type=Path), help="YAML file of settings, over the preset.")
 @options.jobs
 @options.device
@@ -64,9 +65,9 @@ def command(
     that is given as an option is fixed, and not searched. What is found is written to best.yaml in the run
     folder, and can be trained with `train --config`. The last line on stdout is the result as JSON.
 
-    Example: gradformer-dgl tune NCI1 --data-root data --trials 100 --epochs 60 --jobs 2 --model graphgps
+    Example: gradformer-dgl tune NCI1 --data-root data --trials 100 --jobs 2
 
-    Example: gradformer-dgl train NCI1 --data-root data --config runs/tune-NCI1/best.yaml --runs 10
+    Example: gradformer-dgl train NCI1 --config runs/tune-NCI1/best.yaml
     """
     from gradformer_dgl.cli.task_progress import TaskProgress
     from gradformer_dgl.data import load_dataset

@@ -9,6 +9,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar, cast
 
 from gradformer_dgl.errors import GradformerError, RunError
+from gradformer_dgl.training.orphans import end_with_parent
 from gradformer_dgl.training.threads import use_threads
 
 Task = TypeVar("Task")
@@ -167,6 +168,7 @@ def _received(connection: Connection, process: BaseProcess) -> tuple[str, Any]:
 
 
 def _serve(connection: Connection, work: Callable[[Any, Report], Any]) -> None:
+    end_with_parent()
     use_threads(1)
 
     def report(record: dict[str, Any]) -> None:

@@ -26,6 +26,19 @@ def make_message_passing(
 ) -> nn.Module | None:
     """Return the message passing of that name, of a function of the channels, or the module itself.
 
+    Parameters
+    ----------
+    choice : str, nn.Module, callable or None
+        A key of `MESSAGE_PASSING`; a module, which is returned as it is; or a function that makes one of the
+        number of channels.
+    feat_size : int
+        Channels in and out.
+
+    Returns
+    -------
+    nn.Module or None
+        None where the choice is None: no message passing.
+
     Raises
     ------
     ConfigError

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -12,6 +13,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gradformer_dgl.errors import RunError
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote left in a folder that is ours alone."""
+    for file in folder.glob(".*.tmp"):
+        if re.fullmatch(r"\..+\.\d+\.tmp", file.name):
+            file.unlink(missing_ok=True)
 
 
 def write_whole(file: Path, content: str) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import reprlib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -15,6 +16,10 @@ from gradformer_dgl.errors import ConfigError
 def _setting(default: Any, help: str, choices: tuple[str, ...] | None = None) -> Any:
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
 
+
+# A few lines of YAML can stand for a value of gigabytes.
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 1, 80, 80
 
 MODELS = ("gradformer", "graphgps", "graphormer", "transformer", "gin", "gcn", "gatedgcn")
 """Gradformer and its baselines."""
@@ -54,6 +59,9 @@ class RunConfig:
     )
     select_by: str = _setting(
         "metric", "what the best epoch is the best in on the validation graphs", ("metric", "loss")
+    )
+    patience: int = _setting(
+        0, "epochs without a better one after which training ends early; 0 trains all epochs"
     )
     class_weights: bool = _setting(False, "weight the classes of a batch by their rarity in the loss")
     standardize: bool = _setting(True, "train a regression on targets of mean 0 and deviation 1")
@@ -118,10 +126,14 @@ class RunConfig:
             if kind is float and type(value) is int:
                 object.__setattr__(self, field.name, float(value))
             elif type(value) is not kind:
-                raise ConfigError(f"{field.name} takes a {_KIND_NAMES[kind]}, not {value!r}")
+                raise ConfigError(f"{field.name} takes a {_KIND_NAMES[kind]}, not {_SHORT.repr(value)}")
             choices = field.metadata["choices"]
             if choices and value not in choices:
-                raise ConfigError(f"{field.name} is one of {', '.join(choices)}, not {value!r}")
+                guess = difflib.get_close_matches(value, choices, n=1)
+                hint = f"; did you mean {guess[0]}?" if guess else ""
+                raise ConfigError(
+                    f"{field.name} is one of {', '.join(choices)}, not {_SHORT.repr(value)}{hint}"
+                )
         for name, low, high in _RANGES:
             if not low <= getattr(self, name) <= high:
                 raise ConfigError(f"{name} lies between {low:g} and {high:g}, not at {getattr(self, name)!r}")
@@ -139,7 +151,7 @@ class RunConfig:
             if name not in known:
                 guess = difflib.get_close_matches(str(name), known, n=1)
                 hint = f"did you mean {guess[0]}?" if guess else f"there are {', '.join(known)}"
-                raise ConfigError(f"no setting is called {name!r}: {hint}")
+                raise ConfigError(f"no setting is called {_SHORT.repr(name)}: {hint}")
         return dataclasses.replace(self, **settings)
 
     def as_dict(self) -> dict[str, Any]:
@@ -175,6 +187,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("warmup_epochs", 0, 10**6),
     ("clip_norm", 0, 1e9),
     ("average", 0, 0.99999),
+    ("patience", 0, 10**6),
     ("val_share", 0.001, 0.998),
     ("test_share", 0.001, 0.998),
     ("train_share", 1e-6, 1),
@@ -206,7 +219,10 @@ def read_settings(file: Path) -> dict[str, Any]:
         settings = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"no file {file}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except RecursionError:
+        raise ConfigError(f"{file} cannot be read as YAML: it is nested too deeply") from None
+    # Besides its own errors YAML lets through those of numbers and dates that there cannot be.
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"{file} cannot be read as YAML: {' '.join(str(error).split())}") from None
     if settings is None:
         return {}
@@ -236,7 +252,9 @@ def load_preset(name: str) -> RunConfig:
     128
     """
     if name not in preset_names():
-        raise ConfigError(f"no preset {name!r}: there are {', '.join(preset_names())}")
+        guess = difflib.get_close_matches(name.casefold(), preset_names(), n=1, cutoff=0.75)
+        hint = f"did you mean {guess[0]}? " if guess else ""
+        raise ConfigError(f"no preset {name!r}: {hint}there are {', '.join(preset_names())}")
     with resources.as_file(resources.files("gradformer_dgl.presets") / f"{name}.yaml") as file:
         return RunConfig().updated(read_settings(file))
 

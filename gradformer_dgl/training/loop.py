@@ -12,16 +12,19 @@ import torch
 from torch import Tensor
 
 from gradformer_dgl.batch import GraphBatch
+from gradformer_dgl.cutoff import CutoffWatch
 from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.data.colours import with_colours
 from gradformer_dgl.data.ragged import Rows, starts_of
 from gradformer_dgl.decay import ExponentialDecay
 from gradformer_dgl.errors import ConfigError, DataError, RunError
+from gradformer_dgl.near_pairs import NearPairs
 from gradformer_dgl.training.checkpoint import load_tensors
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.distributed import ALONE, Ranks
 from gradformer_dgl.training.network import Network, build_model
 from gradformer_dgl.training.objectives import as_targets, objective_for
+from gradformer_dgl.training.pace import Pace
 from gradformer_dgl.training.precision import matmul_precision
 from gradformer_dgl.training.schedule import learning_rate_factor
 from gradformer_dgl.training.seed_files import CHECKPOINT, WEIGHTS, NoFiles, SeedFiles
@@ -30,6 +33,8 @@ from gradformer_dgl.training.supply import BatchSupply
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
 EVALUATION_BATCHES = 4
+THE_ONLY_GRAPH = torch.tensor([0])
+"""The batch of a data set whose nodes are split: it is one graph."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,13 +57,17 @@ EpochCallback = Callable[[int, dict[str, Any]], None]
 
 
 def split_of(dataset: GraphDataset, config: RunConfig, seed: int) -> dict[str, Tensor]:
-    """Return the data set's own split, or the random one of a seed, with the share of it to train on."""
-    if dataset.splits is not None:
-        split = dict(dataset.splits)
+    """Return the data set's own split, or the random one of a seed, with the share of it to train on.
+
+    Numbers of graphs, or of nodes where the data set splits these.
+    """
+    own = dataset.node_splits if dataset.splits_nodes else dataset.splits
+    if own is not None:
+        split = dict(own)
     else:
-        graphs = dataset.labelled
-        parts = random_split(len(graphs), seed, config.val_share, config.test_share)
-        split = {name: graphs[part] for name, part in parts.items()}
+        items = dataset.labelled
+        parts = random_split(len(items), seed, config.val_share, config.test_share)
+        split = {name: items[part] for name, part in parts.items()}
     return split | {"train": first_share(split["train"], config.train_share, seed)}
 
 
@@ -85,7 +94,8 @@ def predict(
 ) -> Tensor:
     """Outputs of a network on the training scale, rows in the order of the graph numbers.
 
-    Each rank computes those of a run of the graphs, and all get the whole.
+    Each rank computes those of a run of the graphs, and all get the whole. Where nodes are split, they are
+    those of these nodes, and every rank computes all.
 
     Returns
     -------
@@ -93,13 +103,15 @@ def predict(
         (graphs, outputs), or (nodes, outputs) for a node task, on the CPU.
     """
     network.eval()
+    if supply.graphs.splits_nodes:
+        return network(supply.batch(THE_ONLY_GRAPH)).cpu()[indices]
     own = indices.tensor_split(ranks.size)[ranks.rank]
     outputs = [network(batch).cpu() for batch in supply.each(own.split(size))]
     return ranks.concatenate(torch.cat(outputs))
 
 
 def labels_of(dataset: GraphDataset, indices: Tensor) -> Tensor:
-    """Labels of graphs, or of all their nodes, in the order of the graph numbers.
+    """Labels of graphs, or of all their nodes, in the order of the numbers; of nodes, where these are split.
 
     Raises
     ------
@@ -109,7 +121,7 @@ def labels_of(dataset: GraphDataset, indices: Tensor) -> Tensor:
     labels = dataset.graphs.labels
     if labels is None:
         raise DataError(f"{dataset.name} has no labels to train on")
-    if dataset.level == "graph":
+    if dataset.level == "graph" or dataset.splits_nodes:
         return labels[indices]
     counts = dataset.graphs.node_counts
     return Rows(starts_of(counts)[indices], counts[indices], labels.device).take(labels)
@@ -150,12 +162,13 @@ class Trainer:
     ) -> None:
         if dataset.graphs.distances is None:
             raise ConfigError(f"{dataset.name} has no distances attached: use PackedGraphs.with_cache")
+        if dataset.splits_nodes and ranks.size > 1:
+            raise ConfigError(f"{dataset.name} is one graph, which several processes cannot share: take one")
         self.split = split_of(dataset, config, seed)
         colours = None
         if config.wl_rounds:
-            dataset, colours = with_colours(
-                dataset, config.wl_rounds, self.split["train"], config.wl_min_graphs
-            )
+            graphs = THE_ONLY_GRAPH if dataset.splits_nodes else self.split["train"]
+            dataset, colours = with_colours(dataset, config.wl_rounds, graphs, config.wl_min_graphs)
         self.dataset, self.config, self.seed, self.folder, self.device = dataset, config, seed, folder, device
         self.ranks = ranks
         self.files = SeedFiles(folder) if ranks.is_first else NoFiles(folder)
@@ -175,10 +188,14 @@ class Trainer:
         self.optimizer = kind(
             self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
         )
-        self.steps_per_epoch = len(list(batches(self.split["train"], config.batch_size)))
+        self.steps_per_epoch = len(self._batches(self.split["train"]))
+        self.watch = None
+        if isinstance(dataset.graphs.distances, NearPairs):
+            self.watch = CutoffWatch.of(dataset.graphs.distances)
         # Of a graph: the pairs of attention, and the products of its nodes with matrices.
         counts = dataset.graphs.node_counts
         self.costs = counts * (counts + config.feat_size)
+        self.pace = Pace(f"seed {seed}", self.steps_per_epoch, config.epochs)
         self.records: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {}
         self.best_weights: dict[str, Tensor] = {}
@@ -189,6 +206,10 @@ class Trainer:
         """Number of trained values."""
         return sum(parameter.numel() for parameter in self.network.parameters() if parameter.requires_grad)
 
+    def _batches(self, indices: Tensor) -> list[Tensor]:
+        # A graph whose nodes are split is trained on as a whole.
+        return [indices] if self.dataset.splits_nodes else list(batches(indices, self.config.batch_size))
+
     def train_epoch(self, epoch: int) -> float:
         """Pass once over the training data; return the mean loss on the training scale."""
         seed = self.seed * 1_000_003 + epoch
@@ -198,12 +219,15 @@ class Trainer:
         torch.manual_seed((seed + self.ranks.rank * 1_442_695_041) % 2**63)
         self.network.train()
         total, items = torch.zeros((), device=self.device), 0
-        parts = list(batches(order, self.config.batch_size))
+        parts = self._batches(order)
         shares = (part[self.ranks.share(self.costs[part])] for part in parts)
+        if self.dataset.splits_nodes:
+            shares = (THE_ONLY_GRAPH for _ in parts)
         for number, (part, batch) in enumerate(zip(parts, self.supply.each(shares), strict=True)):
             loss, count = self.train_step(epoch * self.steps_per_epoch + number, part, batch)
             total += loss * count
             items += count
+            self.pace.step()
         mean = self.ranks.sum(total).item() / max(1, items)
         if not math.isfinite(mean):
             raise RunError(
@@ -226,11 +250,12 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr * factor
         assert batch.labels is not None
-        targets = self.network.standardized(as_targets(batch.labels, self.dataset.task))
+        chosen = part.to(batch.labels.device) if self.dataset.splits_nodes else slice(None)
+        targets = self.network.standardized(as_targets(batch.labels[chosen], self.dataset.task))
         whole = targets
         if self.ranks.size > 1:
             whole = as_targets(labels_of(self.dataset, part), self.dataset.task)
-        loss = self.objective.loss(self.parallel(batch), targets, whole)
+        loss = self.objective.loss(self.parallel(batch)[chosen], targets, whole)
         self.optimizer.zero_grad(set_to_none=True)
         # Gradients are averaged over the ranks, but the losses of their shares add up.
         (loss * self.ranks.size).backward()
@@ -274,6 +299,8 @@ class Trainer:
         decay = getattr(self.network.model, "decay", None)
         if isinstance(decay, ExponentialDecay):
             record["tau"] = decay.tau.detach().tolist()
+            if self.watch is not None:
+                self.watch.check(decay)
         if self._is_best(val_score, val_loss):
             self.best = {"epoch": epoch + 1, "val": val_score, "val_loss": val_loss}
             self.best_weights = {name: tensor.clone() for name, tensor in self.scored.state_dict().items()}
@@ -315,8 +342,16 @@ class Trainer:
     def _in_target_units(self, outputs: Tensor) -> Tensor:
         return self.scored.in_target_units(outputs) if self.dataset.task == "regression" else outputs
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the last epoch is done, or none has been better for as long as the settings wait."""
+        done, patience = len(self.records), self.config.patience
+        return done >= self.config.epochs or bool(
+            patience and done - self.best.get("epoch", done) >= patience
+        )
+
     def run(self, on_epoch: EpochCallback | None = None, resume: bool = False) -> SeedResult:
-        """Train to the last epoch and test the best weights.
+        """Train until it :attr:`is_over`, and test the best weights.
 
         Parameters
         ----------
@@ -334,14 +369,13 @@ class Trainer:
             self.load_checkpoint()
         self.files.begin(self.records)
         saved_at = -math.inf
-        for epoch in range(len(self.records), self.config.epochs):
-            record = self.run_epoch(epoch)
+        while not self.is_over:
+            record = self.run_epoch(len(self.records))
             self.files.add(record)
             if on_epoch is not None:
                 on_epoch(self.seed, record)
             # Only whole epochs are saved: a run that is interrupted goes on from the last of them.
-            last = len(self.records) == self.config.epochs
-            if last or time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS:
+            if self.is_over or time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS:
                 self.save_checkpoint()
                 saved_at = time.monotonic()
         self.scored.load_state_dict(self.best_weights)

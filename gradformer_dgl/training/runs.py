@@ -1,10 +1,11 @@
 """A run: one configuration trained with several seeds, in a folder of its own."""
 
+import contextlib
 import dataclasses
 import shutil
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ import yaml
 
 import gradformer_dgl
 from gradformer_dgl.cache import DistanceCache
+from gradformer_dgl.cache.lock import exclusive
 from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.data.facts import DataFacts
 from gradformer_dgl.data.options import DataOptions
-from gradformer_dgl.errors import DataError, RunError
+from gradformer_dgl.errors import ConfigError, DataError, RunError
 from gradformer_dgl.json_text import json_text
-from gradformer_dgl.training.checkpoint import load_tensors, write_whole
+from gradformer_dgl.training.checkpoint import load_tensors, remove_drafts, write_whole
 from gradformer_dgl.training.config import RunConfig, read_settings
 from gradformer_dgl.training.distributed import ALONE, Ranks
 from gradformer_dgl.training.figures import decay_figure, training_figure
@@ -64,8 +66,20 @@ def train_run(
     Raises
     ------
     GradformerError
-        For anything that keeps a seed from being trained.
+        For anything that keeps a seed from being trained, or where another process is at work in the folder.
     """
+    folder = Path(request.folder).absolute()
+    with exclusive(folder) if ranks.is_first else contextlib.nullcontext():
+        return _train_run(request, jobs, on_epoch, dataset, ranks)
+
+
+def _train_run(
+    request: RunRequest,
+    jobs: int,
+    on_epoch: EpochCallback | None,
+    dataset: GraphDataset | None,
+    ranks: Ranks,
+) -> dict[str, Any]:
     begin = time.perf_counter()
     if ranks.is_first:
         _prepare_folder(request)
@@ -103,6 +117,7 @@ def _prepare_folder(request: RunRequest) -> None:
             raise RunError(f"{folder} holds a run with other settings: choose another --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        remove_drafts(folder)
         # What lies in a folder that holds no run is not ours to remove.
         if holds_run and not request.resume:
             for stale in folder.glob("seed-*"):
@@ -231,6 +246,10 @@ def open_run(
     if not file.is_file():
         raise RunError(f"{folder} is not a run folder: it has no {CONFIG}")
     facts = read_settings(file)
+    for name, is_right in _DESCRIBED.items():
+        if name not in facts or not is_right(facts[name]):
+            fault = "wrong" if name in facts else "missing"
+            raise RunError(f"{file} is not the description of a run: {name!r} is {fault}")
     try:
         return RunRequest(
             dataset=facts["dataset"],
@@ -242,8 +261,20 @@ def open_run(
             device=device,
             data_options=DataOptions.read(facts.get("data_options") or {}),
         )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{file} is not the description of a run: {error} is missing or wrong") from None
+    except ConfigError as error:
+        raise RunError(f"{file} is not the description of a run: {error}") from None
+
+
+_DESCRIBED: dict[str, Callable[[Any], bool]] = {
+    "dataset": lambda value: isinstance(value, str),
+    "data_root": lambda value: value is None or isinstance(value, str),
+    "cache": lambda value: isinstance(value, str),
+    "config": lambda value: isinstance(value, dict),
+    "seeds": lambda value: (
+        isinstance(value, list) and bool(value) and all(type(seed) is int and seed >= 0 for seed in value)
+    ),
+}
+"""What a description of a run must say, and whether a value can be that."""
 
 
 def evaluate_run(request: RunRequest, part: str = "test") -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from gradformer_dgl.errors import RunError
-from gradformer_dgl.training.checkpoint import save_tensors, write_whole
+from gradformer_dgl.training.checkpoint import remove_drafts, save_tensors, write_whole
 
 WEIGHTS, CHECKPOINT, METRICS = "weights.safetensors", "checkpoint.safetensors", "metrics.jsonl"
 
@@ -27,6 +27,7 @@ class SeedFiles:
     def begin(self, records: list[dict[str, Any]]) -> None:
         """Make the folder and write the records of the epochs that are done."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        remove_drafts(self.folder)
         write_whole(self.folder / METRICS, "".join(json.dumps(record) + "\n" for record in records))
 
     def add(self, record: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.errors import GradformerError, RunError
 from gradformer_dgl.training.distributed import ALONE, Ranks
 from gradformer_dgl.training.loop import EpochCallback, SeedResult, Trainer
+from gradformer_dgl.training.orphans import end_with_parent
 from gradformer_dgl.training.request import RunRequest
 from gradformer_dgl.training.tensorboard import EventWriter
 from gradformer_dgl.training.threads import use_threads
@@ -27,16 +28,18 @@ def train_seed(
     """Train one seed of a run on an open data set."""
     folder = request.seed_folder(seed)
     trainer = Trainer(dataset, request.config, seed, folder, request.device, ranks)
+    if request.resume:
+        trainer.load_checkpoint()
     if not ranks.is_first:
-        return trainer.run(resume=request.resume)
-    with EventWriter(folder) as events:
+        return trainer.run()
+    with EventWriter(folder, trainer.records) as events:
 
         def report(seed: int, record: dict[str, Any]) -> None:
             events.write(record)
             if on_epoch is not None:
                 on_epoch(seed, record)
 
-        return trainer.run(report, request.resume)
+        return trainer.run(report)
 
 
 def train_seeds_in_processes(
@@ -110,6 +113,7 @@ _events: Any = None
 def _begin_process(events: Any, threads: int) -> None:
     global _events
     _events = events
+    end_with_parent()
     # An interruption is the caller's to answer: it ends its processes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     use_threads(threads)

@@ -48,9 +48,16 @@ class BatchSupply:
         self.device = torch.device(device)
         self.is_resident = fits_on(self.device, graphs.num_bytes)
         self.graphs = graphs.to(self.device) if self.is_resident else graphs
+        self._only: GraphBatch | None = None
 
     def batch(self, indices: Tensor) -> GraphBatch:
-        """Return a batch of these graphs on the device."""
+        """Return a batch of these graphs on the device: the same again where there is but one graph."""
+        if self.graphs.splits_nodes:
+            self._only = self._only or self._cut(indices)
+            return self._only
+        return self._cut(indices)
+
+    def _cut(self, indices: Tensor) -> GraphBatch:
         batch = self.graphs.batch(indices)
         if self.is_resident:
             return batch

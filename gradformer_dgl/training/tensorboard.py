@@ -1,5 +1,6 @@
 """Curves of a run for TensorBoard."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,17 +14,31 @@ class EventWriter:
     Parameters
     ----------
     folder : Path
-        Where the event file goes.
+        Where the event file goes. Those of an interrupted run are replaced, for they may hold epochs that
+        are trained again.
+    records : sequence of dict
+        Of the epochs that are done.
+
+    Raises
+    ------
+    RunError
+        Where the folder cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, records: Sequence[dict[str, Any]] = ()) -> None:
         from torch.utils.tensorboard.writer import SummaryWriter
 
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._writer = SummaryWriter(folder)
+            earlier = list(folder.glob("events.out.tfevents.*"))
+            for file in earlier:
+                file.unlink()
+            # A TensorBoard that is looking on forgets what it has read of them.
+            self._writer = SummaryWriter(folder, purge_step=1 if earlier else None)
         except OSError as error:
             raise RunError(f"{folder} cannot be written: {error.strerror}") from None
+        for record in records:
+            self.write(record)
 
     def write(self, record: dict[str, Any]) -> None:
         """Write one epoch's record; lists become one curve per element."""

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.cache import format as cache_format
 from gradformer_dgl.cli import preprocess
@@ -76,7 +78,11 @@ def test_options_go_over_the_file_and_the_file_over_the_preset(command, raw, cac
     assert "batch_size: 128\n" in written
 
 
-def test_an_interruption_ends_all_processes_in_one_line(raw, cached, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "status", "said"),
+    [(signal.SIGINT, 130, "Error: interrupted"), (signal.SIGTERM, 143, "Error: terminated")],
+)
+def test_an_interruption_ends_all_processes_in_one_line(raw, cached, tmp_path, number, status, said):
     options = ["--data-root", raw, "--cache-dir", cached.parent, "--out", tmp_path / "run"]
     process = subprocess.Popen(
         [sys.executable, "-c", "from gradformer_dgl.cli import main; main()"]
@@ -92,11 +98,12 @@ def test_an_interruption_ends_all_processes_in_one_line(raw, cached, tmp_path):
         while not (tmp_path / "run" / "seed-1" / "checkpoint.safetensors").exists():
             assert process.poll() is None
             time.sleep(0.1)
-        os.killpg(process.pid, signal.SIGINT)
+        # A terminal interrupts all of them, a manager of jobs asks the one that it started.
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
         out, err = process.communicate()
-        assert process.returncode == 130
+        assert process.returncode == status
         assert out == ""
-        assert err.strip().splitlines() == ["Error: interrupted"]
+        assert err.strip().splitlines() == [said]
         deadline = time.monotonic() + 60
         while running_in_group(process.pid):
             assert time.monotonic() < deadline

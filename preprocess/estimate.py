@@ -1,0 +1,75 @@
+"""How long a long piece of work will take, told before it begins."""
+
+import logging
+import time
+
+from gradformer_dgl.cache.writer import CacheSizes
+from gradformer_dgl.preprocess.parts import Task, compute_part
+
+logger = logging.getLogger("gradformer_dgl")
+
+LEAST_PARTS = 100
+"""Of less work than so many parts nothing is told: it would take a good share of the time to find out."""
+
+
+def tell_how_long(path: str, task: Task, sizes: CacheSizes, workers: int) -> None:
+    """Log size and duration of the whole, judged by the time that one part takes.
+
+    Parameters
+    ----------
+    path : str
+        The file that is to be written.
+    task : Task
+        One part; it is computed twice, for the first time may be one of compiling.
+    sizes : CacheSizes
+        Graphs, nodes and pairs of the whole.
+    workers : int
+        Parts at a time.
+    """
+    share = task.sizes.pairs / max(1, sizes.pairs)
+    if share * LEAST_PARTS > 1 or not logger.isEnabledFor(logging.INFO):
+        return
+    compute_part(task)
+    begin = time.perf_counter()
+    part = compute_part(task)
+    seconds = (time.perf_counter() - begin) / max(share, 1e-12) / workers
+    plan = task.plan
+    pair_bytes = part.summary.dtype.itemsize + 4 * len(plan.extra_distances)
+    content = pair_bytes * sizes.pairs + 4 * sum(plan.encodings.values()) * sizes.nodes
+    logger.info(
+        "%s: %s graphs, %s nodes, %s pairs; about %s before compression, and %s",
+        path,
+        f"{sizes.graphs:,}",
+        f"{sizes.nodes:,}",
+        f"{sizes.pairs:,}",
+        bytes_text(content),
+        duration_text(seconds),
+    )
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration in a unit that suits it.
+
+    Examples
+    --------
+    >>> duration_text(0.25), duration_text(48.3), duration_text(600), duration_text(12345)
+    ('0.25 s', '48 s', '10 min', '3.4 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.2g} min" if seconds < 5400 else f"{seconds / 3600:.2g} h"
+
+
+def bytes_text(count: float) -> str:
+    """Return a size in a unit that suits it.
+
+    Examples
+    --------
+    >>> bytes_text(1500), bytes_text(3.2e6), bytes_text(4.56e10)
+    ('1.5 kB', '3.2 MB', '46 GB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.2g} {unit}" if count < 99.5 else f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.2g} TB"
