@@ -19,7 +19,8 @@ MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 def result_tables() -> str:
     """Include every table in results/, the main one first."""
     files = sorted((ROOT / "results").glob("*.md"), key=lambda file: (file.stem != "main", file.stem))
-    return "\n\n".join(f"```{{include}} ../results/{file.name}\n:heading-offset: 1\n```" for file in files)
+    options = ":heading-offset: 1\n:relative-images:"
+    return "\n\n".join(f"```{{include}} ../results/{file.name}\n{options}\n```" for file in files)
 
 
 def presets() -> str:
