@@ -3,7 +3,8 @@
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+
+from gradformer_dgl.compiled import intrinsic
 
 
 @intrinsic

@@ -1,4 +1,4 @@
-# mypy: allow-untyped-defs, disable-error-code="call-arg"
+# mypy: allow-untyped-defs
 """Single-precision attention over near pairs, one query at a time, in compiled loops.
 
 The channels of a node lie together, those of each head a multiple of eight, the vectors of the loops: of a
@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from gradformer_dgl.attention.ragged_kernel import counters, kept, row_key
+from gradformer_dgl.attention.dropout_kernel import counters, kept, row_key
 from gradformer_dgl.attention.tiles import rounded_up
 from gradformer_dgl.compiled import compiled
 from gradformer_dgl.prefetch import prefetch

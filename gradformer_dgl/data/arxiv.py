@@ -12,7 +12,7 @@ import torch
 
 from gradformer_dgl.data.dataset import GraphDataset
 from gradformer_dgl.data.download import default_folder, download_zip, unpack
-from gradformer_dgl.data.packed import PackedGraphs
+from gradformer_dgl.data.one_graph import one_graph
 from gradformer_dgl.errors import DataError
 
 OGB_URL = "http://snap.stanford.edu/ogb/data/nodeproppred/arxiv.zip"
@@ -62,26 +62,7 @@ def read_arxiv(name: str = "ogbn-arxiv", data_root: str | Path | None = None) ->
     if not 0 <= labels.min() <= labels.max() < CLASSES:
         raise DataError(f"{folder}: a label is not among the {CLASSES} classes; get the data again")
     both = np.concatenate([edges, edges[:, ::-1]])
-    graphs = PackedGraphs(
-        torch.tensor([nodes]),
-        torch.tensor([len(both)]),
-        torch.from_numpy(both[:, 0].astype(np.int32)),
-        torch.from_numpy(both[:, 1].astype(np.int32)),
-        node_features=torch.from_numpy(features),
-        labels=torch.from_numpy(labels),
-        label_level="node",
-    )
-    return GraphDataset(
-        name=name,
-        graphs=graphs,
-        task="multiclass",
-        level="node",
-        out_size=CLASSES,
-        output_names=tuple(str(number) for number in range(CLASSES)),
-        node_encoder="linear",
-        node_size=features.shape[1],
-        node_splits=splits,
-    )
+    return one_graph(name, both[:, 0], both[:, 1], features, labels, CLASSES, splits)
 
 
 def _table(file: Path, dtype: type) -> np.ndarray:

@@ -16,7 +16,7 @@ import torch
 
 from gradformer_dgl.data.dataset import GraphDataset
 from gradformer_dgl.data.download import default_folder, download_zip, unpack
-from gradformer_dgl.data.packed import PackedGraphs
+from gradformer_dgl.data.one_graph import one_graph
 from gradformer_dgl.errors import DataError
 
 DGL_URL = "https://data.dgl.ai/dataset/{folder}.zip"
@@ -87,30 +87,12 @@ def _dataset(name: str, parts: dict[str, Any], order: np.ndarray) -> GraphDatase
     both = np.unique(np.concatenate([tails * nodes + heads, heads * nodes + tails]))
     src, dst = np.divmod(both, nodes)
     trained = len(parts["y"])
-    graphs = PackedGraphs(
-        torch.tensor([nodes]),
-        torch.tensor([len(both)]),
-        torch.from_numpy(src.astype(np.int32)),
-        torch.from_numpy(dst.astype(np.int32)),
-        node_features=torch.from_numpy(features),
-        labels=torch.from_numpy(one_hot.argmax(1)),
-        label_level="node",
-    )
-    return GraphDataset(
-        name=name,
-        graphs=graphs,
-        task="multiclass",
-        level="node",
-        out_size=classes,
-        output_names=tuple(str(number) for number in range(classes)),
-        node_encoder="linear",
-        node_size=features.shape[1],
-        node_splits={
-            "train": torch.arange(trained),
-            "val": torch.arange(trained, trained + _VALIDATED),
-            "test": torch.from_numpy(np.sort(order)),
-        },
-    )
+    splits = {
+        "train": torch.arange(trained),
+        "val": torch.arange(trained, trained + _VALIDATED),
+        "test": torch.from_numpy(np.sort(order)),
+    }
+    return one_graph(name, src, dst, features, one_hot.argmax(1), classes, splits)
 
 
 class _Matrix:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from gradformer_dgl.data.dataset import GraphDataset
-from gradformer_dgl.data.packed import PackedGraphs
+from gradformer_dgl.data.one_graph import one_graph
 from gradformer_dgl.errors import DataError
 
 NAME = "SBM-NODES"
@@ -81,28 +81,9 @@ def read_sbm_nodes(
     features[np.arange(nodes), labels] += 1
     order = torch.from_numpy(rng.permutation(nodes))
     share = nodes // 10
-    graphs = PackedGraphs(
-        torch.tensor([nodes]),
-        torch.tensor([len(src)]),
-        torch.from_numpy(src),
-        torch.from_numpy(dst),
-        node_features=torch.from_numpy(features),
-        labels=torch.from_numpy(labels),
-        label_level="node",
-    )
-    return GraphDataset(
-        name=name,
-        graphs=graphs,
-        task="multiclass",
-        level="node",
-        out_size=communities,
-        output_names=tuple(str(number) for number in range(communities)),
-        node_encoder="linear",
-        node_size=communities,
-        node_splits=dict(
-            zip(("train", "val", "test"), order.split([share, share, nodes - 2 * share]), strict=True)
-        ),
-    )
+    parts = order.split([share, share, nodes - 2 * share])
+    splits = dict(zip(("train", "val", "test"), parts, strict=True))
+    return one_graph(name, src, dst, features, labels, communities, splits)
 
 
 def _edges(

@@ -1,0 +1,65 @@
+"""Data sets of one graph whose nodes are classified."""
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64, Integer
+from torch import Tensor
+
+from gradformer_dgl.data.dataset import GraphDataset
+from gradformer_dgl.data.packed import PackedGraphs
+
+
+def one_graph(
+    name: str,
+    src: Integer[np.ndarray, " edges"],
+    dst: Integer[np.ndarray, " edges"],
+    features: Float32[np.ndarray, "nodes columns"],
+    labels: Int64[np.ndarray, " nodes"],
+    classes: int,
+    splits: dict[str, Int64[Tensor, " _"]],
+) -> GraphDataset:
+    """Return the data set of a graph, its node features and classes, and what its nodes are for.
+
+    Parameters
+    ----------
+    name : str
+        Of the data set.
+    src, dst : ndarray
+        Shape (edges,): ends of the edges.
+    features : ndarray
+        Shape (nodes, columns), float32.
+    labels : ndarray
+        Shape (nodes,), int64: the class of each node.
+    classes : int
+        Number of classes.
+    splits : dict of str to Tensor
+        Nodes of ``"train"``, ``"val"`` and ``"test"``.
+
+    Examples
+    --------
+    >>> ends, features = np.array([0, 1]), np.ones((2, 3), np.float32)
+    >>> parts = dict(zip(("train", "val", "test"), torch.tensor([[0], [1], [1]])))
+    >>> data = one_graph("pair", ends, ends[::-1], features, np.array([0, 1]), 2, parts)
+    >>> len(data), data.level, data.node_size
+    (1, 'node', 3)
+    """
+    graphs = PackedGraphs(
+        torch.tensor([len(features)]),
+        torch.tensor([len(src)]),
+        torch.from_numpy(np.ascontiguousarray(src, dtype=np.int32)),
+        torch.from_numpy(np.ascontiguousarray(dst, dtype=np.int32)),
+        node_features=torch.from_numpy(features),
+        labels=torch.from_numpy(labels),
+        label_level="node",
+    )
+    return GraphDataset(
+        name=name,
+        graphs=graphs,
+        task="multiclass",
+        level="node",
+        out_size=classes,
+        output_names=tuple(str(number) for number in range(classes)),
+        node_encoder="linear",
+        node_size=features.shape[1],
+        node_splits=splits,
+    )
