@@ -56,6 +56,7 @@ $(VENV)/bench: $(BIN)/python setup.cfg constraints.txt
 
 bench: $(VENV)/bench
 	$(BIN)/python benchmarks/preprocessing.py --data-root $(DATA_ROOT)
+	$(BIN)/python benchmarks/threads.py --data-root $(DATA_ROOT)
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/reading.py --data-root $(DATA_ROOT)
 	$(BIN)/python benchmarks/training_step.py --data-root $(DATA_ROOT)
