@@ -138,8 +138,8 @@ def _facts(table: Table, line: Line) -> dict[str, Any]:
 def _markdown(table: Table, lines: Sequence[Line], figure: Path | None) -> str:
     parts = [f"# {table.title}", _explanation(lines), _grid(table, lines)]
     parts += table.notes
-    if table.name == "main":
-        parts += _comparisons(lines)
+    if table.name not in ("efficiency", "decay"):
+        parts += _comparisons(table, lines)
     if figure is not None:
         parts.append(f"![{table.title}]({figure.name})")
     parts.append(_origin(lines))
@@ -226,35 +226,51 @@ def _spread(line: Line) -> str:
     return mean if line.std is None else f"{mean} ± {_score(line.record, line.std)}"
 
 
-def _comparisons(lines: Sequence[Line]) -> Iterator[str]:
-    """Compare the first model of each data set with the others, if it has any."""
+def _comparisons(table: Table, lines: Sequence[Line]) -> Iterator[str]:
+    """Compare models with the first, at each setting; settings without an order with the first of them."""
+    of_settings = len(table.settings) > 1 and table.axis is None
+    groups: dict[tuple[str, str], list[Line]] = {}
+    for line in lines:
+        made = line.experiment
+        groups.setdefault((made.dataset, made.model if of_settings else made.setting), []).append(line)
     rows = []
-    for dataset in dict.fromkeys(line.experiment.dataset for line in lines):
-        first, *others = [line.record for line in lines if line.experiment.dataset == dataset]
+    for (dataset, common), (first, *others) in groups.items():
         for other in others:
-            result = compare(first, other)
+            result = compare(first.record, other.record)
             if result is None:
                 continue
-            error = DASH if math.isnan(result.standard_error) else _score(first, result.standard_error)
-            decimals = 2 if first.unit == "%" else 4
-            rows.append(
-                f"| {dataset} | {first.model} against {other.model} | {result.pairs} | "
-                f"{result.difference:+.{decimals}f} | {error} | {result.wins} | {result.ties} |"
-            )
-    if rows:
-        yield "## Pair by pair"
-        yield (
-            "Both models on the same splits: the mean of the differences of their test scores, its standard "
-            "error, and the splits on which the first model is the better one. Different splits share "
-            "graphs, so that the standard error is rather too small."
-        )
-        yield "\n".join(
-            [
-                "| data | models | pairs | difference | standard error | wins | ties |",
-                "| :-- | :-- | --: | --: | --: | --: | --: |",
-                *rows,
+            names = [
+                each.experiment.setting if of_settings else each.experiment.model for each in (first, other)
             ]
-        )
+            decimals = 2 if first.record.unit == "%" else 4
+            cells = [
+                dataset,
+                *([common] if len(table.settings) > 1 else []),
+                " against ".join(names),
+                str(result.pairs),
+                f"{result.difference:+.{decimals}f}",
+                DASH if math.isnan(result.standard_error) else _score(first.record, result.standard_error),
+                str(result.wins),
+                str(result.ties),
+            ]
+            rows.append(f"| {' | '.join(cells)} |")
+    if not rows:
+        return
+    common_head = ["model" if of_settings else "setting"] if len(table.settings) > 1 else []
+    head = ["data", *common_head, "settings" if of_settings else "models"]
+    yield "## Pair by pair"
+    yield (
+        "Both on the same splits: the mean of the differences of their test scores, its standard error, and "
+        "the splits on which the first is the better one. Different splits share graphs, so that the "
+        "standard error is rather too small."
+    )
+    yield "\n".join(
+        [
+            f"| {' | '.join([*head, 'pairs', 'difference', 'standard error', 'wins', 'ties'])} |",
+            f"|{' :-- |' * len(head)}{' --: |' * 5}",
+            *rows,
+        ]
+    )
 
 
 def _origin(lines: Iterable[Line]) -> str:

@@ -95,6 +95,28 @@ def test_the_paired_comparison(made_up, tmp_path):
         assert (row["pairs"], row["wins"], row["ties"]) == ("7", str((difference > 0).sum()), "0")
 
 
+def test_models_are_compared_at_each_setting(made_up, tmp_path):
+    experiments = experiments_of(TABLES["low-resource"], ["NCI1"])
+    scores = made_up(experiments)
+    pairs = rows_of(render(TABLES["low-resource"], experiments, tmp_path).read_text(), 1)
+    assert len(pairs) == 3
+    for row in pairs:
+        difference = scores["NCI1", "gradformer", row["setting"]] - scores["NCI1", "graphgps", row["setting"]]
+        assert row["models"] == "gradformer against graphgps"
+        assert row["difference"] == f"{difference.mean():+.2f}"
+
+
+def test_an_ablation_is_compared_with_the_full_model(made_up, tmp_path):
+    experiments = experiments_of(TABLES["ablation"], ["NCI1"])
+    scores = made_up(experiments)
+    pairs = rows_of(render(TABLES["ablation"], experiments, tmp_path).read_text(), 1)
+    assert len(pairs) == len(experiments) - 1
+    for row, experiment in zip(pairs, experiments[1:], strict=True):
+        full, other = (scores["NCI1", "gradformer", name] for name in ("full", experiment.setting))
+        assert (row["model"], row["settings"]) == ("gradformer", f"full against {experiment.setting}")
+        assert row["difference"] == f"{(full - other).mean():+.2f}"
+
+
 def test_pairs_are_the_splits_that_both_have():
     first, other = (Record("ZINC", model, "published", {}, None) for model in ("gradformer", "gin"))
     first.higher_is_better = other.higher_is_better = False
