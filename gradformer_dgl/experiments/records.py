@@ -91,7 +91,7 @@ def record_file(out: Path, experiment: Experiment) -> Path:
     >>> from gradformer_dgl.experiments.records import record_file
     >>> from gradformer_dgl.experiments.tables import TABLES, experiments_of
     >>> record_file(Path("results"), experiments_of(TABLES["depth"])[1]).as_posix()
-    'results/runs/NCI1/published,num_layers=8/gradformer.json'
+    'results/runs/NCI1/published,lr=0.0003,num_layers=8/gradformer.json'
     """
     return out / "runs" / experiment.dataset / experiment.variant / f"{experiment.model}.json"
 

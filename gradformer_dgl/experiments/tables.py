@@ -109,12 +109,14 @@ _TABLES = (
         ("NCI1", "CLUSTER"),
         ("gradformer", "graphgps"),
         tuple(
-            Setting(f"{layers} layers", {"num_layers": layers, "wl_rounds": 0})
+            Setting(f"{layers} layers", {"num_layers": layers, "lr": 3e-4, "wl_rounds": 0})
             for layers in (4, 8, 12, 16, 24)
         ),
         axis="num_layers",
         paper=DEPTH,
         notes=(
+            "The learning rate is 3e-4. With the published 1e-3 the training loss of 24 layers on NCI1 "
+            "(Gradformer, seed 0) fell to 0.52 in 12 epochs, and rose to 0.87 until the 21st.",
             "What is compared is the network, without the colours that tuned settings may have beside it.",
             "On NCI1 the paper reports that GraphGPS loses 14.4 points when deepened to 24 layers.",
         ),
@@ -222,7 +224,7 @@ def experiments_of(
     --------
     >>> from gradformer_dgl.experiments.tables import TABLES, experiments_of
     >>> [line.variant for line in experiments_of(TABLES["depth"], ["nci1"], ["gradformer"], epochs=3)][:2]
-    ['published,epochs=3', 'published,epochs=3,num_layers=8']
+    ['published,epochs=3,lr=0.0003', 'published,epochs=3,lr=0.0003,num_layers=8']
     """
     experiments = []
     for dataset in dict.fromkeys(canonical_name(name) for name in datasets or table.datasets):

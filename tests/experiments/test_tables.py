@@ -66,10 +66,10 @@ def test_the_numbers_of_the_paper_are_those_that_are_known():
 
 def test_equal_experiments_of_different_tables_have_one_variant():
     full = experiments_of(TABLES["ablation"], ["NCI1"])[0]
-    depth = experiments_of(TABLES["depth"], ["NCI1"], ["gradformer"])[0]
+    main = experiments_of(TABLES["main"], ["NCI1"], ["gradformer"])[0]
     gammas = experiments_of(TABLES["decay"], ["NCI1"])
-    assert full.config == depth.config == gammas[2].config
-    assert full.variant == depth.variant == gammas[2].variant == "published"
+    assert full.config == main.config == gammas[2].config
+    assert full.variant == main.variant == gammas[2].variant == "published"
     assert len({line.variant for line in gammas}) == len({line.config for line in gammas}) == 8
 
 
