@@ -14,10 +14,10 @@ import math
 import multiprocessing
 import os
 import statistics
-import threading
 import time
 
 import click
+from peak_memory import PeakMemory
 
 LAYERS, CHANNELS, HEADS = 2, 64, 4
 FEATURES, CLASSES = 10, 10
@@ -158,37 +158,21 @@ def training_step(contender, kind, nodes):
 
 
 def _measure(contender, kind, nodes, steps, limit, answers):
-    import psutil
     import torch
 
     torch.set_num_threads(1)
-    own = psutil.Process()
     # Libraries and kernels that are loaded at the first call are no memory of a step.
     training_step(contender, kind, 400)[0]()
-    before = peak = own.memory_info().rss
-    done = threading.Event()
-
-    def watch():
-        nonlocal peak
-        while not done.wait(0.002):
-            peak = max(peak, own.memory_info().rss)
-            if peak - before > limit:
-                # An allocation of its own would be refused elsewhere than in the process that asked.
-                os._exit(3)
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    start = time.perf_counter()
-    step, pairs = training_step(contender, kind, nodes)
-    ready = time.perf_counter() - start
-    times = []
-    for _ in range(1 + steps):
+    with PeakMemory(limit) as memory:
         start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
-    done.set()
-    watcher.join()
-    answers.put(json.dumps([statistics.median(times[1:]), (peak - before) / 2**20, pairs, ready]))
+        step, pairs = training_step(contender, kind, nodes)
+        ready = time.perf_counter() - start
+        times = []
+        for _ in range(1 + steps):
+            start = time.perf_counter()
+            step()
+            times.append(time.perf_counter() - start)
+    answers.put(json.dumps([statistics.median(times[1:]), memory.megabytes, pairs, ready]))
 
 
 def measure(contender, kind, nodes, steps, limit):

@@ -119,7 +119,9 @@ class NearPairs:
         return made
 
     @classmethod
-    def from_graph(cls, graph: Any, max_distance: int, directed: bool = False) -> "NearPairs":
+    def from_graph(
+        cls, graph: Any, max_distance: int, directed: bool = False, node_bytes: float = 0.0
+    ) -> "NearPairs":
         """Search the pairs of a graph, or of a batch of graphs.
 
         Parameters
@@ -130,6 +132,9 @@ class NearPairs:
             Cut-off in hops.
         directed : bool
             Follow edges from source to destination only. By default every edge counts both ways.
+        node_bytes : float
+            What training is going to take for each node beside the pairs, where that should fit too; see
+            :func:`~gradformer_dgl.near_estimate.step_bytes`.
 
         Returns
         -------
@@ -156,7 +161,7 @@ class NearPairs:
 
         max_distance = _checked(max_distance, least=1)
         structures = _structures(graph)
-        require_memory(structures, max_distance, directed)
+        require_memory(structures, max_distance, directed, node_bytes=node_bytes)
         counts, nodes, distances, _, _ = packed_near_pairs(structures, np.uint8, directed, max_distance)
         node_counts = torch.from_numpy(structures.node_counts)
         return cls._of(

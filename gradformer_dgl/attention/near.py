@@ -26,7 +26,11 @@ FORMS = {"loop": near_loop, "tensors": near_tensors}
 """What computes the near pairs, by name."""
 
 NEAR_COST = {"cpu": 3.5, "cuda": 50.0}
-"""What a near pair takes, in cells of a dense matrix, by type of device."""
+"""What a near pair takes, in cells of a dense matrix, by type of device.
+
+That of the CPU is measured. That of a GPU is a guess, which no measurement stands behind: matrices are what
+GPUs are fast at, so that more graphs are taken as matrices there.
+"""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,18 @@ def mix_of(near: NearPairs) -> Mix:
     return near.plans["mix"]
 
 
+def _require_decay(near: NearPairs, table: Tensor) -> None:
+    """Refuse a table whose last column is not 0; on a GPU, which has to be waited for, once for a batch."""
+    if near.plans.get("decays") and table.device.type != "cpu":
+        return
+    if bool((table[:, -1] != 0).any()):
+        raise GraphError(
+            "near pairs stand for all where far pairs decay to 0, but this decay is not 0 for unreachable "
+            "pairs: use PairDistances"
+        )
+    near.plans["decays"] = True
+
+
 def near_attention(
     qkv: Float[Tensor, "nodes 3 heads head_dim"],
     near: NearPairs,
@@ -135,17 +151,14 @@ def near_attention(
     Raises
     ------
     GraphError
-        If the last column of the table is not 0.
+        If the last column of the table is not 0. On a GPU the first table of a batch alone is looked at; of
+        all of them the last column counts as 0.
     ConfigError
         If there is no such form.
     """
     if form is not None and form not in FORMS:
         raise ConfigError(f"no form of near attention named {form!r} (there are {', '.join(FORMS)})")
-    if bool((table[:, -1] != 0).any()):
-        raise GraphError(
-            "near pairs stand for all where far pairs decay to 0, but this decay is not 0 for unreachable "
-            "pairs: use PairDistances"
-        )
+    _require_decay(near, table)
     if qkv.dtype not in (torch.float32, torch.float64):
         single = near_attention(qkv.float(), near, table.float(), dropout_p, seed, dense, form, mixed)
         return single.to(qkv.dtype)

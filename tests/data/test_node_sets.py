@@ -162,7 +162,7 @@ class _Call:
 def test_what_a_citation_file_wants_to_run_is_refused(tmp_path):
     planetoid(tmp_path / "pubmed", "pubmed")
     target = tmp_path / "touched"
-    (tmp_path / "pubmed" / "ind.pubmed.graph").write_bytes(pickle.dumps(_Call(target)))
+    (tmp_path / "pubmed" / "ind.pubmed.graph").write_bytes(pickle.dumps(_Call(target), protocol=2))
     with pytest.raises(DataError, match=r"ind.pubmed.graph cannot be read \(it asks for "):
         load_dataset("Pubmed", tmp_path)
     assert not target.exists()
@@ -174,6 +174,24 @@ def test_a_broken_citation_file_is_told(tmp_path, content):
     (tmp_path / "cora_v2" / "ind.cora_v2.allx").write_bytes(content)
     with pytest.raises(DataError, match="get it again"):
         load_dataset("cora", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"graph": pickle.dumps({0: [5000]}, protocol=2)}, "its graph has 1 papers"),
+        ({"graph": pickle.dumps({node: [1240] for node in range(1240)}, protocol=2)}, "not among its 1240"),
+        ({"graph": pickle.dumps({node: [10**30] for node in range(1240)}, protocol=2)}, "does not hold Cora"),
+        ({"test.index": b"1000000000000\n"}, "its test papers are 1000000000000 to 1000000000000"),
+    ],
+    ids=["few", "beyond", "huge", "far"],
+)
+def test_citation_files_that_do_not_fit_together_are_told(tmp_path, changed, message):
+    planetoid(tmp_path / "cora_v2", "cora_v2")
+    for part, content in changed.items():
+        (tmp_path / "cora_v2" / f"ind.cora_v2.{part}").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        load_dataset("Cora", tmp_path)
 
 
 def test_a_citation_graph_is_downloaded(tmp_path, monkeypatch):

@@ -8,12 +8,12 @@ import pytest
 import torch
 from near_graphs import KINDS, hops
 
-from gradformer_dgl import NearPairs
+from gradformer_dgl import Gradformer, GraphBatch, NearPairs
 from gradformer_dgl.cache.neighborhood import Neighborhood
 from gradformer_dgl.data import PackedGraphs
 from gradformer_dgl.edge_list import EdgeList
 from gradformer_dgl.errors import ConfigError, GraphError
-from gradformer_dgl.near_estimate import estimate_pairs, require_memory
+from gradformer_dgl.near_estimate import estimate_pairs, require_memory, step_bytes
 from gradformer_dgl.preprocess import GraphStructures, preprocess_graphs
 
 
@@ -151,6 +151,32 @@ def test_pairs_that_do_not_fit_into_memory_are_refused_with_the_cutoff_that_woul
         require_memory(structures, 3, memory=int(found.num_bytes(2)) + 1)
     with pytest.raises(GraphError, match="no cut-off fits"):
         require_memory(structures, 3, memory=1)
+    memory = int(found.num_bytes(2) + 2003 * 1e6) + 1
+    require_memory(structures, 2, memory=memory, node_bytes=1e6)
+    both = r"pairs within 3 hops, which take 0.0 GiB, and a training step another 1.9 GiB; .* max_distance=2"
+    with pytest.raises(GraphError, match=both):
+        require_memory(structures, 3, memory=memory, node_bytes=1e6)
+    with pytest.raises(GraphError, match="no cut-off fits"):
+        NearPairs.from_graph(structures, 3, node_bytes=1e15)
+
+
+@pytest.mark.parametrize("options", [{"feat_size": 32}, {"feat_size": 8, "message_passing": "gcn"}], ids=str)
+def test_a_step_takes_about_what_its_activations_do(options):
+    def batch_of(side):
+        graph = dgl.from_networkx(nx.grid_2d_graph(side, side))
+        near = NearPairs.from_graph(graph, 2)
+        return GraphBatch(graph, near, node_features=torch.randn(side * side, 3))
+
+    measured = {}
+    for layers in (2, 4):
+        model = Gradformer(2, num_layers=layers, num_heads=1, node_size=3, readout=None, **options).eval()
+        small, large = (step_bytes(model, batch_of(side)) for side in (17, 41))
+        assert small == pytest.approx(large, rel=0.1)
+        assert not model.training
+        measured[layers] = large
+        # Each layer keeps its query, key, value and output, inputs of three norms, and more.
+        assert large > 4 * options["feat_size"] * 8 * layers
+    assert measured[4] == pytest.approx(2 * measured[2], rel=0.15)
 
 
 def test_batches_of_packed_graphs_have_the_near_pairs_of_their_graphs(tmp_path):
