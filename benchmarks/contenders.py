@@ -220,9 +220,9 @@ def _measure(contender, dataset, setting, steps, batches, answers):
         return F.cross_entropy(out, batch.labels.view(-1).long())
 
     def train(chosen):
-        loss = loss_of(graphs.batch(chosen))
+        # Gradients that lie about during the forward pass would cut up the heap.
         optimiser.zero_grad()
-        loss.backward()
+        loss_of(graphs.batch(chosen)).backward()
         optimiser.step()
 
     def infer(chosen):

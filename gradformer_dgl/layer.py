@@ -14,6 +14,7 @@ from gradformer_dgl.edge_list import Graph
 from gradformer_dgl.errors import ConfigError, GraphError
 from gradformer_dgl.message_passing import MessagePassing, make_message_passing
 from gradformer_dgl.near_pairs import Distances
+from gradformer_dgl.perceptron import Perceptron
 
 
 class DecayAttention(nn.Module):
@@ -141,7 +142,7 @@ class GradformerLayer(nn.Module):
         self.norm_local = None if self.message_passing is None else nn.BatchNorm1d(feat_size)
         self.norm_global = nn.BatchNorm1d(feat_size) if attention else None
         self.norm_out = nn.BatchNorm1d(feat_size)
-        self.mlp = nn.Sequential(
+        self.mlp = Perceptron(
             nn.Linear(feat_size, 2 * feat_size),
             nn.ReLU(inplace=True),
             nn.Dropout(dropout),

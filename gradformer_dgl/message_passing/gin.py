@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from gradformer_dgl.edge_list import Graph
 from gradformer_dgl.message_passing.aggregate import sum_activated, sum_neighbors
 from gradformer_dgl.message_passing.base import MessagePassing
+from gradformer_dgl.perceptron import Perceptron
 
 
 class GIN(MessagePassing):
@@ -31,7 +32,7 @@ class GIN(MessagePassing):
 
     def __init__(self, feat_size: int) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(
+        self.mlp = Perceptron(
             nn.Linear(feat_size, feat_size), nn.ReLU(inplace=True), nn.Linear(feat_size, feat_size)
         )
 

@@ -255,8 +255,9 @@ class Trainer:
         whole = targets
         if self.ranks.size > 1:
             whole = as_targets(labels_of(self.dataset, part), self.dataset.task)
-        loss = self.objective.loss(self.parallel(batch)[chosen], targets, whole)
+        # Before the forward pass: gradients that lie about during it cut up the heap.
         self.optimizer.zero_grad(set_to_none=True)
+        loss = self.objective.loss(self.parallel(batch)[chosen], targets, whole)
         # Gradients are averaged over the ranks, but the losses of their shares add up.
         (loss * self.ranks.size).backward()
         if self.config.clip_norm:

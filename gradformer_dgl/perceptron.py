@@ -1,0 +1,57 @@
+"""The perceptron of the layers: two linear maps and a ReLU between them."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+
+class PlainPerceptron(torch.autograd.Function):
+    """A perceptron without dropout, whose backward pass makes one tensor of hidden channels.
+
+    Each tensor that is made and let go between others leaves a hole in the heap that the next may not fit.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
+        hidden = F.linear(x, w1, b1).relu_()
+        ctx.save_for_backward(x, w1, w2, hidden)
+        return F.linear(hidden, w2, b2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, w1, w2, hidden = ctx.saved_tensors
+        grad_w2, back = grad.t() @ hidden, grad @ w2
+        torch.ops.aten.threshold_backward.grad_input(back, hidden, 0, grad_input=back)
+        return back @ w1, back.t() @ x, back.sum(0), grad_w2, grad.sum(0)
+
+
+class Perceptron(nn.Sequential):
+    """A linear map, a ReLU and a linear map, with or without dropout after the last two.
+
+    Takes its modules as :class:`torch.nn.Sequential` does, and gives the same in less memory where no
+    dropout is drawn. There its modules are not called one by one, nor are their hooks, and it is
+    differentiable once.
+
+    Examples
+    --------
+    >>> Perceptron(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 5))(torch.rand(3, 5)).shape
+    torch.Size([3, 5])
+    """
+
+    def forward(self, x: Float[Tensor, "nodes channels"]) -> Float[Tensor, "nodes channels_out"]:
+        parts = [part for part in self if not (isinstance(part, nn.Dropout) and _is_idle(part))]
+        plain = [type(part) for part in parts] == [nn.Linear, nn.ReLU, nn.Linear]
+        # Autocast casts in each product, and a compiler chooses by itself what to keep.
+        if not plain or torch.is_autocast_enabled(x.device.type) or torch.compiler.is_compiling():
+            return super().forward(x)
+        up, _, down = parts
+        return PlainPerceptron.apply(x, up.weight, up.bias, down.weight, down.bias)
+
+
+def _is_idle(dropout: nn.Dropout) -> bool:
+    return dropout.p == 0 or not dropout.training

@@ -1,0 +1,66 @@
+"""The perceptron of the layers against torch's modules one after the other."""
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from gradformer_dgl.perceptron import Perceptron
+
+
+def parts(dropout=0.0):
+    torch.manual_seed(0)
+    up, down = nn.Linear(5, 11), nn.Linear(11, 5)
+    return up, nn.ReLU(inplace=True), nn.Dropout(dropout), down, nn.Dropout(dropout)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_values_and_gradients_are_those_of_its_modules(dtype):
+    modules = [each.to(dtype) for each in parts()]
+    x = torch.randn(7, 5, dtype=dtype, requires_grad=True)
+    given, results = torch.randn(7, 5, dtype=dtype), []
+    for network in (Perceptron(*modules), nn.Sequential(*modules)):
+        out = network(x)
+        results.append([out, *torch.autograd.grad(out, [x, *network.parameters()], given)])
+    for one, other in zip(*results, strict=True):
+        assert_close(one, other)
+        assert other.abs().sum() > 0
+
+
+def test_gradients_by_finite_differences():
+    network = Perceptron(*parts()).double()
+    assert torch.autograd.gradcheck(network, torch.randn(7, 5, dtype=torch.float64, requires_grad=True))
+
+
+def test_a_frozen_map_and_no_gradient_at_all():
+    network, x = Perceptron(*parts()), torch.randn(7, 5)
+    network[0].requires_grad_(False)
+    network(x).sum().backward()
+    assert network[0].weight.grad is None
+    assert_close(network[3].bias.grad, torch.full((5,), 7.0))
+    with torch.no_grad():
+        assert_close(network(x), nn.Sequential(*network)(x))
+
+
+def test_dropout_is_drawn_in_training_alone():
+    network, x = Perceptron(*parts(dropout=0.5)), torch.randn(7, 5)
+    torch.manual_seed(1)
+    dropped = network(x)
+    torch.manual_seed(1)
+    assert_close(dropped, nn.Sequential(*network)(x))
+    assert (dropped == 0).any()
+    assert not (network.eval()(x) == 0).any()
+
+
+def test_nan_stays_and_other_modules_are_called():
+    network = Perceptron(*parts())
+    assert network(torch.full((1, 5), torch.nan)).isnan().all()
+    network[1] = nn.GELU()
+    x = torch.randn(7, 5)
+    assert_close(network(x), nn.Sequential(*network)(x))
+    assert_close(network[:2](x), nn.functional.gelu(network[0](x)))
+
+
+def test_autocast_makes_products_of_bfloat16():
+    with torch.autocast("cpu"):
+        assert Perceptron(*parts())(torch.randn(7, 5)).dtype == torch.bfloat16
