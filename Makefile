@@ -3,13 +3,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA_ROOT ?= ../shared/data
 
-.PHONY: help demo test lint types suite docs wheel-check bench clean
+.PHONY: help demo test lint types suite docs wheel-check compat bench clean
 
 help:
 	@echo "make demo    install into .venv, then preprocess and train on the built-in molecules"
 	@echo "make test    install into .venv, then run everything that CI runs"
 	@echo "make docs    install into .venv, then build the documentation into build/docs"
 	@echo "make bench   measure speed and memory beside other libraries (DATA_ROOT=$(DATA_ROOT))"
+	@echo "make compat  run the tests with the oldest versions that setup.cfg allows, and with DGL 2.1"
 	@echo "make clean   remove what the others made"
 
 $(BIN)/python:
@@ -49,6 +50,10 @@ docs: $(VENV)/test
 
 wheel-check: $(VENV)/test
 	$(BIN)/python tests/wheel_check.py
+
+# Makes environments of its own, in build/compat; gigabytes, for the oldest torch comes with CUDA.
+compat: $(BIN)/python
+	$(BIN)/python tests/compatibility.py
 
 $(VENV)/bench: $(BIN)/python setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench,chem]"

@@ -1,5 +1,5 @@
 """Run the `gradformer-dgl` command from a checkout: `python cli.py train MUTAG`."""
 
-from gradformer_dgl.cli import main
+from gradformer_dgl.__main__ import main
 
 main()

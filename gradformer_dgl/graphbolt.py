@@ -5,7 +5,6 @@ torch only that were current when DGL was built; with any other torch ``import d
 package needs it. For Python 3.12 there is no other DGL in the registry than 2.1.
 """
 
-import importlib.metadata
 import importlib.util
 import sys
 from pathlib import Path
@@ -51,6 +50,8 @@ def keep_graphbolt_out() -> None:
 
 def _release_of_torch() -> str:
     # Without importing it, which takes seconds.
+    import importlib.metadata
+
     try:
         return importlib.metadata.version("torch").partition("+")[0]
     except importlib.metadata.PackageNotFoundError:

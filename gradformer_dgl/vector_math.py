@@ -4,7 +4,7 @@
 import numpy as np
 
 from gradformer_dgl.compiled import compiled
-from gradformer_dgl.vectors import as_floats, from_bits, maximum, truncated
+from gradformer_dgl.vectors import as_floats, from_bits, maximum, truncated, where_negative
 
 
 @compiled(fastmath=("contract",))
@@ -26,11 +26,9 @@ def exp_below_one(x):
 
 @compiled(fastmath=("contract",))
 def sigmoid(x):
-    """Return 1 / (1 + e^-x) in single precision, to rounding."""
-    # Both cases are computed, and one chosen: a branch would keep a loop from vector form.
-    small = exp_below_one(-abs(x))
-    below = small / (np.float32(1.0) + small)
-    return np.float32(1.0) - below if x >= np.float32(0.0) else below
+    """Return 1 / (1 + e^-x) of a vector, to rounding."""
+    small = exp_below_one(maximum(x, x * np.float32(-1)) * np.float32(-1))
+    return where_negative(x, small, np.float32(1)) / (small + np.float32(1))
 
 
 @compiled

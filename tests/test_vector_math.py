@@ -1,7 +1,22 @@
 import numpy as np
 import pytest
 
+from gradformer_dgl.compiled import compiled
 from gradformer_dgl.vector_math import exp_below_one, sigmoid
+from gradformer_dgl.vectors import WIDTH, load, store
+
+
+@compiled
+def fill_sigmoid(x, y):
+    for i in range(0, x.shape[1], WIDTH):
+        store(y, 0, i, sigmoid(load(x, 0, i)))
+
+
+def sigmoids(points):
+    x = np.array([points], np.float32)
+    y = np.empty_like(x)
+    fill_sigmoid(x, y)
+    return y[0]
 
 
 @pytest.mark.parametrize("x", [0.0, -1e-30, -1e-3, -0.5, -1.0, -20.0, -80.0])
@@ -14,12 +29,14 @@ def test_exponential_of_very_small_numbers():
 
 
 def test_sigmoid():
-    points = np.concatenate([np.linspace(-30, 30, 999), [0.0, 1e-20, -1e-20]]).astype(np.float32)
-    found = np.array([sigmoid(x) for x in points])
-    np.testing.assert_allclose(found, 1 / (1 + np.exp(-points.astype(np.float64))), rtol=2e-6)
+    points = np.concatenate([np.linspace(-30, 30, 997), [0.0, 1e-20, -1e-20]]).astype(np.float32)
+    exact = 1 / (1 + np.exp(-points.astype(np.float64)))
+    np.testing.assert_allclose(sigmoids(points), exact, rtol=2e-6)
 
 
 def test_sigmoid_at_the_ends():
-    assert sigmoid(np.float32(np.inf)) == 1
-    assert sigmoid(np.float32(-np.inf)) < 1e-37
-    assert np.isnan(sigmoid(np.float32(np.nan)))
+    large, small, unknown, half = sigmoids([np.inf, -np.inf, np.nan, 0.0] * 2)[:4]
+    assert large == 1
+    assert 0 <= small < 1e-37
+    assert np.isnan(unknown)
+    assert half == 0.5

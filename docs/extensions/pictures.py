@@ -1,16 +1,22 @@
-"""The pictures of the documentation, drawn with the package itself."""
+"""The pictures of the documentation, drawn with the package itself.
+
+`python docs/extensions/pictures.py` draws docs/images/mask.png, which the README shows.
+"""
 
 from pathlib import Path
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rdkit import Chem
+from rdkit.Chem import rdDepictor
 
 from gradformer_dgl import ExponentialDecay
 from gradformer_dgl.preprocess import shortest_path_distances
 
 CAFFEINE = "Cn1cnc2c1c(=O)n(C)c(=O)n2C"
 THRESHOLDS = (0.0, 1.0, 2.5, 5.0)
+README_PICTURE = Path(__file__).resolve().parents[1] / "images" / "mask.png"
 
 
 def draw_pictures(folder: Path) -> None:
@@ -21,15 +27,16 @@ def draw_pictures(folder: Path) -> None:
 
 
 def draw_mask(file: Path) -> None:
-    """Draw the distances of a molecule, and what two heads with different thresholds make of them."""
+    """Draw a molecule, the distances in it, and what two heads with different thresholds make of them."""
     molecule = Chem.MolFromSmiles(CAFFEINE)
     edges = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in molecule.GetBonds()]
     src, dst = (list(ends) for ends in zip(*edges, strict=True))
     distances = shortest_path_distances((src, dst, molecule.GetNumAtoms()))
     decay = ExponentialDecay(num_heads=2, gamma=0.5, hop=[1.0, 3.0], learnable=False)
     near, far = decay(distances[None].long())[0].permute(2, 0, 1).numpy()
-    figure = Figure(figsize=(9, 3.1), layout="constrained")
-    axes = figure.subplots(1, 3)
+    figure = Figure(figsize=(11, 2.9), layout="constrained")
+    atoms, *axes = figure.subplots(1, 4, width_ratios=(1, 1.1, 1.1, 1.1))
+    _draw_atoms(atoms, molecule, edges)
     panels = [
         ("hops between atoms", distances.numpy(), "viridis_r", None),
         ("factor of a head with tau = 1", near, "magma", 1),
@@ -41,7 +48,21 @@ def draw_mask(file: Path) -> None:
         place.set_xticks([])
         place.set_yticks([])
         figure.colorbar(image, ax=place, shrink=0.8)
-    figure.savefig(file)
+    figure.savefig(file, dpi=110)
+
+
+def _draw_atoms(place: Axes, molecule: Chem.Mol, edges: list[tuple[int, int]]) -> None:
+    rdDepictor.Compute2DCoords(molecule)
+    points = molecule.GetConformer().GetPositions()[:, :2]
+    for edge in edges:
+        place.plot(*points[list(edge)].T, color="0.3", linewidth=1.5, zorder=1)
+    place.scatter(*points.T, s=150, color="white", edgecolors="black", zorder=2)
+    for number, point in enumerate(points):
+        place.annotate(str(number), point, ha="center", va="center", fontsize=8)
+    place.set_title("atoms of caffeine", fontsize=10)
+    place.set_aspect("equal")
+    place.set_axis_off()
+    place.margins(0.1)
 
 
 def draw_decay(file: Path) -> None:
@@ -57,3 +78,8 @@ def draw_decay(file: Path) -> None:
     place.legend(fontsize=8)
     figure.axes[0].set_ylabel("factor (gamma = 0.6)")
     figure.savefig(file)
+
+
+if __name__ == "__main__":
+    README_PICTURE.parent.mkdir(exist_ok=True)
+    draw_mask(README_PICTURE)

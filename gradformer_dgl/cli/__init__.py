@@ -110,7 +110,7 @@ def main(args: list[str] | None = None) -> None:
         _fail("terminated", status=143)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         _fail("interrupted", status=130)
     except click.ClickException as error:
         error.show()

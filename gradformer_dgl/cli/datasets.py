@@ -1,13 +1,14 @@
 """`gradformer-dgl datasets`."""
 
 import dataclasses
-import json
 
 import click
 
+from gradformer_dgl.cli import results
+
 
 @click.command("datasets")
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+@results.as_json
 def command(as_json: bool) -> None:
     """List the data sets that can be used by name.
 
@@ -19,10 +20,13 @@ def command(as_json: bool) -> None:
     from gradformer_dgl.data.catalog import catalog
 
     entries = catalog()
-    if as_json:
-        facts = [dataclasses.asdict(entry) for entry in entries]
-        click.echo(json.dumps([{name: one[name] for name in one if name != "reader"} for one in facts]))
-        return
+    facts = [dataclasses.asdict(entry) for entry in entries]
     width = max(len(entry.name) for entry in entries)
-    for entry in entries:
-        click.echo(f"{entry.name:<{width}}  {entry.graphs:>6,} graphs; {entry.task}; {entry.description}")
+    results.print_result(
+        [{name: one[name] for name in one if name != "reader"} for one in facts],
+        [
+            f"{entry.name:<{width}}  {entry.graphs:>6,} graphs; {entry.task}; {entry.description}"
+            for entry in entries
+        ],
+        as_json,
+    )

@@ -1,12 +1,12 @@
 """`gradformer-dgl doctor`."""
 
-import json
-
 import click
+
+from gradformer_dgl.cli import results
 
 
 @click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+@results.as_json
 def command(as_json: bool) -> None:
     """Show versions, and whether the installation can use the GPU.
 
@@ -17,8 +17,5 @@ def command(as_json: bool) -> None:
     from gradformer_dgl.cli.diagnosis import diagnose
 
     findings = diagnose()
-    if as_json:
-        click.echo(json.dumps(dict(findings)))
-        return
-    for topic, finding in findings:
-        click.echo(f"{topic:<16}{finding}")
+    lines = [f"{topic:<16}{finding}" for topic, finding in findings]
+    results.print_result(dict(findings), lines, as_json)

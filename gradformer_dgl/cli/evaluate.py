@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from gradformer_dgl.cli import options
+from gradformer_dgl.cli import options, results
 
 
 @click.command("evaluate")
@@ -19,12 +19,14 @@ from gradformer_dgl.cli import options
     help="Part to score.",
 )
 @options.device
+@results.always_json
 def command(run: Path, data_root: Path | None, cache: Path | None, split: str, device: str) -> None:
     """Score the saved weights of the run folder RUN again.
 
-    The last line on stdout is the result as JSON. Example: gradformer-dgl evaluate runs/MUTAG --split val
+    The result on stdout is one line of JSON.
+
+    Example: gradformer-dgl evaluate runs/MUTAG --split val
     """
-    from gradformer_dgl.json_text import json_text
     from gradformer_dgl.training.runs import evaluate_run, open_run
 
     request = open_run(
@@ -33,4 +35,5 @@ def command(run: Path, data_root: Path | None, cache: Path | None, split: str, d
         None if cache is None else str(cache),
         options.chosen_device(device),
     )
-    click.echo(json_text(evaluate_run(request, split)))
+    result = evaluate_run(request, split)
+    results.print_scores(result, results.score_text(result, split))

@@ -3,13 +3,19 @@
 import difflib
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
+if TYPE_CHECKING:
+    _Choice = click.Choice[str]
+else:
+    # Generic from click 8.2 on only.
+    _Choice = click.Choice
 
-class GuessingChoice(click.Choice[str]):
+
+class GuessingChoice(_Choice):
     """A choice that tells a name like the one that it does not know."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:

@@ -1,6 +1,5 @@
 """`gradformer-dgl info`."""
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import click
 
-from gradformer_dgl.cli import options
+from gradformer_dgl.cli import options, results
 
 # Distances with a line of their own; the longer ones share the last line.
 MOST_LINES = 16
@@ -25,7 +24,7 @@ UNBROKEN = 1000
 @click.option(
     "--plot", type=click.Path(path_type=Path), help="Draw the histograms of distances and graph sizes."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+@results.as_json
 def command(
     cache: Path,
     verify: bool,
@@ -61,7 +60,7 @@ def command(
     if plot is not None:
         draw_histograms(opened, plot)
     if as_json:
-        click.echo(json.dumps(facts, default=str))
+        results.print_result(facts, (), as_json)
     else:
         _print(facts)
 

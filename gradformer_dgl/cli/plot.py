@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gradformer_dgl.cli import options
+from gradformer_dgl.cli import options, results
 from gradformer_dgl.plots import FORMATS, PICTURE_NAMES
 
 PAGE = "report.html"
@@ -67,6 +67,7 @@ class _Names(click.ParamType):
 @click.option("--data-root", type=click.Path(path_type=Path), help="Raw data. [default: as in training]")
 @click.option("--cache", type=click.Path(path_type=Path), help="Distances. [default: as in training]")
 @options.device
+@results.as_json
 @click.pass_obj
 def command(
     obj: dict[str, bool],
@@ -81,6 +82,7 @@ def command(
     data_root: Path | None,
     cache: Path | None,
     device: str,
+    as_json: bool,
 ) -> None:
     """Draw the run folder RUN: training, decay, attention of one graph, test predictions, distances.
 
@@ -119,5 +121,5 @@ def command(
     if html:
         files.append(folder / PAGE)
         write_page(opened, pictures, left_out, files[-1])
-    for file in files:
-        click.echo(file)
+    facts = {"run": str(run), "files": [str(file) for file in files], "left_out": left_out}
+    results.print_result(facts, files, as_json)

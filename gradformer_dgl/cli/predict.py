@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gradformer_dgl.cli import options
+from gradformer_dgl.cli import options, results
 
 ROWS_LEFT_EMPTY = 3
 """Exit status where some rows of the input could not be read."""
@@ -35,6 +35,7 @@ ROWS_LEFT_EMPTY = 3
     "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of the network."
 )
 @options.device
+@results.as_json
 @click.pass_obj
 def command(
     obj: dict[str, bool],
@@ -48,6 +49,7 @@ def command(
     overwrite: bool,
     threads: int,
     device: str,
+    as_json: bool,
 ) -> None:
     """Predict the graphs of INPUT with the weights in the run folder RUN.
 
@@ -68,6 +70,8 @@ def command(
     from gradformer_dgl.prediction.table import check_out, predict_table
     from gradformer_dgl.training.threads import use_threads
 
+    if as_json and str(out) == "-":
+        raise click.UsageError("stdout can take the table or the line of --json: give --out a file")
     check_out(out, input, overwrite)
     use_threads(threads)
     root = None if data_root is None else str(data_root)
@@ -75,8 +79,9 @@ def command(
     opened = open_input(input, predictor.fit, smiles_column)
     with RowProgress(opened.total, shown=not obj["quiet"]) as progress:
         empty = predict_table(predictor, opened, predictor.distances(cache), out, progress.advance)
-    logging.getLogger("gradformer_dgl").info(
-        "%s: predicted %d of %d", out, opened.total - empty, opened.total
-    )
+    predicted = opened.total - empty
+    logging.getLogger("gradformer_dgl").info("%s: predicted %d of %d", out, predicted, opened.total)
+    facts = {"file": str(out), "rows": opened.total, "predicted": predicted, "empty": empty}
+    results.print_result(facts, (), as_json)
     if empty:
         sys.exit(ROWS_LEFT_EMPTY)

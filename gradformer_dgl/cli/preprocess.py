@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from gradformer_dgl.cli import options
+from gradformer_dgl.cli import options, results
 from gradformer_dgl.cli.help import LongCommand
 from gradformer_dgl.data.options import DataOptions
 
@@ -50,6 +50,7 @@ BACKENDS = ("threading", "loky", "dask", "ray")
     help="Who computes: threads, processes (loky), or the workers of a Dask or Ray cluster.",
 )
 @click.option("--scheduler", metavar="ADDRESS", help="Address of the Dask scheduler or Ray cluster.")
+@results.as_json
 @click.pass_obj
 def command(
     obj: dict[str, bool],
@@ -66,6 +67,7 @@ def command(
     jobs: int | None,
     backend: str,
     scheduler: str | None,
+    as_json: bool,
 ) -> None:
     """Compute all shortest-path distances of DATASET and cache them in one HDF5 file.
 
@@ -100,4 +102,5 @@ def command(
         resume=resume,
         progress=not obj["quiet"],
     )
-    click.echo(f"{cache.path}: {len(cache)} graphs, {Path(cache.path).stat().st_size:,} bytes")
+    text = f"{cache.path}: {len(cache)} graphs, {Path(cache.path).stat().st_size:,} bytes"
+    results.print_result({"dataset": opened.name, **cache.info()}, (text,), as_json)

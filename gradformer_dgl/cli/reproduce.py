@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from gradformer_dgl.cli import options
+from gradformer_dgl.cli import options, results
 
 # Written out here, for the modules that define them load more than `--help` should wait for.
 TABLES = ("main", "depth", "low-resource", "ablation", "efficiency", "decay")
@@ -57,6 +57,7 @@ PRESETS = ("published", "tuned")
 @options.data_root
 @options.cache_dir
 @click.option("--render-only", is_flag=True, help="Write the table again from the JSON files; train nothing.")
+@results.as_json
 @click.pass_obj
 def command(
     obj: dict[str, bool],
@@ -73,6 +74,7 @@ def command(
     data_root: Path | None,
     cache_dir: Path,
     render_only: bool,
+    as_json: bool,
 ) -> None:
     """Train what a table of the paper compares, and write the table beside the paper's numbers.
 
@@ -108,7 +110,9 @@ def command(
                 progress=progress,
                 show_preprocessing=not obj["quiet"],
             )
-    click.echo(str(render(chosen, experiments, out)))
+    file = render(chosen, experiments, out)
+    facts = {"table": table, "markdown": str(file), "csv": str(file.with_suffix(".csv"))}
+    results.print_result(facts, (file,), as_json)
 
 
 def _names(values: tuple[str, ...]) -> list[str]:

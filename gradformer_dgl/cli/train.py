@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gradformer_dgl.cli import options
+from gradformer_dgl.cli import options, results
 from gradformer_dgl.cli.help import LongCommand
 from gradformer_dgl.data.options import DataOptions
 
@@ -40,6 +40,7 @@ from gradformer_dgl.data.options import DataOptions
 @options.jobs
 @options.device
 @options.config_options
+@results.always_json
 @click.pass_obj
 def command(
     obj: dict[str, bool],
@@ -62,7 +63,7 @@ def command(
     """Train a model on DATASET, whose distances `preprocess` has cached.
 
     DATASET is a name (see `gradformer-dgl datasets`), a CSV file of molecules, or the MODULE:FUNCTION that
-    makes a DGL data set. The last line on stdout is the result as JSON: the test score at the best validation
+    makes a DGL data set. The result on stdout is one line of JSON: the test score at the best validation
     epoch, mean and standard deviation over the runs. With --jobs the seeds are trained side by side; under
     torchrun the processes share every batch.
 
@@ -75,7 +76,6 @@ def command(
     from gradformer_dgl.cli.progress import EpochProgress
     from gradformer_dgl.data import load_dataset
     from gradformer_dgl.errors import ConfigError
-    from gradformer_dgl.json_text import json_text
     from gradformer_dgl.training.config import load_preset, read_settings
     from gradformer_dgl.training.distributed import joined_ranks
     from gradformer_dgl.training.request import RunRequest
@@ -116,9 +116,5 @@ def command(
         with EpochProgress(request.seeds, chosen.epochs, shown=shown) as progress:
             result = train_run(request, jobs, progress.advance, opened, ranks)
         if ranks.is_first:
-            if "predicting_the_mean" in result:
-                baseline = result["predicting_the_mean"]
-                score = f"test {result['metric']} {result['mean']:.4g}"
-                click.echo(f"{score}; predicting the mean: {baseline:.4g}")
             log.info("run folder: %s", request.folder)
-            click.echo(json_text(result))
+            results.print_scores(result, results.score_text(result))

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from gradformer_dgl.cli import options
+from gradformer_dgl.cli import options, results
 from gradformer_dgl.cli.help import LongCommand
 from gradformer_dgl.data.options import DataOptions
 
@@ -41,6 +41,7 @@ from gradformer_dgl.data.options import DataOptions
 @options.jobs
 @options.device
 @options.config_options
+@results.always_json
 @click.pass_obj
 def command(
     obj: dict[str, bool],
@@ -63,7 +64,7 @@ def command(
 
     No test score is computed. The same command again, with more --trials, goes on with the search. A setting
     that is given as an option is fixed, and not searched. What is found is written to best.yaml in the run
-    folder, and can be trained with `train --config`. The last line on stdout is the result as JSON.
+    folder, and can be trained with `train --config`. The result on stdout is one line of JSON.
 
     Example: gradformer-dgl tune NCI1 --data-root data --trials 100 --jobs 2
 
@@ -75,7 +76,6 @@ def command(
     from gradformer_dgl.experiments.caches import ensure_cache
     from gradformer_dgl.experiments.search_space import default_space, read_space
     from gradformer_dgl.experiments.tuning import TuneRequest, import_optuna, tune
-    from gradformer_dgl.json_text import json_text
     from gradformer_dgl.training.config import load_preset, read_settings
     from gradformer_dgl.training.request import RunRequest
     from gradformer_dgl.training.threads import available_processors, use_threads
@@ -110,4 +110,5 @@ def command(
     )
     with TaskProgress("trials", shown=not obj["quiet"]) as progress:
         result = tune(TuneRequest(run, searched, trials, seed), raw, jobs, progress)
-    click.echo(json_text(result))
+    best = f"best validation {result['metric']} {result['best_val']:.4g}, trial {result['trial']}"
+    results.print_scores(result, f"{best}: {result['config']}")

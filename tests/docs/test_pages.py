@@ -149,6 +149,14 @@ def test_readmes_have_the_same_code():
     assert sorted(inline_commands(chinese)) == sorted(inline_commands(english))
 
 
+def test_the_layer_in_the_readme_runs_as_it_stands():
+    (block,) = (block for block in blocks(ROOT / "README.md") if "shortest_path_distances(" in block.text)
+    assert len(block.text.splitlines()) < 20
+    namespace: dict = {}
+    exec(compile(block.text, "README.md", "exec"), namespace)
+    assert namespace["h"].shape == (15, 64)
+
+
 def test_readmes_name_each_other():
     assert "(README.zh.md)" in (ROOT / "README.md").read_text(encoding="utf-8").split("\n## ")[0]
     assert "(README.md)" in (ROOT / "README.zh.md").read_text(encoding="utf-8").split("\n## ")[0]

@@ -1,0 +1,55 @@
+"""What commands print on stdout: text for people, or one line of JSON for scripts."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+as_json: Callable[..., Any] = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+always_json: Callable[..., Any] = click.option(
+    "--json", is_flag=True, expose_value=False, help="Print one line of JSON, as without this option."
+)
+
+
+def print_result(facts: Any, text: Sequence[object], as_json: bool) -> None:
+    """Print a result.
+
+    Parameters
+    ----------
+    facts : object
+        What JSON can say, and paths.
+    text : sequence
+        The same in lines for people.
+    as_json : bool
+        Whether to print the facts, in one line, in place of the text.
+    """
+    from gradformer_dgl.json_text import json_text
+
+    for line in (json_text(facts),) if as_json else text:
+        click.echo(str(line))
+
+
+def print_scores(result: dict[str, Any], text: str) -> None:
+    """Print the result of a training, a scoring or a search, and say it to people on stderr."""
+    logging.getLogger("gradformer_dgl").info("%s", text)
+    print_result(result, (), as_json=True)
+
+
+def score_text(result: dict[str, Any], part: str = "test") -> str:
+    """Return a score in words.
+
+    Examples
+    --------
+    >>> result = {"metric": "mae", "unit": "", "mean": 0.3, "std": 0.02, "runs": [{}, {}]}
+    >>> score_text(result | {"predicting_the_mean": 0.75})
+    'test mae 0.3 ± 0.02, 2 seeds; predicting the mean: 0.75'
+    """
+    several = len(result["runs"]) > 1
+    text = f"{part} {result['metric']} {result['mean']:.4g}"
+    text += f" ± {result['std']:.2g}" if several else ""
+    text += f" {result['unit']}" if result["unit"] else ""
+    text += f", {len(result['runs'])} seeds" if several else ""
+    if "predicting_the_mean" in result:
+        text += f"; predicting the mean: {result['predicting_the_mean']:.4g}"
+    return text
