@@ -292,6 +292,17 @@ def where_at_least(typing, x, bound, number):
     return floats(x, bound, number), build
 
 
+@intrinsic
+def where_negative(typing, x, y, z):
+    """Return y in places where x is below 0, and z elsewhere; z may be a number."""
+
+    def build(context, builder, signature, args):
+        negative = builder.fcmp_ordered("<", args[0], _ZEROS)
+        return builder.select(negative, args[1], _vector(context, builder, args[2], z))
+
+    return floats(x, y, z), build
+
+
 # A function of these and of operators serves single numbers as well.
 
 
