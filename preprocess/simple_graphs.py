@@ -93,8 +93,11 @@ class SimpleGraphs:
         start, stop = (0, int(self.node_counts.sum())) if graph is None else self.node_starts[graph:][:2]
         offsets = self.offsets[start : stop + 1]
         edges = slice(offsets[0], offsets[-1])
-        parts = (self.weights[edges], self.targets[edges] - start, offsets - offsets[0])
-        return sparse.csr_array(parts, shape=(stop - start, stop - start))
+        # SciPy before 1.15 searches graphs with indices of 32 bits only.
+        fits = max(stop - start, edges.stop - edges.start) <= np.iinfo(np.int32).max
+        index = np.int32 if fits else np.int64
+        indices, ends = (self.targets[edges] - start).astype(index), (offsets - offsets[0]).astype(index)
+        return sparse.csr_array((self.weights[edges], indices, ends), shape=(stop - start, stop - start))
 
 
 def _ends(counts: np.ndarray) -> np.ndarray:

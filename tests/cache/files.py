@@ -23,6 +23,8 @@ def random_graphs(sizes: Sequence[int], seed: int = 0, degree: float = 1.5) -> l
 def hops(graph: Graph, directed: bool = False, max_distance: float = np.inf) -> np.ndarray:
     """Return the distances between all nodes, inf where there is no path within the cut-off."""
     src, dst, size = graph
+    # SciPy before 1.15 searches matrices with indices of 32 bits only.
+    src, dst = np.asarray(src, np.int32), np.asarray(dst, np.int32)
     matrix = csr_array((np.ones(len(src)), (src, dst)), shape=(size, size))
     found = shortest_path(matrix, directed=directed, unweighted=True) if size else np.zeros((0, 0))
     return np.where(found > max_distance, np.inf, found)

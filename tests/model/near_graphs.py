@@ -40,7 +40,8 @@ def hops(graph: nx.Graph) -> np.ndarray:
     """Return the hops between all nodes, infinite where there is no path."""
     if not len(graph):
         return np.zeros((0, 0))
-    return shortest_path(nx.to_scipy_sparse_array(graph), directed=graph.is_directed(), unweighted=True)
+    # As SciPy before 1.15 has it: of sparse matrices it takes those with indices of 32 bits only.
+    return shortest_path(nx.to_numpy_array(graph), directed=graph.is_directed(), unweighted=True)
 
 
 def dense_distances(found: np.ndarray, max_distance: int = 254) -> PairDistances:
