@@ -20,6 +20,7 @@ import statistics
 import time
 
 import click
+from gps import gps_model
 from peak_memory import PeakMemory
 
 CHANNELS, HEADS, LAYERS, DEEP = 64, 4, 2, 6
@@ -118,32 +119,12 @@ def eigenvectors(src, dst, nodes):
     return torch.from_numpy(vectors[:, values.argsort()[1:]] * math.sqrt(nodes)).float()
 
 
-def gps_model(attention, src, dst, nodes, x):
+def gps_with_positions(attention, src, dst, nodes, x):
     """Return a model of torch_geometric's layers and its forward function."""
-    import numpy as np
     import torch
-    from torch import nn
-    from torch_geometric.nn import GCNConv, GPSConv
 
-    edges = torch.from_numpy(np.stack([src, dst]))
     x = torch.cat([x, eigenvectors(src, dst, nodes)], dim=1)
-
-    class GPS(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.nodes, self.head = nn.Linear(x.shape[1], CHANNELS), nn.Linear(CHANNELS, 2)
-            self.layers = nn.ModuleList(
-                GPSConv(CHANNELS, GCNConv(CHANNELS, CHANNELS), HEADS, attn_type=attention)
-                for _ in range(LAYERS)
-            )
-
-        def forward(self):
-            h = self.nodes(x)
-            for layer in self.layers:
-                h = layer(h, edges)
-            return self.head(h)
-
-    model = GPS()
+    model = gps_model(attention, x, src, dst, LAYERS, CHANNELS, HEADS, 2)
     return model, model
 
 
@@ -156,7 +137,7 @@ def trained(contender, kind, nodes, rate, seed, epochs):
     x, labels, (train, *held_out) = task(src, dst, nodes, seed)
     torch.manual_seed(seed)
     with PeakMemory() as memory:
-        make = gps_model if contender in ("performer", "multihead") else our_model
+        make = gps_with_positions if contender in ("performer", "multihead") else our_model
         model, forward = make(contender, src, dst, nodes, x)
         optimiser = torch.optim.AdamW(model.parameters(), rate, weight_decay=WEIGHT_DECAY, fused=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs)

@@ -17,6 +17,7 @@ import statistics
 import time
 
 import click
+from gps import gps_model
 from peak_memory import PeakMemory
 
 LAYERS, CHANNELS, HEADS = 2, 64, 4
@@ -102,30 +103,9 @@ def dense_step(kind, src, dst, nodes):
 
 def gps_step(kind, src, dst, nodes, attention):
     """Return the same of torch_geometric's layers."""
-    import numpy as np
     import torch
-    from torch import nn
-    from torch_geometric.nn import GCNConv, GPSConv
 
-    edges = torch.from_numpy(np.stack([src, dst]).astype(np.int64))
-    x = torch.randn(nodes, FEATURES)
-
-    class GPS(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.nodes, self.head = nn.Linear(FEATURES, CHANNELS), nn.Linear(CHANNELS, CLASSES)
-            self.layers = nn.ModuleList(
-                GPSConv(CHANNELS, GCNConv(CHANNELS, CHANNELS), HEADS, attn_type=attention)
-                for _ in range(LAYERS)
-            )
-
-        def forward(self):
-            h = self.nodes(x)
-            for layer in self.layers:
-                h = layer(h, edges)
-            return self.head(h)
-
-    model = GPS()
+    model = gps_model(attention, torch.randn(nodes, FEATURES), src, dst, LAYERS, CHANNELS, HEADS, CLASSES)
     return model, model, nodes * nodes if attention == "multihead" else nodes
 
 
