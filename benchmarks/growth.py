@@ -1,6 +1,8 @@
 """How a training step grows: with nodes per graph, layers, batch size, and one large graph among small ones.
 
-Random graphs of mean degree 4; GIN beside the attention, 64 channels, 4 heads.
+Random graphs of mean degree 4; GIN beside the attention, 64 channels, 4 heads. Each contender runs in a fresh
+process in every round, all of them in turns. Times are medians over the steps of all rounds; in brackets
+ratios of medians, and with more than one round the lowest and the highest of a round.
 
     python benchmarks/growth.py
 """
@@ -8,7 +10,8 @@ Random graphs of mean degree 4; GIN beside the attention, 64 channels, 4 heads.
 import functools
 
 import click
-from contenders import LABELS, Setting, measure
+from contenders import LABELS, Setting
+from step_costs import measure
 
 CONTENDERS = ("ours", "padded", "pyg")
 LAYERS, CHANNELS, HEADS = 4, 64, 4
@@ -55,25 +58,30 @@ def _both_ways(src, dst, edges):
     return np.concatenate([src, dst])[order], np.concatenate([dst, src])[order]
 
 
-def row(label, sizes, layers, steps, contenders=CONTENDERS):
+def row(label, sizes, layers, steps, rounds, contenders=CONTENDERS):
     """Return one row: the batch is all graphs of these sizes."""
     setting = Setting(layers, CHANNELS, HEADS, len(sizes), "gin")
     dataset = functools.partial(random_dataset, sizes)
     whole = [list(range(len(sizes)))]
-    costs = {each: measure(each, dataset, setting, steps, whole) for each in contenders}
-    ours = costs["ours"]
-    cells = [f"{costs[each].step:,.1f} ({costs[each].step / ours.step:.1f} x)" for each in contenders[1:]]
-    memory = [f"{costs[each].memory:,.0f}" for each in contenders]
+    costs = measure(contenders, dataset, setting, steps, rounds, whole)
+    ours = costs["ours"].train
     pairs = sum(size * size for size in sizes)
     cells = [
         label,
         f"{sum(sizes):,}",
         f"{pairs:,}",
-        f"{ours.step:,.1f}",
-        f"{1e6 * ours.step / pairs:,.0f}",
-        *cells,
+        f"{ours.median:,.1f}",
+        f"{1e6 * ours.median / pairs:,.0f}",
+        *(_beside(costs[each].train, ours) for each in contenders[1:]),
     ]
+    memory = [f"{costs[each].memory:,.0f}" for each in contenders]
     return f"| {' | '.join(cells)} | {' / '.join(memory)} |"
+
+
+def _beside(times, ours):
+    ratios = times.ratios(ours)
+    by_round = f", {min(ratios):.1f} to {max(ratios):.1f}" if len(ratios) > 1 else ""
+    return f"{times.median:,.1f} ({times.median / ours.median:.1f} x{by_round})"
 
 
 def table(title, rows, contenders=CONTENDERS):
@@ -85,23 +93,37 @@ def table(title, rows, contenders=CONTENDERS):
 
 
 @click.command(help=__doc__)
-@click.option("--steps", default=10, show_default=True, help="Steps measured, after three of warm-up.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Steps measured, shared out among the rounds; in each, three of warm-up come before.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Fresh processes for each contender.",
+)
 @click.option("--largest", default=2048, show_default=True, help="Most nodes of a graph.")
-def main(steps, largest):
+def main(steps, rounds, largest):
+    cost = {"steps": steps, "rounds": rounds}
     sizes = [size for size in (16, 32, 64, 128, 256, 512, 1024, 2048) if size <= largest]
     batches = {size: [size] * max(1, 4096 // size) for size in sizes}
-    rows = [row(f"{len(batch)} x {size}", batch, LAYERS, steps) for size, batch in batches.items()]
+    rows = [row(f"{len(batch)} x {size}", batch, LAYERS, **cost) for size, batch in batches.items()]
     click.echo(table("Nodes per graph, about as many nodes in all", rows))
-    rows = [row(f"{layers} layers", [MOLECULE] * 32, layers, steps) for layers in (2, 4, 8, 16)]
+    rows = [row(f"{layers} layers", [MOLECULE] * 32, layers, **cost) for layers in (2, 4, 8, 16)]
     click.echo(table(f"Layers, batches of 32 graphs of {MOLECULE} nodes", rows))
-    rows = [row(f"batch {count}", [MOLECULE] * count, LAYERS, steps) for count in (8, 32, 128, 512)]
+    rows = [row(f"batch {count}", [MOLECULE] * count, LAYERS, **cost) for count in (8, 32, 128, 512)]
     click.echo(table(f"Batch size, graphs of {MOLECULE} nodes", rows))
     # Padded, such a batch takes 128 x 600^2 cells a head: more than ten gigabytes in all.
     alone = ("ours",)
     rows = [
-        row("128 small", [MOLECULE] * 128, LAYERS, steps, alone),
-        row("127 small and one of 600", [MOLECULE] * 127 + [600], LAYERS, steps, alone),
-        row("the one of 600", [600], LAYERS, steps, alone),
+        row("128 small", [MOLECULE] * 128, LAYERS, contenders=alone, **cost),
+        row("127 small and one of 600", [MOLECULE] * 127 + [600], LAYERS, contenders=alone, **cost),
+        row("the one of 600", [600], LAYERS, contenders=alone, **cost),
     ]
     click.echo(table(f"One large graph among graphs of {MOLECULE} nodes", rows, alone))
 
