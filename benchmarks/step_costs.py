@@ -202,7 +202,7 @@ def _times(action, batches, steps):
 
 
 _PARTS = {
-    "attention": ("RaggedAttention",),
+    "attention": ("_Attention",),
     "message passing": ("GSpMM", "GSDDMM", "GatedMean", "SumActivated"),
     "matrix products": ("aten::mm", "aten::addmm"),
 }

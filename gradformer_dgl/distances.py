@@ -1,6 +1,7 @@
 """Shortest-path distances of a batch of graphs, one matrix after the other, without padding."""
 
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from jaxtyping import Int, Int64, UInt
@@ -9,6 +10,9 @@ from torch import Tensor
 from gradformer_dgl.errors import GraphError
 
 _INTEGERS = (torch.uint8, torch.uint16, torch.int8, torch.int16, torch.int32, torch.int64)
+
+_living: WeakValueDictionary[int, "PairDistances"] = WeakValueDictionary()
+"""All distances there are, by the identity of their values."""
 
 
 class PairDistances:
@@ -72,9 +76,35 @@ class PairDistances:
         self.values = values
         self.node_counts = node_counts
         self.sizes = sizes
+        self.num_nodes = sum(sizes)
         self._longest = longest
+        _living[id(values)] = self
         # What attention works out of a batch once for all layers, by what it was worked out for.
         self.plans: dict[Any, Any] = {}
+
+    @classmethod
+    def of(cls, values: Tensor, node_counts: Tensor) -> "PairDistances":
+        """Return the distances that hold these tensors, with all that was worked out of them.
+
+        Where there are none any more, they are made anew, unchecked.
+
+        Parameters
+        ----------
+        values, node_counts : Tensor
+            Those of a ``PairDistances``.
+
+        Examples
+        --------
+        >>> distances = PairDistances(torch.zeros(4, dtype=torch.uint8), torch.tensor([2]))
+        >>> PairDistances.of(distances.values, distances.node_counts) is distances
+        True
+        """
+        found = _living.get(id(values))
+        if found is not None and found.values is values:
+            return found
+        made = object.__new__(cls)
+        made._set(values, node_counts, node_counts.tolist(), None)
+        return made
 
     @classmethod
     def from_padded(cls, padded: Tensor, node_counts: Tensor) -> "PairDistances":
@@ -153,11 +183,6 @@ class PairDistances:
         255 for uint8, whatever the distances are: the table is then indexed by the values as they are.
         """
         return 255 if self.values.dtype == torch.uint8 else self.longest + 1
-
-    @property
-    def num_nodes(self) -> int:
-        """Number of nodes of all graphs together."""
-        return sum(self.sizes)
 
     @property
     def offsets(self) -> Int64[Tensor, "graphs_and_one"]:

@@ -5,13 +5,11 @@ close to the sum of n^2 that is really there. The backward pass recomputes the a
 of one block at a time, so that no matrix over pairs outlives its block.
 """
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from gradformer_dgl.attention.backend import Backend, register, run
 from gradformer_dgl.attention.dropout import kept
 from gradformer_dgl.attention.plan import Block, plan
 from gradformer_dgl.distances import PairDistances
@@ -65,68 +63,67 @@ def _dropout(
     return cells.view(block.graphs, block.size, block.size, heads).permute(0, 3, 1, 2)
 
 
-class BlockAttention(torch.autograd.Function):
-    """Attention in dense blocks; saves its inputs alone."""
+def _attend(
+    qkv: Tensor,
+    table: Tensor,
+    distances: PairDistances,
+    dropout_p: float,
+    seed: int,
+    out: Tensor,
+    *,
+    max_blocks: int | None = None,
+) -> None:
+    stays, scale = _draw(qkv, distances, dropout_p, seed)
+    for block in plan(distances, table.shape[1], max_blocks):
+        query, key, value = (_heads_first(part) for part in _padded(block, qkv).unbind(2))
+        _, weights = _weights(block, query, key, table[:, block.column].transpose(0, 1))
+        mask = _dropout(block, stays, scale, weights)
+        if mask is not None:
+            weights = weights.mul_(mask)
+        out[block.nodes] = _nodes(block, torch.bmm(weights.flatten(0, 1), value))
 
-    @staticmethod
-    def forward(
-        ctx: Any,
-        qkv: Tensor,
-        table: Tensor,
-        distances: PairDistances,
-        dropout_p: float,
-        seed: int,
-        max_blocks: int | None,
-    ) -> Tensor:
-        ctx.save_for_backward(qkv, table)
-        ctx.distances, ctx.max_blocks = distances, max_blocks
-        ctx.dropout = (dropout_p, seed)
-        stays, scale = _draw(qkv, distances, dropout_p, seed)
-        out = torch.empty_like(qkv[:, 0])
-        for block in plan(distances, table.shape[1], max_blocks):
-            query, key, value = (_heads_first(part) for part in _padded(block, qkv).unbind(2))
-            _, weights = _weights(block, query, key, table[:, block.column].transpose(0, 1))
-            mask = _dropout(block, stays, scale, weights)
-            if mask is not None:
-                weights = weights.mul_(mask)
-            out[block.nodes] = _nodes(block, torch.bmm(weights.flatten(0, 1), value))
-        return out
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        qkv, table = ctx.saved_tensors
-        stays, scale = _draw(qkv, ctx.distances, *ctx.dropout)
-        grad_qkv = torch.empty_like(qkv)
-        exact = torch.float64 if table.dtype == torch.float64 else torch.float32
-        grad_table = table.new_zeros(table.shape, dtype=exact) if ctx.needs_input_grad[1] else None
-        for block in plan(ctx.distances, table.shape[1], ctx.max_blocks):
-            query, key, value = (_heads_first(part) for part in _padded(block, qkv).unbind(2))
-            grad = _heads_first(_padded(block, grad_out))
-            factor = table[:, block.column].transpose(0, 1)
-            products, weights = _weights(block, query, key, factor)
-            grad_weights = torch.bmm(grad, value.transpose(1, 2)).view(weights.shape)
-            mask = _dropout(block, stays, scale, weights)
-            dropped = weights
-            if mask is not None:
-                dropped = weights * mask
-                grad_weights.mul_(mask)
-            grad_value = torch.bmm(dropped.flatten(0, 1).transpose(1, 2), grad)
-            grad_logits = weights * grad_weights
-            grad_logits -= weights * grad_logits.sum(-1, keepdim=True)
-            if grad_table is not None:
-                per_cell = (grad_logits * products).to(exact).transpose(0, 1).flatten(1)
-                grad_table.index_add_(1, block.column.flatten(), per_cell)
-            grad_products = grad_logits.mul_(factor).mul_(query.shape[2] ** -0.5).flatten(0, 1)
-            grads = (
-                torch.bmm(grad_products, key),
-                torch.bmm(grad_products.transpose(1, 2), query),
-                grad_value,
-            )
-            grad_qkv[block.nodes] = torch.stack([_nodes(block, part) for part in grads], dim=1)
+def _gradients(
+    grad_out: Tensor,
+    qkv: Tensor,
+    table: Tensor,
+    distances: PairDistances,
+    dropout_p: float,
+    seed: int,
+    by_table: bool,
+    out: Tensor,
+    *,
+    max_blocks: int | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    stays, scale = _draw(qkv, distances, dropout_p, seed)
+    grad_qkv = torch.empty_like(qkv)
+    exact = torch.float64 if table.dtype == torch.float64 else torch.float32
+    grad_table = table.new_zeros(table.shape, dtype=exact) if by_table else None
+    for block in plan(distances, table.shape[1], max_blocks):
+        query, key, value = (_heads_first(part) for part in _padded(block, qkv).unbind(2))
+        grad = _heads_first(_padded(block, grad_out))
+        factor = table[:, block.column].transpose(0, 1)
+        products, weights = _weights(block, query, key, factor)
+        grad_weights = torch.bmm(grad, value.transpose(1, 2)).view(weights.shape)
+        mask = _dropout(block, stays, scale, weights)
+        dropped = weights
+        if mask is not None:
+            dropped = weights * mask
+            grad_weights.mul_(mask)
+        grad_value = torch.bmm(dropped.flatten(0, 1).transpose(1, 2), grad)
+        grad_logits = weights * grad_weights
+        grad_logits -= weights * grad_logits.sum(-1, keepdim=True)
         if grad_table is not None:
-            grad_table = grad_table.to(table.dtype)
-        return grad_qkv, grad_table, None, None, None, None
+            per_cell = (grad_logits * products).to(exact).transpose(0, 1).flatten(1)
+            grad_table.index_add_(1, block.column.flatten(), per_cell)
+        grad_products = grad_logits.mul_(factor).mul_(query.shape[2] ** -0.5).flatten(0, 1)
+        grads = (
+            torch.bmm(grad_products, key),
+            torch.bmm(grad_products.transpose(1, 2), query),
+            grad_value,
+        )
+        grad_qkv[block.nodes] = torch.stack([_nodes(block, part) for part in grads], dim=1)
+    return grad_qkv, None if grad_table is None else grad_table.to(table.dtype)
 
 
 def _draw(
@@ -144,7 +141,7 @@ def block_attention(
     distances: PairDistances,
     table: Float[Tensor, "heads columns"],
     dropout_p: float = 0.0,
-    seed: int = 0,
+    seed: int | Tensor = 0,
     max_blocks: int | None = None,
 ) -> Float[Tensor, "nodes heads head_dim"]:
     """Compute decay attention in dense blocks of like-sized graphs.
@@ -159,7 +156,7 @@ def block_attention(
         Shape (heads, columns): factor by head and distance, the unreachable last.
     dropout_p : float
         Probability for an attention weight to be dropped.
-    seed : int
+    seed : int or Tensor
         Of the dropout.
     max_blocks : int, optional
         The most blocks; 1 pads all graphs to the largest.
@@ -176,4 +173,8 @@ def block_attention(
     >>> block_attention(x, one, torch.ones(2, 2)).shape
     torch.Size([1, 2, 5])
     """
-    return BlockAttention.apply(qkv.contiguous(), table, distances, dropout_p, seed, max_blocks)
+    options = {} if max_blocks is None else {"max_blocks": max_blocks}
+    return run(BLOCKS, qkv.contiguous(), table, distances, dropout_p, seed, **options)
+
+
+BLOCKS = register(Backend("blocks", lambda qkv: [], _attend, _gradients))

@@ -17,7 +17,9 @@ from gradformer_dgl.errors import ConfigError, GraphError
 from gradformer_dgl.near_pairs import NearPairs
 
 
-def _reference(qkv: Tensor, distances: PairDistances, table: Tensor, dropout_p: float, seed: int) -> Tensor:
+def _reference(
+    qkv: Tensor, distances: PairDistances, table: Tensor, dropout_p: float, seed: int | Tensor
+) -> Tensor:
     if dropout_p:
         raise ConfigError("the reference backend has no attention dropout; set attn_drop to 0")
     query, key, value = qkv.unbind(1)
@@ -171,9 +173,11 @@ def packed_decay_attention(
     _check(qkv, distances, table)
     if not 0 <= dropout_p < 1:
         raise ConfigError(f"dropout_p must be at least 0 and below 1, but is {dropout_p}")
-    seed = 0
+    seed: int | Tensor = 0
     if dropout_p:
-        seed = int(torch.randint(2**62, (), generator=generator))
+        seed = torch.randint(2**62, (), generator=generator)
+        # In a compiled graph the number is not known yet.
+        seed = seed if torch.compiler.is_compiling() else int(seed)
     name, options = _forced[-1] if _forced else ("", {})
     if isinstance(distances, NearPairs):
         near_options = options if name == NEAR else {}
@@ -181,7 +185,9 @@ def packed_decay_attention(
     return _dense(qkv, distances, table, dropout_p, seed)
 
 
-def _dense(qkv: Tensor, distances: PairDistances, table: Tensor, dropout_p: float, seed: int) -> Tensor:
+def _dense(
+    qkv: Tensor, distances: PairDistances, table: Tensor, dropout_p: float, seed: int | Tensor
+) -> Tensor:
     name, options = _forced[-1] if _forced and _forced[-1][0] != NEAR else (_fastest(qkv), {})
     return BACKENDS[name](qkv, distances, table, dropout_p, seed, **options)
 

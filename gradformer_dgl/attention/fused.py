@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from gradformer_dgl.attention.backend import Backend, register, run
 from gradformer_dgl.distances import PairDistances
 from gradformer_dgl.errors import ConfigError
 
@@ -33,6 +33,14 @@ def _has_triton() -> bool:
     return find_spec("triton") is not None
 
 
+def _runs_on(device: torch.device) -> bool:
+    return torch.cuda.get_device_capability(device) >= (8, 0) and _has_triton()
+
+
+# A compiler is to call it, not to look into it; torch's decorator for that would load all of the compiler.
+_runs_on._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
 def suits(qkv: Tensor) -> bool:
     """Tell whether the kernel takes these nodes, and the machine has what it needs.
 
@@ -42,8 +50,7 @@ def suits(qkv: Tensor) -> bool:
         qkv.device.type == "cuda"
         and qkv.dtype in DTYPES
         and qkv.shape[3] <= MAX_HEAD_DIM
-        and torch.cuda.get_device_capability(qkv.device) >= (8, 0)
-        and _has_triton()
+        and _runs_on(qkv.device)
     )
 
 
@@ -116,60 +123,73 @@ def _options(qkv: Tensor, distances: PairDistances, dropout: bool) -> tuple[Tens
     }
 
 
-class FusedAttention(torch.autograd.Function):
-    """Attention tile by tile; saves its inputs, its output and one number per node and head."""
+def _statistics(qkv: Tensor) -> list[Tensor]:
+    """Room for the logarithm of the sum of each row and head."""
+    return [qkv.new_empty(qkv.shape[0], qkv.shape[2], dtype=torch.float32)]
 
-    @staticmethod
-    def forward(
-        ctx: Any, qkv: Tensor, table: Tensor, distances: PairDistances, dropout_p: float, seed: int
-    ) -> Tensor:
-        from gradformer_dgl.attention.fused_kernel import attend
 
-        out = torch.empty_like(qkv[:, 0], memory_format=torch.contiguous_format)
-        log_sum = torch.empty(out.shape[:2], dtype=torch.float32, device=out.device)
-        threshold = min(round(dropout_p * 2**32), 2**32 - 1)
-        items, options = _options(qkv, distances, threshold > 0)
-        common = (distances.values.contiguous(), table, items, table.shape[1] - 1, seed, threshold)
-        if len(items):
-            with torch.cuda.device_of(qkv):
-                attend[(len(items) * qkv.shape[2],)](qkv, *common, out, log_sum, **options)
-        ctx.save_for_backward(qkv, table, out, log_sum)
-        ctx.distances, ctx.seed, ctx.threshold = distances, seed, threshold
-        return out
+def _threshold(dropout_p: float) -> int:
+    return min(round(dropout_p * 2**32), 2**32 - 1)
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        from gradformer_dgl.attention.fused_kernel import attend_backward_keys, attend_backward_queries
 
-        qkv, table, out, log_sum = ctx.saved_tensors
-        distances, grad_out = ctx.distances, grad_out.contiguous()
-        items, options = _options(qkv, distances, ctx.threshold > 0)
-        common = (distances.values.contiguous(), table, items, table.shape[1] - 1, ctx.seed, ctx.threshold)
-        grad_qkv, mean = torch.empty_like(qkv), torch.empty_like(log_sum)
-        lanes = len(items)
-        if not torch.are_deterministic_algorithms_enabled():
-            lanes = min(lanes, LANES)
-        sums = table.new_zeros(lanes if ctx.needs_input_grad[1] else 0, *table.shape, dtype=torch.float32)
-        if len(items):
-            grid = (len(items) * qkv.shape[2],)
-            with torch.cuda.device_of(qkv):
-                attend_backward_queries[grid](
-                    qkv,
-                    *common,
-                    out,
-                    log_sum,
-                    grad_out,
-                    grad_qkv,
-                    mean,
-                    sums,
-                    lanes,
-                    TABLE=ctx.needs_input_grad[1],
-                    **options,
-                )
-                attend_backward_keys[grid](qkv, *common, log_sum, grad_out, grad_qkv, mean, **options)
-        grad_table = sums.sum(0).to(table.dtype) if ctx.needs_input_grad[1] else None
-        return grad_qkv, grad_table, None, None, None
+def _attend(
+    qkv: Tensor,
+    table: Tensor,
+    distances: PairDistances,
+    dropout_p: float,
+    seed: int,
+    out: Tensor,
+    log_sum: Tensor,
+) -> None:
+    from gradformer_dgl.attention.fused_kernel import attend
+
+    threshold = _threshold(dropout_p)
+    items, options = _options(qkv, distances, threshold > 0)
+    common = (distances.values.contiguous(), table, items, table.shape[1] - 1, seed, threshold)
+    if len(items):
+        with torch.cuda.device_of(qkv):
+            attend[(len(items) * qkv.shape[2],)](qkv, *common, out, log_sum, **options)
+
+
+def _gradients(
+    grad_out: Tensor,
+    qkv: Tensor,
+    table: Tensor,
+    distances: PairDistances,
+    dropout_p: float,
+    seed: int,
+    by_table: bool,
+    out: Tensor,
+    log_sum: Tensor,
+) -> tuple[Tensor, Tensor | None]:
+    from gradformer_dgl.attention.fused_kernel import attend_backward_keys, attend_backward_queries
+
+    grad_out, threshold = grad_out.contiguous(), _threshold(dropout_p)
+    items, options = _options(qkv, distances, threshold > 0)
+    common = (distances.values.contiguous(), table, items, table.shape[1] - 1, seed, threshold)
+    grad_qkv, mean = torch.empty_like(qkv), torch.empty_like(log_sum)
+    lanes = len(items)
+    if not torch.are_deterministic_algorithms_enabled():
+        lanes = min(lanes, LANES)
+    sums = table.new_zeros(lanes if by_table else 0, *table.shape, dtype=torch.float32)
+    if len(items):
+        grid = (len(items) * qkv.shape[2],)
+        with torch.cuda.device_of(qkv):
+            attend_backward_queries[grid](
+                qkv,
+                *common,
+                out,
+                log_sum,
+                grad_out,
+                grad_qkv,
+                mean,
+                sums,
+                lanes,
+                TABLE=by_table,
+                **options,
+            )
+            attend_backward_keys[grid](qkv, *common, log_sum, grad_out, grad_qkv, mean, **options)
+    return grad_qkv, sums.sum(0).to(table.dtype) if by_table else None
 
 
 def fused_attention(
@@ -177,7 +197,7 @@ def fused_attention(
     distances: PairDistances,
     table: Float[Tensor, "heads columns"],
     dropout_p: float = 0.0,
-    seed: int = 0,
+    seed: int | Tensor = 0,
 ) -> Float[Tensor, "nodes heads head_dim"]:
     """Compute decay attention in Triton kernels over the ragged batch.
 
@@ -197,7 +217,7 @@ def fused_attention(
         Shape (heads, columns): factor by head and distance, the unreachable last.
     dropout_p : float
         Probability for an attention weight to be dropped.
-    seed : int
+    seed : int or Tensor
         Of the dropout.
 
     Returns
@@ -223,4 +243,7 @@ def fused_attention(
     gradformer_dgl.errors.ConfigError: the fused backend takes float32, bfloat16 or float16, not torch.float64
     """
     _refuse(qkv)
-    return FusedAttention.apply(qkv.contiguous(), table.contiguous(), distances, dropout_p, seed)
+    return run(FUSED, qkv.contiguous(), table.contiguous(), distances, dropout_p, seed)
+
+
+FUSED = register(Backend("fused", _statistics, _attend, _gradients))

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from jaxtyping import Float32
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from gradformer_dgl.attention.backend import Backend, register, run
 from gradformer_dgl.attention.ragged_kernel import attend, attend_backward
 from gradformer_dgl.distances import PairDistances
 
@@ -25,45 +25,56 @@ def _layout(distances: PairDistances) -> tuple[Any, ...]:
     return distances.plans["ragged"]
 
 
-class RaggedAttention(torch.autograd.Function):
-    """Attention graph by graph; saves its inputs, its output and two numbers per node and head."""
+def _statistics(qkv: Tensor) -> list[Tensor]:
+    """Room for the largest logit of each row and head, and for the inverse of its sum."""
+    return [qkv.new_empty(qkv.shape[2], qkv.shape[0]) for _ in range(2)]
 
-    @staticmethod
-    def forward(
-        ctx: Any, qkv: Tensor, table: Tensor, distances: PairDistances, dropout_p: float, seed: int
-    ) -> Tensor:
-        out = torch.empty_like(qkv[:, 0], memory_format=torch.contiguous_format)
-        peak, inverse = qkv.new_empty(2, qkv.shape[2], len(qkv))
-        ctx.threshold, ctx.seed, ctx.distances = round(dropout_p * 2**32), seed, distances
-        if out.numel():
-            arrays = (_rows(qkv), *_layout(distances), table.detach().numpy())
-            attend(*arrays, ctx.threshold, seed, _rows(out), peak.numpy(), inverse.numpy())
-        ctx.save_for_backward(qkv, table, out, peak, inverse)
-        return out
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        qkv, table, out, peak, inverse = ctx.saved_tensors
-        grad_qkv = torch.empty_like(qkv)
-        columns = table.shape[1] if ctx.needs_input_grad[1] else 0
-        lanes = torch.zeros(8, table.shape[0], columns, dtype=torch.float64)
-        if qkv.numel():
-            attend_backward(
-                _rows(qkv),
-                *_layout(ctx.distances),
-                table.detach().numpy(),
-                ctx.threshold,
-                ctx.seed,
-                _rows(out),
-                peak.numpy(),
-                inverse.numpy(),
-                _rows(grad_out.contiguous()),
-                _rows(grad_qkv),
-                lanes.numpy(),
-            )
-        grad_table = lanes.sum(0).to(table.dtype) if ctx.needs_input_grad[1] else None
-        return grad_qkv, grad_table, None, None, None
+def _attend(
+    qkv: Tensor,
+    table: Tensor,
+    distances: PairDistances,
+    dropout_p: float,
+    seed: int,
+    out: Tensor,
+    *kept: Tensor,
+) -> None:
+    if out.numel():
+        arrays = (_rows(qkv), *_layout(distances), table.detach().numpy())
+        attend(*arrays, _threshold(dropout_p), seed, _rows(out), *(part.numpy() for part in kept))
+
+
+def _gradients(
+    grad_out: Tensor,
+    qkv: Tensor,
+    table: Tensor,
+    distances: PairDistances,
+    dropout_p: float,
+    seed: int,
+    by_table: bool,
+    out: Tensor,
+    *kept: Tensor,
+) -> tuple[Tensor, Tensor | None]:
+    grad_qkv = torch.empty_like(qkv)
+    lanes = torch.zeros(8, table.shape[0], table.shape[1] if by_table else 0, dtype=torch.float64)
+    if qkv.numel():
+        attend_backward(
+            _rows(qkv),
+            *_layout(distances),
+            table.detach().numpy(),
+            _threshold(dropout_p),
+            seed,
+            _rows(out),
+            *(part.numpy() for part in kept),
+            _rows(grad_out.contiguous()),
+            _rows(grad_qkv),
+            lanes.numpy(),
+        )
+    return grad_qkv, lanes.sum(0).to(table.dtype) if by_table else None
+
+
+def _threshold(dropout_p: float) -> int:
+    return round(dropout_p * 2**32)
 
 
 def _rows(x: Tensor) -> Any:
@@ -76,7 +87,7 @@ def ragged_attention(
     distances: PairDistances,
     table: Float32[Tensor, "heads columns"],
     dropout_p: float = 0.0,
-    seed: int = 0,
+    seed: int | Tensor = 0,
 ) -> Float32[Tensor, "nodes heads head_dim"]:
     """Compute decay attention graph by graph, compiled for the CPU.
 
@@ -90,7 +101,7 @@ def ragged_attention(
         Shape (heads, columns): factor by head and distance, the unreachable last.
     dropout_p : float
         Probability for an attention weight to be dropped.
-    seed : int
+    seed : int or Tensor
         Of the dropout.
 
     Returns
@@ -105,4 +116,7 @@ def ragged_attention(
     >>> ragged_attention(x, one, torch.ones(2, 2)).shape
     torch.Size([1, 2, 5])
     """
-    return RaggedAttention.apply(qkv.contiguous(), table.contiguous(), distances, dropout_p, seed)
+    return run(RAGGED, qkv.contiguous(), table.contiguous(), distances, dropout_p, seed)
+
+
+RAGGED = register(Backend("ragged", _statistics, _attend, _gradients))

@@ -14,7 +14,7 @@ from dgl import ops
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from gradformer_dgl.edge_list import Graph
+from gradformer_dgl.edge_list import EdgeList, Graph
 from gradformer_dgl.message_passing.compiled_sums import GatedMean, SumActivated
 
 EPSILON = 1e-6
@@ -37,6 +37,8 @@ def dgl_runs_on(graph: Graph, x: Tensor) -> TypeGuard[dgl.DGLGraph]:
 
 def endpoints(graph: Graph, device: torch.device) -> tuple[Int64[Tensor, " edges"], Int64[Tensor, " edges"]]:
     """Return sources and destinations of the edges, moved to a device once per graph."""
+    if isinstance(graph, EdgeList) and graph.device == device:
+        return graph.edges()
     by_device = _edges.setdefault(graph, {})
     if device not in by_device:
         src, dst = graph.edges()

@@ -1,41 +1,42 @@
-"""A model under torch.compile, whose graphs break at the attention, gives what it gives without."""
-
-import copy
+import os
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
 import torch
-from batches import random_distances, random_graph
-from torch.testing import assert_close
 
-from gradformer_dgl import Gradformer, GraphBatch
-
-
-def batch_of(sizes):
-    torch.manual_seed(len(sizes))
-    return GraphBatch(random_graph(sizes), random_distances(sizes), node_features=torch.rand(sum(sizes), 5))
+from gradformer_dgl import PairDistances
+from gradformer_dgl.attention import backend
 
 
-def compare():
-    torch.manual_seed(0)
-    plain = Gradformer(out_size=2, feat_size=16, num_layers=1, num_heads=2, node_size=5)
-    compiled = copy.deepcopy(plain)
-    compiled.compile(dynamic=True, backend="aot_eager")
-    for sizes in ([4, 9], [7, 5, 12]):
-        outputs = [model(batch_of(sizes)) for model in (plain, compiled)]
-        assert_close(outputs[1], outputs[0])
-        for out in outputs:
-            out.square().sum().backward()
-    for one, other in zip(compiled.parameters(), plain.parameters(), strict=True):
-        assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-4)
-    print("equal")
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        pytest.param("equal", id="a layer is one graph, for batches of other sizes too"),
+        pytest.param("plans", id="all passes share the plan of a batch"),
+        pytest.param("dropout", id="dropout is drawn anew and keeps the expectation"),
+    ],
+)
+def test_layers_compile_without_breaks(scenario):
+    script = Path(__file__).with_name("compile_scenarios.py")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    ran = subprocess.run(
+        [sys.executable, str(script), scenario], env=environment, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
 
 
-def test_values_and_gradients_of_batches_of_several_sizes():
-    # In a process whose functions do not check the shapes of their arguments: that cannot be traced.
-    found = subprocess.run([sys.executable, __file__], capture_output=True, text=True, timeout=300)
-    assert found.stdout == "equal\n", found.stderr
+def test_the_operator_passes_the_checks_of_torch():
+    distances = PairDistances(torch.randint(0, 4, (13,)).to(torch.uint8), torch.tensor([3, 2]))
+    qkv, table = torch.randn(5, 3, 2, 4, requires_grad=True), torch.rand(2, 256, requires_grad=True)
+    tensors = (qkv, table, distances.values, distances.node_counts, torch.tensor(1))
+    torch.library.opcheck(backend._attention, (*tensors, 0.3, "ragged", ""))
 
 
-if __name__ == "__main__":
-    compare()
+def test_distances_are_made_anew_where_they_are_gone():
+    values, counts = torch.tensor([0, 1, 1, 0, 0], dtype=torch.uint8), torch.tensor([2, 1])
+    found = PairDistances.of(values, counts)
+    assert found.sizes == [2, 1]
+    assert PairDistances.of(values, counts) is found
+    assert PairDistances.of(values.clone(), counts) is not found
