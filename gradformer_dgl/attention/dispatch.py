@@ -181,7 +181,7 @@ def packed_decay_attention(
     name, options = _forced[-1] if _forced else ("", {})
     if isinstance(distances, NearPairs):
         near_options = options if name == NEAR else {}
-        return near_attention(qkv, distances, table, dropout_p, seed, _dense, **near_options)
+        return near_attention(qkv, distances, table, dropout_p, int(seed), _dense, **near_options)
     return _dense(qkv, distances, table, dropout_p, seed)
 
 
