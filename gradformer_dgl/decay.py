@@ -7,13 +7,13 @@ head and one column per distance, from which attention gathers. Anything with a 
 
 import math
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gradformer_dgl.errors import ConfigError, GraphError
+from gradformer_dgl.suggestions import suggestion
 
 
 class Decay(nn.Module):
@@ -233,7 +233,7 @@ def make_decay(
             )
         return decay
     if decay not in DECAYS:
-        near = get_close_matches(decay, DECAYS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"no decay named {decay!r} (there are {', '.join(DECAYS)}){hint}")
+        raise ConfigError(
+            f"no decay named {decay!r} (there are {', '.join(DECAYS)}){suggestion(decay, DECAYS)}"
+        )
     return DECAYS[decay](num_heads, gamma=gamma, hop=hop, slope=slope, learnable=learnable, unit=unit)

@@ -1,7 +1,6 @@
 """Encoders of node and edge features, and of node encodings."""
 
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -9,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gradformer_dgl.errors import ConfigError, GraphError
+from gradformer_dgl.suggestions import suggestion
 
 OGB_ATOM_SIZES = (119, 5, 12, 12, 10, 6, 6, 2, 2)
 OGB_BOND_SIZES = (5, 6, 2)
@@ -151,9 +151,9 @@ def make_encoder(
     if isinstance(choice, nn.Module):
         return choice
     if choice not in encoders:
-        near = get_close_matches(choice, encoders, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"no encoder named {choice!r} (there are {', '.join(encoders)}){hint}")
+        raise ConfigError(
+            f"no encoder named {choice!r} (there are {', '.join(encoders)}){suggestion(choice, encoders)}"
+        )
     return encoders[choice](size, feat_size)
 
 

@@ -1,7 +1,6 @@
 """The whole model: encoders, layers with one shared decay, readout and head."""
 
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import cast
 
 import torch
@@ -22,6 +21,7 @@ from gradformer_dgl.layer import GradformerLayer
 from gradformer_dgl.message_passing import MessagePassing
 from gradformer_dgl.near_pairs import Distances
 from gradformer_dgl.readout import READOUTS
+from gradformer_dgl.suggestions import suggestion
 
 HEADS: dict[str, Callable[[int, int], nn.Module]] = {
     "linear": lambda feat_size, out_size: nn.Linear(feat_size, out_size),
@@ -374,7 +374,7 @@ def _columns(encoding: str) -> int:
 
 def _known(choice: str, known: Sequence[str] | Mapping[str, object], option: str) -> str:
     if choice not in known:
-        near = get_close_matches(str(choice), known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"{option} must be one of {', '.join(known)}, but is {choice!r}{hint}")
+        raise ConfigError(
+            f"{option} must be one of {', '.join(known)}, but is {choice!r}{suggestion(choice, known)}"
+        )
     return choice

@@ -53,13 +53,13 @@ class _LazyGroup(click.Group):
         try:
             return super().resolve_command(context, args)
         except click.UsageError as error:
-            import difflib
+            from gradformer_dgl.suggestions import nearest
 
-            guess = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+            guess = nearest(args[0], _COMMANDS)
             if not guess:
                 raise
             raise click.UsageError(
-                f"No such command {args[0]!r}. Did you mean {guess[0]!r}?", context
+                f"No such command {args[0]!r}. Did you mean {guess!r}?", context
             ) from error
 
 

@@ -1,12 +1,13 @@
 """Help that fits on a screen, and names that are completed and guessed."""
 
-import difflib
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
+
+from gradformer_dgl.suggestions import nearest
 
 if TYPE_CHECKING:
     _Choice = click.Choice[str]
@@ -24,10 +25,10 @@ class GuessingChoice(_Choice):
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
             names = [str(choice) for choice in self.choices]
-            guess = difflib.get_close_matches(str(value), names, n=1)
+            guess = nearest(value, names)
             if not guess:
                 raise
-            self.fail(f"{error.message} Did you mean {guess[0]!r}?", param, ctx)
+            self.fail(f"{error.message} Did you mean {guess!r}?", param, ctx)
 
 
 class ExplainedOption(click.Option):

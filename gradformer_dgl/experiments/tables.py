@@ -1,7 +1,6 @@
 """What each table consists of: data sets, models and settings, and the experiments that follow from them."""
 
 import dataclasses
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ from gradformer_dgl.data import dataset_names
 from gradformer_dgl.data.tu_names import TU_NAMES
 from gradformer_dgl.errors import ConfigError
 from gradformer_dgl.experiments.paper import DEPTH, LOW_RESOURCE, MAIN, PaperNumbers
+from gradformer_dgl.suggestions import nearest
 from gradformer_dgl.training.config import RunConfig, load_preset, preset_for, preset_names
 
 PRESETS = ("published", "tuned")
@@ -264,8 +264,8 @@ def canonical_name(dataset: str) -> str:
     """
     known = {name.casefold(): name for name in (*TU_NAMES, *dataset_names())}
     if not dataset or "/" in dataset or dataset.startswith("."):
-        guess = difflib.get_close_matches(dataset.casefold(), known, n=1)
-        hint = f"did you mean {known[guess[0]]}?" if guess else f"there are {', '.join(dataset_names())}"
+        guess = nearest(dataset.casefold(), known)
+        hint = f"did you mean {known[guess]}?" if guess else f"there are {', '.join(dataset_names())}"
         raise ConfigError(f"{dataset!r} is no name of a data set: {hint}")
     return known.get(dataset.casefold(), dataset)
 

@@ -22,9 +22,10 @@ from gradformer_dgl.errors import RunError
 from gradformer_dgl.experiments.search_space import DEFAULT_SPACE
 from gradformer_dgl.experiments.workers import Report
 from gradformer_dgl.training.config import RunConfig
-from gradformer_dgl.training.loop import Trainer, split_of
+from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.objectives import objective_for
 from gradformer_dgl.training.request import RunRequest
+from gradformer_dgl.training.splits import split_of
 
 WINDOW = 5
 

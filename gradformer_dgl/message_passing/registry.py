@@ -1,7 +1,6 @@
 """Message passing by name."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import partial
 
 from torch import nn
@@ -10,6 +9,7 @@ from gradformer_dgl.errors import ConfigError
 from gradformer_dgl.message_passing.gatedgcn import GatedGCN
 from gradformer_dgl.message_passing.gcn import GCN
 from gradformer_dgl.message_passing.gin import GIN, GINE
+from gradformer_dgl.suggestions import suggestion
 
 MESSAGE_PASSING: dict[str, Callable[[int], nn.Module]] = {
     "gin": GIN,
@@ -57,9 +57,8 @@ def make_message_passing(
     if callable(choice):
         return choice(feat_size)
     if choice not in MESSAGE_PASSING:
-        near = get_close_matches(choice, MESSAGE_PASSING, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ConfigError(
-            f"no message passing named {choice!r} (there are {', '.join(MESSAGE_PASSING)}, None){hint}"
+            f"no message passing named {choice!r} (there are {', '.join(MESSAGE_PASSING)}, None)"
+            f"{suggestion(choice, MESSAGE_PASSING)}"
         )
     return MESSAGE_PASSING[choice](feat_size)

@@ -28,7 +28,8 @@ def curves_figure(
 ) -> Any:
     """Draw the training of every seed.
 
-    A seed has a colour, and a marker at its best epoch; training is drawn through, validation dashed.
+    A seed has a colour, and a marker at its best epoch; training is drawn through, validation dashed. The
+    score of the training data is drawn over the epochs that have it: those of older runs do not.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ def curves_figure(
             chosen = (best or {}).get(seed)
             for axes, name in ((loss_axes, "loss"), (score_axes, score)):
                 for style, part in enumerate(_PARTS):
-                    if f"{part}_{name}" in epochs[0]:
+                    if any(f"{part}_{name}" in record for record in epochs):
                         _line(axes, epochs, f"{part}_{name}", number, style)
                 _mark(axes, epochs, f"val_{name}", number, chosen)
             if number == 0 or _values(epochs, "lr") != _values(next(iter(records.values())), "lr"):
@@ -74,7 +75,7 @@ def curves_figure(
 
 
 def _values(epochs: Records, name: str) -> list[float]:
-    return [record[name] for record in epochs]
+    return [record.get(name, math.nan) for record in epochs]
 
 
 def _spans_decades(records: Mapping[int, Records]) -> bool:

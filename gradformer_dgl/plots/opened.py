@@ -15,13 +15,14 @@ from gradformer_dgl.errors import RunError
 from gradformer_dgl.training.checkpoint import load_tensors
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.figures import read_records
-from gradformer_dgl.training.loop import EVALUATION_BATCHES, labels_of, predict, split_of
 from gradformer_dgl.training.network import Network, restored_network
 from gradformer_dgl.training.objectives import as_targets
+from gradformer_dgl.training.outputs import EVALUATION_BATCHES, labels_of, predict
 from gradformer_dgl.training.precision import matmul_precision
 from gradformer_dgl.training.request import RunRequest
 from gradformer_dgl.training.runs import RESULT
 from gradformer_dgl.training.seed_files import WEIGHTS
+from gradformer_dgl.training.splits import split_of
 from gradformer_dgl.training.supply import BatchSupply
 
 

@@ -19,8 +19,8 @@ from gradformer_dgl.prediction.distances import CachedDistances, ComputedDistanc
 from gradformer_dgl.prediction.fit import FeatureFit
 from gradformer_dgl.training.checkpoint import load_tensors
 from gradformer_dgl.training.config import RunConfig
-from gradformer_dgl.training.loop import EVALUATION_BATCHES
 from gradformer_dgl.training.network import Network, restored_network
+from gradformer_dgl.training.outputs import EVALUATION_BATCHES
 from gradformer_dgl.training.precision import matmul_precision
 from gradformer_dgl.training.runs import open_run, read_facts
 from gradformer_dgl.training.seed_files import WEIGHTS

@@ -1,7 +1,6 @@
 """What a run is made of: one flat table of settings, from a preset, a YAML file and single options."""
 
 import dataclasses
-import difflib
 import reprlib
 from collections.abc import Mapping
 from importlib import resources
@@ -11,6 +10,7 @@ from typing import Any
 import yaml
 
 from gradformer_dgl.errors import ConfigError
+from gradformer_dgl.suggestions import nearest
 
 
 def _setting(default: Any, help: str, choices: tuple[str, ...] | None = None) -> Any:
@@ -129,8 +129,8 @@ class RunConfig:
                 raise ConfigError(f"{field.name} takes a {_KIND_NAMES[kind]}, not {_SHORT.repr(value)}")
             choices = field.metadata["choices"]
             if choices and value not in choices:
-                guess = difflib.get_close_matches(value, choices, n=1)
-                hint = f"; did you mean {guess[0]}?" if guess else ""
+                guess = nearest(value, choices)
+                hint = f"; did you mean {guess}?" if guess else ""
                 raise ConfigError(
                     f"{field.name} is one of {', '.join(choices)}, not {_SHORT.repr(value)}{hint}"
                 )
@@ -149,8 +149,8 @@ class RunConfig:
         known = [field.name for field in dataclasses.fields(self)]
         for name in settings:
             if name not in known:
-                guess = difflib.get_close_matches(str(name), known, n=1)
-                hint = f"did you mean {guess[0]}?" if guess else f"there are {', '.join(known)}"
+                guess = nearest(name, known)
+                hint = f"did you mean {guess}?" if guess else f"there are {', '.join(known)}"
                 raise ConfigError(f"no setting is called {_SHORT.repr(name)}: {hint}")
         return dataclasses.replace(self, **settings)
 
@@ -252,8 +252,8 @@ def load_preset(name: str) -> RunConfig:
     128
     """
     if name not in preset_names():
-        guess = difflib.get_close_matches(name.casefold(), preset_names(), n=1, cutoff=0.75)
-        hint = f"did you mean {guess[0]}? " if guess else ""
+        guess = nearest(name.casefold(), preset_names(), cutoff=0.75)
+        hint = f"did you mean {guess}? " if guess else ""
         raise ConfigError(f"no preset {name!r}: {hint}there are {', '.join(preset_names())}")
     with resources.as_file(resources.files("gradformer_dgl.presets") / f"{name}.yaml") as file:
         return RunConfig().updated(read_settings(file))

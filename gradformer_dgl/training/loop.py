@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +15,23 @@ from gradformer_dgl.batch import GraphBatch
 from gradformer_dgl.cutoff import CutoffWatch
 from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.data.colours import with_colours
-from gradformer_dgl.data.ragged import Rows, starts_of
 from gradformer_dgl.decay import ExponentialDecay
-from gradformer_dgl.errors import ConfigError, DataError, RunError
+from gradformer_dgl.errors import ConfigError, RunError
 from gradformer_dgl.near_pairs import NearPairs
-from gradformer_dgl.training.checkpoint import load_tensors
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.distributed import ALONE, Ranks
 from gradformer_dgl.training.network import Network, build_model
 from gradformer_dgl.training.objectives import as_targets, objective_for
+from gradformer_dgl.training.outputs import EVALUATION_BATCHES, labels_of, predict
 from gradformer_dgl.training.pace import Pace
 from gradformer_dgl.training.precision import matmul_precision
+from gradformer_dgl.training.resume import load_checkpoint, save_checkpoint
 from gradformer_dgl.training.schedule import learning_rate_factor
-from gradformer_dgl.training.seed_files import CHECKPOINT, WEIGHTS, NoFiles, SeedFiles
-from gradformer_dgl.training.splits import first_share, random_split
-from gradformer_dgl.training.supply import BatchSupply
+from gradformer_dgl.training.seed_files import WEIGHTS, NoFiles, SeedFiles
+from gradformer_dgl.training.splits import split_of
+from gradformer_dgl.training.supply import THE_ONLY_GRAPH, BatchSupply, batches
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
-EVALUATION_BATCHES = 4
-THE_ONLY_GRAPH = torch.tensor([0])
-"""The batch of a data set whose nodes are split: it is one graph."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,78 +50,21 @@ class SeedResult:
     also: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """What an optimiser step left on the device: of this rank's share of a batch, but for the items.
+
+    ``loss`` is what the share adds to the mean loss of the batch, ``items`` how many the batch has,
+    ``outputs`` are on the training scale and ``targets`` in their own unit, a row each per item of the share.
+    """
+
+    loss: Tensor
+    items: int
+    outputs: Tensor
+    targets: Tensor
+
+
 EpochCallback = Callable[[int, dict[str, Any]], None]
-
-
-def split_of(dataset: GraphDataset, config: RunConfig, seed: int) -> dict[str, Tensor]:
-    """Return the data set's own split, or the random one of a seed, with the share of it to train on.
-
-    Numbers of graphs, or of nodes where the data set splits these.
-    """
-    own = dataset.node_splits if dataset.splits_nodes else dataset.splits
-    if own is not None:
-        split = dict(own)
-    else:
-        items = dataset.labelled
-        parts = random_split(len(items), seed, config.val_share, config.test_share)
-        split = {name: items[part] for name, part in parts.items()}
-    return split | {"train": first_share(split["train"], config.train_share, seed)}
-
-
-def batches(indices: Tensor, size: int) -> Iterator[Tensor]:
-    """Cut graph numbers into batches; a single graph left over joins the last batch.
-
-    Batch normalisation has no variance to normalise with where a batch is one graph of one node.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from gradformer_dgl.training.loop import batches
-    >>> [len(part) for part in batches(torch.arange(9), 4)]
-    [4, 5]
-    """
-    count = max(1, len(indices) // size if len(indices) % size == 1 else math.ceil(len(indices) / size))
-    for number in range(count):
-        yield indices[number * size : (number + 1) * size if number < count - 1 else len(indices)]
-
-
-@torch.no_grad()
-def predict(
-    network: Network, supply: BatchSupply, indices: Tensor, size: int, ranks: Ranks = ALONE
-) -> Tensor:
-    """Outputs of a network on the training scale, rows in the order of the graph numbers.
-
-    Each rank computes those of a run of the graphs, and all get the whole. Where nodes are split, they are
-    those of these nodes, and every rank computes all.
-
-    Returns
-    -------
-    Tensor
-        (graphs, outputs), or (nodes, outputs) for a node task, on the CPU.
-    """
-    network.eval()
-    if supply.graphs.splits_nodes:
-        return network(supply.batch(THE_ONLY_GRAPH)).cpu()[indices]
-    own = indices.tensor_split(ranks.size)[ranks.rank]
-    outputs = [network(batch).cpu() for batch in supply.each(own.split(size))]
-    return ranks.concatenate(torch.cat(outputs))
-
-
-def labels_of(dataset: GraphDataset, indices: Tensor) -> Tensor:
-    """Labels of graphs, or of all their nodes, in the order of the numbers; of nodes, where these are split.
-
-    Raises
-    ------
-    DataError
-        Where the data set has no labels.
-    """
-    labels = dataset.graphs.labels
-    if labels is None:
-        raise DataError(f"{dataset.name} has no labels to train on")
-    if dataset.level == "graph" or dataset.splits_nodes:
-        return labels[indices]
-    counts = dataset.graphs.node_counts
-    return Rows(starts_of(counts)[indices], counts[indices], labels.device).take(labels)
 
 
 class Trainer:
@@ -210,8 +150,11 @@ class Trainer:
         # A graph whose nodes are split is trained on as a whole.
         return [indices] if self.dataset.splits_nodes else list(batches(indices, self.config.batch_size))
 
-    def train_epoch(self, epoch: int) -> float:
-        """Pass once over the training data; return the mean loss on the training scale."""
+    def train_epoch(self, epoch: int) -> tuple[float, float]:
+        """Pass once over the training data; return the mean loss on the training scale, and the metric.
+
+        Both come of what the steps computed anyway: each graph with the weights of its step, and dropout.
+        """
         seed = self.seed * 1_000_003 + epoch
         generator = torch.Generator().manual_seed(seed)
         order = self.split["train"][torch.randperm(len(self.split["train"]), generator=generator)]
@@ -219,14 +162,18 @@ class Trainer:
         torch.manual_seed((seed + self.ranks.rank * 1_442_695_041) % 2**63)
         self.network.train()
         total, items = torch.zeros((), device=self.device), 0
+        # They stay on the device until the epoch ends, so that no step waits for another.
+        outputs, targets = [], []
         parts = self._batches(order)
         shares = (part[self.ranks.share(self.costs[part])] for part in parts)
         if self.dataset.splits_nodes:
             shares = (THE_ONLY_GRAPH for _ in parts)
         for number, (part, batch) in enumerate(zip(parts, self.supply.each(shares), strict=True)):
-            loss, count = self.train_step(epoch * self.steps_per_epoch + number, part, batch)
-            total += loss * count
-            items += count
+            step = self.train_step(epoch * self.steps_per_epoch + number, part, batch)
+            total += step.loss * step.items
+            items += step.items
+            outputs.append(step.outputs)
+            targets.append(step.targets)
             self.pace.step()
         mean = self.ranks.sum(total).item() / max(1, items)
         if not math.isfinite(mean):
@@ -234,16 +181,11 @@ class Trainer:
                 f"the training loss of seed {self.seed} is {mean} in epoch {epoch + 1}: "
                 "lower --lr, clip the gradient with --clip-norm 1, and look for extreme features or targets"
             )
-        return mean
+        found, given = (self.ranks.concatenate(torch.cat(rows).cpu()) for rows in (outputs, targets))
+        return mean, self.objective.report(self._in_target_units(found), given)
 
-    def train_step(self, step: int, part: Tensor, batch: GraphBatch) -> tuple[Tensor, int]:
-        """Take an optimiser step on this rank's share of a batch of graphs.
-
-        Returns
-        -------
-        tuple of Tensor and int
-            What this rank's share adds to the mean loss of the batch, and the number of items in the batch.
-        """
+    def train_step(self, step: int, part: Tensor, batch: GraphBatch) -> Step:
+        """Take an optimiser step on this rank's share of a batch of graphs."""
         factor = learning_rate_factor(
             self.config.schedule, step, self.steps_per_epoch, self.config.epochs, self.config.warmup_epochs
         )
@@ -251,13 +193,15 @@ class Trainer:
             group["lr"] = self.config.lr * factor
         assert batch.labels is not None
         chosen = part.to(batch.labels.device) if self.dataset.splits_nodes else slice(None)
-        targets = self.network.standardized(as_targets(batch.labels[chosen], self.dataset.task))
+        given = as_targets(batch.labels[chosen], self.dataset.task)
+        targets = self.network.standardized(given)
         whole = targets
         if self.ranks.size > 1:
             whole = as_targets(labels_of(self.dataset, part), self.dataset.task)
         # Before the forward pass: gradients that lie about during it cut up the heap.
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.objective.loss(self.parallel(batch)[chosen], targets, whole)
+        outputs = self.parallel(batch)[chosen]
+        loss = self.objective.loss(outputs, targets, whole)
         # Gradients are averaged over the ranks, but the losses of their shares add up.
         (loss * self.ranks.size).backward()
         if self.config.clip_norm:
@@ -265,7 +209,7 @@ class Trainer:
         self.optimizer.step()
         if self.config.average:
             self.update_average(step)
-        return loss.detach(), len(whole)
+        return Step(loss.detach(), len(whole), outputs.detach(), given)
 
     @torch.no_grad()
     def update_average(self, step: int) -> None:
@@ -286,13 +230,14 @@ class Trainer:
         """Train one epoch, validate, and remember the weights where they are the best so far."""
         begin = time.perf_counter()
         with matmul_precision(self.config.precision):
-            loss = self.train_epoch(epoch)
+            loss, score = self.train_epoch(epoch)
         val_loss, val_score = self.evaluate("val")
         self.seconds += time.perf_counter() - begin
         record = {
             "epoch": epoch + 1,
             "lr": self.optimizer.param_groups[0]["lr"],
             "train_loss": loss,
+            f"train_{self.objective.name}": score,
             "val_loss": val_loss,
             f"val_{self.objective.name}": val_score,
             "seconds": round(self.seconds, 3),
@@ -367,7 +312,7 @@ class Trainer:
             Where the loss is no longer finite, or a file cannot be written or read.
         """
         if resume:
-            self.load_checkpoint()
+            load_checkpoint(self)
         self.files.begin(self.records)
         saved_at = -math.inf
         while not self.is_over:
@@ -377,7 +322,7 @@ class Trainer:
                 on_epoch(self.seed, record)
             # Only whole epochs are saved: a run that is interrupted goes on from the last of them.
             if self.is_over or time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS:
-                self.save_checkpoint()
+                save_checkpoint(self)
                 saved_at = time.monotonic()
         self.scored.load_state_dict(self.best_weights)
         facts = {"seed": self.seed, "epoch": self.best["epoch"]}
@@ -392,48 +337,3 @@ class Trainer:
             seconds=round(self.seconds, 3),
             also=also,
         )
-
-    def save_checkpoint(self) -> None:
-        """Write all that the next epoch depends on."""
-        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        tensors |= {f"scored.{name}": tensor.clone() for name, tensor in self.scored.state_dict().items()}
-        tensors |= {f"best.{name}": tensor for name, tensor in self.best_weights.items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
-        facts = {
-            "seed": self.seed,
-            "config": self.config.as_dict(),
-            "records": self.records,
-            "best": self.best,
-            "seconds": self.seconds,
-        }
-        self.files.save(CHECKPOINT, tensors, facts)
-
-    def load_checkpoint(self) -> None:
-        """Go back to where :meth:`save_checkpoint` was called, if it was.
-
-        Raises
-        ------
-        RunError
-            Where the checkpoint is of other settings or another seed.
-        """
-        file = self.folder / CHECKPOINT
-        checkpoint = self.ranks.from_first(lambda: load_tensors(file) if file.is_file() else None)
-        if checkpoint is None:
-            return
-        tensors, facts = checkpoint
-        if facts.get("seed") != self.seed or not self.config.matches(facts.get("config")):
-            raise RunError(f"{self.folder} holds a run with other settings: choose another --out")
-        parts: dict[str, dict[str, Tensor]] = {"network": {}, "scored": {}, "best": {}, "optimizer": {}}
-        for name, tensor in tensors.items():
-            part, _, rest = name.partition(".")
-            parts[part][rest] = tensor
-        self.network.load(parts["network"])
-        self.scored.load(parts["scored"])
-        state = self.optimizer.state_dict()
-        for name, tensor in parts["optimizer"].items():
-            index, _, key = name.partition(".")
-            state["state"].setdefault(int(index), {})[key] = tensor
-        self.optimizer.load_state_dict(state)
-        self.best_weights = {name: tensor.to(self.device) for name, tensor in parts["best"].items()}
-        self.records, self.best, self.seconds = facts["records"], facts["best"], facts["seconds"]

@@ -24,11 +24,13 @@ from gradformer_dgl.training.checkpoint import load_tensors, remove_drafts, writ
 from gradformer_dgl.training.config import RunConfig, read_settings
 from gradformer_dgl.training.distributed import ALONE, Ranks
 from gradformer_dgl.training.figures import decay_figure, training_figure
-from gradformer_dgl.training.loop import EpochCallback, SeedResult, Trainer, labels_of, split_of
+from gradformer_dgl.training.loop import EpochCallback, SeedResult, Trainer
 from gradformer_dgl.training.objectives import objective_for
+from gradformer_dgl.training.outputs import labels_of
 from gradformer_dgl.training.request import RunRequest
 from gradformer_dgl.training.seed_files import WEIGHTS
 from gradformer_dgl.training.seeds import train_seed, train_seeds_in_processes
+from gradformer_dgl.training.splits import split_of
 
 CONFIG, RESULT = "config.yaml", "result.json"
 DATA = "data"

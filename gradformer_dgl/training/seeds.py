@@ -14,6 +14,7 @@ from gradformer_dgl.training.distributed import ALONE, Ranks
 from gradformer_dgl.training.loop import EpochCallback, SeedResult, Trainer
 from gradformer_dgl.training.orphans import end_with_parent
 from gradformer_dgl.training.request import RunRequest
+from gradformer_dgl.training.resume import load_checkpoint
 from gradformer_dgl.training.tensorboard import EventWriter
 from gradformer_dgl.training.threads import use_threads
 
@@ -29,7 +30,7 @@ def train_seed(
     folder = request.seed_folder(seed)
     trainer = Trainer(dataset, request.config, seed, folder, request.device, ranks)
     if request.resume:
-        trainer.load_checkpoint()
+        load_checkpoint(trainer)
     if not ranks.is_first:
         return trainer.run()
     with EventWriter(folder, trainer.records) as events:

@@ -4,9 +4,26 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.errors import DataError
+from gradformer_dgl.training.config import RunConfig
 
 SPLITS = ("train", "val", "test")
+
+
+def split_of(dataset: GraphDataset, config: RunConfig, seed: int) -> dict[str, Int64[Tensor, "_"]]:
+    """Return the data set's own split, or the random one of a seed, with the share of it to train on.
+
+    Numbers of graphs, or of nodes where the data set splits these.
+    """
+    own = dataset.node_splits if dataset.splits_nodes else dataset.splits
+    if own is not None:
+        split = dict(own)
+    else:
+        items = dataset.labelled
+        parts = random_split(len(items), seed, config.val_share, config.test_share)
+        split = {name: items[part] for name, part in parts.items()}
+    return split | {"train": first_share(split["train"], config.train_share, seed)}
 
 
 def random_split(

@@ -1,5 +1,6 @@
 """Batches on the device that trains, whether the data set fits there or not."""
 
+import math
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -11,6 +12,8 @@ from gradformer_dgl.data import PackedGraphs
 
 SHARE_OF_MEMORY = 0.5
 """A data set lies on a GPU where it takes at most this share of the memory that is free there."""
+THE_ONLY_GRAPH = torch.tensor([0])
+"""The batch of a data set whose nodes are split: it is one graph."""
 
 
 def fits_on(device: torch.device, num_bytes: int) -> bool:
@@ -19,6 +22,23 @@ def fits_on(device: torch.device, num_bytes: int) -> bool:
         return True
     free, _ = torch.cuda.mem_get_info(device)
     return num_bytes <= SHARE_OF_MEMORY * free
+
+
+def batches(indices: Tensor, size: int) -> Iterator[Tensor]:
+    """Cut graph numbers into batches; a single graph left over joins the last batch.
+
+    Batch normalisation has no variance to normalise with where a batch is one graph of one node.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from gradformer_dgl.training.supply import batches
+    >>> [len(part) for part in batches(torch.arange(9), 4)]
+    [4, 5]
+    """
+    count = max(1, len(indices) // size if len(indices) % size == 1 else math.ceil(len(indices) / size))
+    for number in range(count):
+        yield indices[number * size : (number + 1) * size if number < count - 1 else len(indices)]
 
 
 class BatchSupply:

@@ -12,9 +12,11 @@ import torch
 
 from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.data import load_dataset
+from gradformer_dgl.plots.curves import curves_figure
 from gradformer_dgl.prediction.predictor import Predictor
-from gradformer_dgl.training.loop import split_of
+from gradformer_dgl.training.figures import read_records
 from gradformer_dgl.training.runs import evaluate_run, open_run, train_run
+from gradformer_dgl.training.splits import split_of
 
 FROZEN = Path(__file__).parent / "frozen"
 
@@ -64,6 +66,15 @@ def test_the_run_scores_as_it_did(run):
     chosen = split_of(dataset, run.config, 0)["val"]
     loss = -probabilities[chosen, dataset.graphs.labels[chosen]].log().mean().item()
     assert loss == pytest.approx(best["val_loss"], rel=1e-4)
+
+
+def test_its_curve_is_drawn_without_the_score_of_the_training_data(run):
+    records = read_records(Path(run.folder) / "seed-0")
+    loss, score, *_ = curves_figure({0: records}).axes
+    for axes, names in ((loss, ["train_loss", "val_loss"]), (score, ["val_accuracy"])):
+        assert [list(line.get_ydata()) for line in axes.get_lines()] == [
+            [record[name] for record in records] for name in names
+        ]
 
 
 def test_its_settings_train_today(run, tmp_path):

@@ -71,6 +71,16 @@ def test_the_score_of_the_training_data_where_it_is_recorded():
     ]
 
 
+def test_a_run_that_began_before_the_score_of_the_training_data_was_recorded():
+    epochs = epochs_of(0, number=4)
+    epochs[2]["train_mae"], epochs[3]["train_mae"] = 0.25, 0.5
+    figure = curves_figure({0: epochs})
+    figure.canvas.draw()
+    (x, drawn, _, _), _ = lines(figure.axes[1])
+    assert x == [1, 2, 3, 4]
+    np.testing.assert_array_equal(drawn, [math.nan, math.nan, 0.25, 0.5])
+
+
 def test_one_epoch_not_finite_losses_and_many_seeds():
     alone = epochs_of(0, number=1)
     assert lines(curves_figure({0: alone}).axes[0])[0][3] == "."
@@ -169,7 +179,9 @@ def test_tensorboard_has_the_curves_of_the_metrics(trained):
             elif name != "epoch":
                 expected[name.replace("_", "/", 1)] = [record[name] for record in records]
         assert set(events.Tags()["scalars"]) == set(expected)
-        assert {"lr", "train/loss", "val/loss", "val/accuracy", "tau/0", "tau/2"} <= set(expected)
+        assert {"lr", "train/loss", "train/accuracy", "val/loss", "val/accuracy", "tau/0", "tau/2"} <= set(
+            expected
+        )
         for tag, values in expected.items():
             found = events.Scalars(tag)
             assert [event.step for event in found] == [record["epoch"] for record in records]

@@ -15,6 +15,7 @@ from gradformer_dgl.preprocess import shortest_path_distances
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.distributed import ALONE, Ranks, joined_ranks
 from gradformer_dgl.training.loop import Trainer
+from gradformer_dgl.training.resume import save_checkpoint
 
 COMMON = {"epochs": 2, "feat_size": 12, "num_layers": 2, "num_heads": 3, "batch_size": 7, "lr": 5e-3}
 COMMON |= {"warmup_epochs": 1, "attn_drop": 0.0, "average": 0.5, "encoding": "rwse:3"}
@@ -69,7 +70,7 @@ def made_dataset(task: str, level: str) -> GraphDataset:
     )  # fmt: skip
 
 
-def trainer_of(name: str, folder: Path, ranks: Ranks, **settings: Any) -> Trainer:
+def trainer_of(name: str, folder: Path, ranks: Ranks = ALONE, **settings: Any) -> Trainer:
     task, level, own = SCENARIOS[name]
     return Trainer(made_dataset(task, level), RunConfig(**COMMON | own | settings), 3, folder, ranks=ranks)
 
@@ -90,7 +91,7 @@ def interrupted(name: str, folder: Path, ranks: Ranks) -> None:
     trainer = trainer_of(name, folder, ranks)
     trainer.files.begin([])
     trainer.run_epoch(0)
-    trainer.save_checkpoint()
+    save_checkpoint(trainer)
 
 
 def main(folder: Path) -> None:

@@ -15,8 +15,10 @@ from gradformer_dgl.prediction.distances import CachedDistances, ComputedDistanc
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.distributed import Ranks
-from gradformer_dgl.training.loop import Trainer, labels_of, predict, split_of
+from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.network import restored_network
+from gradformer_dgl.training.outputs import labels_of, predict
+from gradformer_dgl.training.splits import split_of
 
 SETTINGS = {"feat_size": 16, "num_layers": 1, "num_heads": 2, "lr": 0.02, "encoding": "none", "epochs": 30}
 
@@ -48,6 +50,17 @@ def test_learns_communities_over_near_pairs(communities, tmp_path):
     assert result.test > 100 * float(alone) + 10
     outputs = predict(trainer.network, trainer.supply, test, 1)
     assert result.test == pytest.approx(100 * (outputs.argmax(1) == labels[test]).double().mean().item())
+
+
+def test_the_score_of_the_training_data_is_that_of_the_nodes_trained_on(communities, tmp_path):
+    trainer = Trainer(communities, config_of(attn_drop=0.3), 0, tmp_path)
+    seen = []
+    trainer.network.register_forward_hook(lambda network, inputs, outputs: seen.append(outputs.detach()))
+    _, score = trainer.train_epoch(0)
+    (outputs,), train = seen, communities.node_splits["train"]
+    hits = outputs.argmax(1)[train].numpy() == communities.graphs.labels[train].numpy()
+    assert score == pytest.approx(100 * hits.mean())
+    assert hits.mean() != (outputs.argmax(1).numpy() == communities.graphs.labels.numpy()).mean()
 
 
 def test_labels_of_other_parts_are_not_trained_on(communities, tmp_path):

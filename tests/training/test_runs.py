@@ -11,7 +11,8 @@ from gradformer_dgl.data.colours import node_colours
 from gradformer_dgl.errors import CacheError, RunError
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.training.checkpoint import load_tensors
-from gradformer_dgl.training.loop import Trainer, labels_of, predict
+from gradformer_dgl.training.loop import Trainer
+from gradformer_dgl.training.outputs import labels_of, predict
 from gradformer_dgl.training.runs import evaluate_run, free_folder, open_run, train_run
 from gradformer_dgl.training.seed_files import WEIGHTS
 from gradformer_dgl.training.splits import random_split

@@ -1,0 +1,53 @@
+"""What a network gives for graphs of a data set, and the labels that it is to give."""
+
+import torch
+from torch import Tensor
+
+from gradformer_dgl.data import GraphDataset
+from gradformer_dgl.data.ragged import Rows, starts_of
+from gradformer_dgl.errors import DataError
+from gradformer_dgl.training.distributed import ALONE, Ranks
+from gradformer_dgl.training.network import Network
+from gradformer_dgl.training.supply import THE_ONLY_GRAPH, BatchSupply
+
+EVALUATION_BATCHES = 4
+"""Batches of training that are one without gradients."""
+
+
+@torch.no_grad()
+def predict(
+    network: Network, supply: BatchSupply, indices: Tensor, size: int, ranks: Ranks = ALONE
+) -> Tensor:
+    """Outputs of a network on the training scale, rows in the order of the graph numbers.
+
+    Each rank computes those of a run of the graphs, and all get the whole. Where nodes are split, they are
+    those of these nodes, and every rank computes all.
+
+    Returns
+    -------
+    Tensor
+        (graphs, outputs), or (nodes, outputs) for a node task, on the CPU.
+    """
+    network.eval()
+    if supply.graphs.splits_nodes:
+        return network(supply.batch(THE_ONLY_GRAPH)).cpu()[indices]
+    own = indices.tensor_split(ranks.size)[ranks.rank]
+    outputs = [network(batch).cpu() for batch in supply.each(own.split(size))]
+    return ranks.concatenate(torch.cat(outputs))
+
+
+def labels_of(dataset: GraphDataset, indices: Tensor) -> Tensor:
+    """Labels of graphs, or of all their nodes, in the order of the numbers; of nodes, where these are split.
+
+    Raises
+    ------
+    DataError
+        Where the data set has no labels.
+    """
+    labels = dataset.graphs.labels
+    if labels is None:
+        raise DataError(f"{dataset.name} has no labels to train on")
+    if dataset.level == "graph" or dataset.splits_nodes:
+        return labels[indices]
+    counts = dataset.graphs.node_counts
+    return Rows(starts_of(counts)[indices], counts[indices], labels.device).take(labels)
