@@ -3,14 +3,14 @@
 DGL's layer works on padded batches; the decay is all that this package adds to it.
 """
 
+from gradformer_dgl import ExponentialDecay, PairDistances
+from gradformer_dgl.preprocess import shortest_path_distances
+
 import dgl
 import torch
 from dgl.nn import GraphormerLayer
 from torch import nn
 from torch.nn import functional
-
-from gradformer_dgl import ExponentialDecay, PairDistances
-from gradformer_dgl.preprocess import shortest_path_distances
 
 SIZES = (6, 9, 14)
 

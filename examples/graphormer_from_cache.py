@@ -6,15 +6,15 @@ The distances are computed once, into a file that any model can read.
 import tempfile
 from pathlib import Path
 
+from gradformer_dgl.cache import DistanceCache
+from gradformer_dgl.preprocess import preprocess_graphs
+
 import torch
 from dgl.data import MiniGCDataset
 from dgl.nn import DegreeEncoder, GraphormerLayer, SpatialEncoder
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
-
-from gradformer_dgl.cache import DistanceCache
-from gradformer_dgl.preprocess import preprocess_graphs
 
 MAX_DISTANCE, MAX_DEGREE = 8, 24
 

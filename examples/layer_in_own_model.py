@@ -3,14 +3,14 @@
 Eight families of graphs (cycle, star, wheel, ...) are told apart by their structure alone.
 """
 
+from gradformer_dgl import GradformerLayer, PairDistances
+from gradformer_dgl.preprocess import shortest_path_distances
+
 import dgl
 import torch
 from dgl.data import MiniGCDataset
 from torch import nn
 from torch.nn import functional
-
-from gradformer_dgl import GradformerLayer, PairDistances
-from gradformer_dgl.preprocess import shortest_path_distances
 
 
 class GraphClassifier(nn.Module):

@@ -5,13 +5,13 @@ The graph is drawn from a stochastic block model; a twentieth of the nodes show 
 
 import argparse
 
+from gradformer_dgl import ExponentialDecay, GradformerLayer, PairDistances
+from gradformer_dgl.preprocess import shortest_path_distances
+
 import dgl
 import torch
 from torch import nn
 from torch.nn import functional
-
-from gradformer_dgl import ExponentialDecay, GradformerLayer, PairDistances
-from gradformer_dgl.preprocess import shortest_path_distances
 
 
 def community_graph(nodes: int, classes: int) -> tuple[dgl.DGLGraph, torch.Tensor, torch.Tensor]:

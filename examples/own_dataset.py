@@ -4,16 +4,16 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+from gradformer_dgl import Gradformer
+from gradformer_dgl.data import CachedGraphDataset, collate
+from gradformer_dgl.preprocess import preprocess_graphs
+
 import dgl
 import networkx as nx
 import torch
 from dgl.data import DGLDataset
 from dgl.dataloading import GraphDataLoader
 from torch.utils.data import DataLoader
-
-from gradformer_dgl import Gradformer
-from gradformer_dgl.data import CachedGraphDataset, collate
-from gradformer_dgl.preprocess import preprocess_graphs
 
 
 class TreesAndRings(DGLDataset):

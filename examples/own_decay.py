@@ -4,14 +4,14 @@ A decay is a module that gives a table: one factor per head and distance, the la
 path. This one learns every factor by itself.
 """
 
+from gradformer_dgl import Gradformer, GraphBatch, PairDistances
+from gradformer_dgl.decay import DECAYS, Decay
+from gradformer_dgl.preprocess import shortest_path_distances
+
 import dgl
 import torch
 from torch import nn
 from torch.nn import functional
-
-from gradformer_dgl import Gradformer, GraphBatch, PairDistances
-from gradformer_dgl.decay import DECAYS, Decay
-from gradformer_dgl.preprocess import shortest_path_distances
 
 
 class FreeDecay(Decay):

@@ -7,13 +7,13 @@ lengths of weighted paths are counted in steps of a unit.
 import tempfile
 from pathlib import Path
 
+from gradformer_dgl import GradformerLayer, PairDistances
+from gradformer_dgl.preprocess import preprocess_graphs, shortest_path_distances
+
 import dgl
 import numpy as np
 import torch
 from torch import nn
-
-from gradformer_dgl import GradformerLayer, PairDistances
-from gradformer_dgl.preprocess import preprocess_graphs, shortest_path_distances
 
 
 def heterogeneous() -> torch.Tensor:

@@ -35,6 +35,12 @@ def test_neighbourhoods_are_learned(name):
     assert number_after(printed_by(name), "share of the variance not explained") < 0.8
 
 
+def test_a_compiled_layer_gives_what_it_gives_uncompiled():
+    differences = re.findall(r"difference is (\S+)", printed_by("compiled_layer"))
+    assert len(differences) == 3
+    assert max(map(float, differences)) < 1e-4
+
+
 def test_nodes_are_classified_better_than_by_their_own_features():
     printed = printed_by("node_classification", "--nodes", "1500", "--epochs", "15")
     assert number_after(printed, "test accuracy") > number_after(printed, "own hint:") + 0.1
