@@ -131,7 +131,12 @@ def _parsed(options: str) -> dict[str, int]:
     return {name: int(value) for name, value in re.findall(r"(\w+)=(-?\d+)", options)}
 
 
-@torch.library.custom_op("gradformer_dgl::attention", mutates_args=())
+@torch.library.custom_op(
+    "gradformer_dgl::attention",
+    mutates_args=(),
+    schema="(Tensor qkv, Tensor table, Tensor values, Tensor node_counts, Tensor seed,"
+    " float dropout_p, str backend, str options) -> Tensor[]",
+)
 def _attention(
     qkv: Tensor,
     table: Tensor,
@@ -155,7 +160,12 @@ def _(qkv: Tensor, table: Tensor, values: Tensor, node_counts: Tensor, *rest: An
     return [out, *statistics]
 
 
-@torch.library.custom_op("gradformer_dgl::attention_backward", mutates_args=())
+@torch.library.custom_op(
+    "gradformer_dgl::attention_backward",
+    mutates_args=(),
+    schema="(Tensor grad_out, Tensor qkv, Tensor table, Tensor values, Tensor node_counts, Tensor seed,"
+    " float dropout_p, str backend, str options, Tensor[] made) -> (Tensor, Tensor)",
+)
 def _attention_backward(
     grad_out: Tensor,
     qkv: Tensor,

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 import torch
@@ -361,6 +362,7 @@ def test_the_cpu_does_without_triton():
 
 
 @pytest.mark.skipif(DEVICE == "cuda", reason="the other tests compile the kernels")
+@pytest.mark.skipif(version("triton").startswith("3.0."), reason="Triton 3.0 takes constants in another way")
 def test_kernels_compile_for_a_gpu_that_is_not_there():
     run = run_python(COMPILE)
     assert run.returncode == 0, run.stderr
