@@ -12,6 +12,7 @@ from gradformer_dgl.errors import GraphError
 
 if TYPE_CHECKING:
     from gradformer_dgl.batch import GraphBatch
+    from gradformer_dgl.near_pairs import NearPairs
     from gradformer_dgl.preprocess import GraphStructures
 
 SAMPLE = 256
@@ -22,8 +23,8 @@ SMALL = 20_000
 PAIR_BYTES = 13
 """A pair takes 5 bytes, and half as many again, copied once, while the arrays grow."""
 HUB_SHARE = 0.01
-STEP_PEAK = 1.9
-"""The peak of a training step, in what its forward pass keeps for the backward pass: 1.6 to 2.1, measured."""
+STEP_PEAK = 2.0
+"""The peak of a training step, in what its forward pass keeps for the backward pass: 1.5 to 2.1, measured."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def step_bytes(model: nn.Module, batch: "GraphBatch") -> float:
     Returns
     -------
     float
-        Bytes a node, about: within 30 % of the peak on graphs of 10,000 nodes and more.
+        Bytes a node, about: 7 % less to 33 % more than the peak on graphs of 10,000 nodes and more.
 
     Examples
     --------
@@ -193,6 +194,59 @@ def require_memory(
             f"this machine has {_gib(memory)} of memory: {advice} (the 1 % of nodes with the most pairs "
             f"have {100 * found.hub_share:.0f} % of them)"
         )
+
+
+def require_step(
+    near: "NearPairs", node_bytes: float, beside: float = 0.0, memory: int | None = None
+) -> float:
+    """Refuse a training step that would not fit into memory, beside near pairs that are there already.
+
+    Parameters
+    ----------
+    near : NearPairs
+        On the CPU.
+    node_bytes : float
+        What the step takes for each node, as :func:`step_bytes` measures it.
+    beside : float
+        Bytes that other data takes.
+    memory : int, optional
+        Bytes there are; those of this machine if not given.
+
+    Returns
+    -------
+    float
+        Bytes that the step takes, about.
+
+    Raises
+    ------
+    GraphError
+        With the size, and the cut-off that would fit.
+
+    Examples
+    --------
+    >>> from gradformer_dgl import NearPairs
+    >>> near = NearPairs.from_graph(([0, 1, 2], [1, 2, 3], 4), max_distance=2)
+    >>> require_step(near, node_bytes=1000)
+    4000.0
+    """
+    from gradformer_dgl.cache.reader import machine_memory
+
+    memory = machine_memory() if memory is None else memory
+    step = float(node_bytes * near.num_nodes)
+    found = torch.bincount(near.distances, minlength=near.max_distance + 1).numpy()
+    pairs = np.cumsum(found, dtype=np.float64)
+    sizes = near.indptr.nbytes + (near.indices.itemsize + near.distances.itemsize) * pairs
+    if step + beside + sizes[-1] <= memory:
+        return step
+    fits = int(np.flatnonzero(step + beside + sizes <= memory).max(initial=0))
+    advice = "no cut-off fits, but fewer channels or layers may"
+    if fits:
+        advice = f"max_distance={fits} would take {_gib(step + beside + sizes[fits])}"
+    raise GraphError(
+        f"a training step on {near.num_nodes:,} nodes takes about {_gib(step)}, and {near.num_pairs:,} pairs "
+        f"within {near.max_distance} hops and other data {_gib(beside + sizes[-1])}; this machine has "
+        f"{_gib(memory)} of memory: {advice}"
+    )
 
 
 def _gib(num_bytes: float) -> str:

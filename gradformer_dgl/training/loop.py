@@ -29,6 +29,7 @@ from gradformer_dgl.training.resume import load_checkpoint, save_checkpoint
 from gradformer_dgl.training.schedule import learning_rate_factor
 from gradformer_dgl.training.seed_files import WEIGHTS, NoFiles, SeedFiles
 from gradformer_dgl.training.splits import split_of
+from gradformer_dgl.training.step_memory import require_step_memory
 from gradformer_dgl.training.supply import THE_ONLY_GRAPH, BatchSupply, batches
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
@@ -310,7 +311,10 @@ class Trainer:
         ------
         RunError
             Where the loss is no longer finite, or a file cannot be written or read.
+        GraphError
+            Where a step on one large graph would not fit into memory.
         """
+        require_step_memory(self.network, self.dataset.graphs, f"seed {self.seed}")
         if resume:
             load_checkpoint(self)
         self.files.begin(self.records)
