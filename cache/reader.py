@@ -253,8 +253,8 @@ class DistanceCache(CacheFile):
 
         Examples
         --------
-        >>> import dgl, tempfile, torch
         >>> from gradformer_dgl.preprocess import preprocess_graphs
+        >>> import dgl, tempfile, torch
         >>> graphs = [([0, 1], [1, 2], 3), ([], [], 2)]
         >>> folder = tempfile.TemporaryDirectory()
         >>> cache = preprocess_graphs(graphs, folder.name + "/two.h5", n_jobs=1)

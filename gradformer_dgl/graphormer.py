@@ -67,8 +67,8 @@ class Graphormer(GraphModel):
 
     Examples
     --------
-    >>> import dgl
     >>> from gradformer_dgl import GraphBatch, PairDistances
+    >>> import dgl
     >>> model = Graphormer(out_size=2, feat_size=16, num_layers=2, node_size=7)
     >>> graph = dgl.graph(([0, 1], [1, 0]))
     >>> distances = PairDistances(torch.tensor([0, 1, 1, 0], dtype=torch.uint8), torch.tensor([2]))

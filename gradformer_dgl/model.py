@@ -49,8 +49,8 @@ class GraphModel(nn.Module):
 
     Examples
     --------
-    >>> import dgl
     >>> from gradformer_dgl import GraphBatch
+    >>> import dgl
     >>> class Perceptron(GraphModel):
     ...     def __init__(self, node_size):
     ...         super().__init__(3, 5, 1, node_size=node_size)
@@ -229,8 +229,8 @@ class Gradformer(GraphModel):
 
     Examples
     --------
-    >>> import dgl
     >>> from gradformer_dgl import GraphBatch, PairDistances
+    >>> import dgl
     >>> model = Gradformer(out_size=2, feat_size=16, num_layers=2, node_size=7)
     >>> graph = dgl.graph(([0, 1], [1, 0]))
     >>> distances = PairDistances(torch.tensor([0, 1, 1, 0], dtype=torch.uint8), torch.tensor([2]))

@@ -124,8 +124,8 @@ def step_bytes(model: nn.Module, batch: "GraphBatch") -> float:
 
     Examples
     --------
-    >>> import dgl
     >>> from gradformer_dgl import Gradformer, GraphBatch, NearPairs
+    >>> import dgl
     >>> model = Gradformer(2, feat_size=16, num_layers=2, node_size=3, readout=None)
     >>> ring = dgl.graph((range(500), [*range(1, 500), 0]))
     >>> batch = GraphBatch(ring, NearPairs.from_graph(ring, 2), node_features=torch.ones(500, 3))

@@ -39,9 +39,8 @@ class Merge:
     ) -> None:
         self.path, self.plan, self.load = path, plan, load
         self.summaries: dict[int, PartSummary] = {}
+        self._sizes = sizes
         self._writer: CacheWriter | None = None
-        if sizes is not None:
-            self._begin(sizes, plan.dtype)
 
     def __enter__(self) -> "Merge":
         return self
@@ -56,6 +55,10 @@ class Merge:
 
     def write(self) -> None:
         """Write the parts whose turn it is, if that can be done before all are finished."""
+        if self._sizes is not None:
+            # Not before: the workers are busy by now, and do not wait for the file to be made.
+            self._begin(self._sizes, self.plan.dtype)
+            self._sizes = None
         while self._writer is not None and self._written in self.summaries:
             summary = self.summaries[self._written]
             if summary.dtype.itemsize > self._writer.plan.dtype.itemsize:

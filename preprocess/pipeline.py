@@ -32,7 +32,7 @@ from gradformer_dgl.preprocess.tasks import cut_tasks
 logger = logging.getLogger("gradformer_dgl")
 
 # Up to this many parts are not worth keeping on disk: computing them again is a matter of a second.
-MOST_PARTS_IN_MEMORY = 12
+MOST_PARTS_IN_MEMORY = 16
 
 Report = Callable[[int], None]
 

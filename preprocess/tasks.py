@@ -16,7 +16,7 @@ from gradformer_dgl.preprocess.structures import GraphStructures
 PART_BYTES = 1 << 22
 # Of little work the parts are smaller, so that no worker is left without.
 LEAST_PART_BYTES = 1 << 18
-LEAST_PARTS = 11
+LEAST_PARTS = 15
 # A larger graph is cut into blocks of rows of about this size, which makes up for preparing it for each.
 BLOCK_BYTES = 1 << 24
 # Distances of so many sources are found at once.

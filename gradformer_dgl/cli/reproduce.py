@@ -38,7 +38,9 @@ PRESETS = ("published", "tuned")
 @click.option(
     "--folds", type=click.IntRange(min=3), help="Stratified cross-validation in place of random splits."
 )
-@click.option("--epochs", type=click.IntRange(min=1), help="In place of the preset's, for a quick trial.")
+@click.option(
+    "--epochs", type=click.IntRange(min=1), help="In place of the preset's; a warm-up shortens with them."
+)
 @options.jobs
 @click.option(
     "--out",

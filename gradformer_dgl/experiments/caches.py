@@ -49,9 +49,9 @@ def ensure_cache(
 
     Examples
     --------
-    >>> import tempfile
     >>> from gradformer_dgl.experiments.caches import ensure_cache
     >>> from gradformer_dgl.data import GraphDataset, PackedGraphs
+    >>> import tempfile
     >>> import dgl, torch
     >>> graph = dgl.graph(([0, 1], [1, 0]))
     >>> graph.ndata["feat"] = torch.ones(2, 3)

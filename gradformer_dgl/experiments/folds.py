@@ -60,9 +60,9 @@ def fold_split(dataset: GraphDataset, folds: int, fold: int, seed: int) -> dict[
 
     Examples
     --------
-    >>> import dgl, torch
     >>> from gradformer_dgl.data import GraphDataset, PackedGraphs
     >>> from gradformer_dgl.experiments.folds import fold_split
+    >>> import dgl, torch
     >>> graph = dgl.graph(([0, 1], [1, 0]))
     >>> graph.ndata["feat"] = torch.ones(2, 1)
     >>> packed = PackedGraphs.from_graphs([graph] * 6, labels=[0, 0, 0, 1, 1, 1])

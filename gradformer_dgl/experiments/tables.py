@@ -211,7 +211,7 @@ def experiments_of(
     preset : {"published", "tuned"}
         Settings to start from; ``"tuned"`` are those of ``NAME-tuned`` where that exists.
     epochs : int, optional
-        In place of the preset's.
+        In place of the preset's; fewer of them shorten its warm-up in proportion.
     folds : int, optional
         Folds of a cross-validation in place of random splits.
 
@@ -229,7 +229,7 @@ def experiments_of(
     experiments = []
     for dataset in dict.fromkeys(canonical_name(name) for name in datasets or table.datasets):
         origin, base = _base(dataset, preset)
-        common = {} if epochs is None else {"epochs": epochs}
+        common = {} if epochs is None else _shortened(base, epochs)
         for model in dict.fromkeys(models or table.models):
             for setting in table.settings:
                 config = base.updated({**setting.changes, **common, "model": model})
@@ -275,6 +275,14 @@ def _base(dataset: str, preset: str) -> tuple[str, RunConfig]:
     if preset == "tuned" and tuned in preset_names():
         return preset, load_preset(tuned)
     return "published", load_preset(preset_for(dataset))
+
+
+def _shortened(base: RunConfig, epochs: int) -> dict[str, Any]:
+    """The settings with which to train for so many epochs in place of the preset's."""
+    warmup = base.warmup_epochs * epochs / base.epochs
+    if base.schedule == "constant" or warmup >= base.warmup_epochs:
+        return {"epochs": epochs}
+    return {"epochs": epochs, "warmup_epochs": warmup}
 
 
 def _variant(origin: str, base: RunConfig, config: RunConfig, folds: int | None) -> str:

@@ -71,9 +71,9 @@ def without_test_part(dataset: GraphDataset, config: RunConfig, seed: int) -> Gr
 
     Examples
     --------
-    >>> import dgl
     >>> from gradformer_dgl.data import GraphDataset, PackedGraphs
     >>> from gradformer_dgl.experiments.trials import without_test_part
+    >>> import dgl
     >>> graph = dgl.graph(([0, 1], [1, 0]))
     >>> graph.ndata["feat"] = torch.ones(2, 1)
     >>> packed = PackedGraphs.from_graphs([graph] * 10, labels=[0, 1] * 5)

@@ -21,8 +21,8 @@ class MessagePassing(nn.Module):
     --------
     The sum of the neighbours, for a layer to take as ``message_passing=Sum()``:
 
-    >>> import dgl, torch
     >>> from gradformer_dgl.message_passing.aggregate import sum_neighbors
+    >>> import dgl, torch
     >>> class Sum(MessagePassing):
     ...     def forward(self, graph, x, edge_features=None, encodings=None):
     ...         return sum_neighbors(graph, x)

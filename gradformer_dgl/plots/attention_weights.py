@@ -55,8 +55,8 @@ def attention_weights(network: Network, batch: GraphBatch, layer: int) -> Float[
 
     Examples
     --------
-    >>> import dgl
     >>> from gradformer_dgl import Gradformer
+    >>> import dgl
     >>> network = Network(Gradformer(out_size=2, feat_size=8, num_layers=1, num_heads=2, node_size=3))
     >>> graph = dgl.graph(([0, 1], [1, 0]))
     >>> distances = PairDistances(torch.tensor([0, 1, 1, 0], dtype=torch.uint8), torch.tensor([2]))

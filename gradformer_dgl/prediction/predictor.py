@@ -51,8 +51,8 @@ class Predictor:
 
     Examples
     --------
-    >>> import dgl
     >>> from gradformer_dgl.training.network import build_model
+    >>> import dgl
     >>> facts = DataFacts("rings", "multiclass", "graph", 3, "linear", 2, node_kind="number")
     >>> config = RunConfig(feat_size=8, num_layers=1, num_heads=2)
     >>> predictor = Predictor(facts, config, {0: Network(build_model(facts, config))})

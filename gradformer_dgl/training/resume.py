@@ -30,7 +30,7 @@ def save_checkpoint(trainer: "Trainer") -> None:
 
 
 def load_checkpoint(trainer: "Trainer") -> None:
-    """Go back to where :meth:`save_checkpoint` was called, if it was.
+    """Go back to where `save_checkpoint` was called, if it was.
 
     Raises
     ------

@@ -90,6 +90,18 @@ def test_variants_tell_apart_what_is_not_the_same():
     ]
 
 
+def test_fewer_epochs_have_a_shorter_warm_up():
+    def warmup_of(dataset, epochs):
+        (line,) = experiments_of(TABLES["main"], [dataset], ["gradformer"], epochs=epochs)
+        return line.config.warmup_epochs
+
+    assert warmup_of("ZINC", None) == 50
+    assert warmup_of("ZINC", 40) == 1
+    assert warmup_of("ZINC", 4000) == 50
+    # A constant learning rate has none.
+    assert warmup_of("MUTAG", 10) == warmup_of("MUTAG", None)
+
+
 def test_tuned_settings_where_there_are_some():
     lines = experiments_of(TABLES["main"], ["NCI1", "MUTAG"], ["gradformer"], preset="tuned")
     assert [line.variant for line in lines] == ["tuned", "published"]

@@ -12,7 +12,7 @@ from gradformer_dgl.preprocess.engines import Engine
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
-    monkeypatch.setattr(tasks, "PART_BYTES", 1 << 13)
+    monkeypatch.setattr(tasks, "PART_BYTES", 1 << 12)
 
 
 @pytest.fixture(scope="module")

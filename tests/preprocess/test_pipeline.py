@@ -35,7 +35,7 @@ def random_structures(count=307):
 @pytest.fixture
 def small_parts(monkeypatch):
     """As many parts as a large data set would have."""
-    monkeypatch.setattr(tasks, "PART_BYTES", 1 << 14)
+    monkeypatch.setattr(tasks, "PART_BYTES", 1 << 13)
 
 
 def assert_holds(cache, structures, dtype=np.uint8):
@@ -117,7 +117,7 @@ def test_other_data_replaces_the_file(structures, tmp_path):
 @pytest.mark.parametrize("parts", [False, True])
 def test_a_long_path_switches_the_file_to_16_bits(structures, tmp_path, monkeypatch, parts):
     if parts:
-        monkeypatch.setattr(tasks, "PART_BYTES", 1 << 14)
+        monkeypatch.setattr(tasks, "PART_BYTES", 1 << 13)
     path = GraphStructures([300], [299], np.arange(299), np.arange(1, 300))
     mixed = GraphStructures.concatenate([structures, path])
     cache = preprocess_graphs(mixed, tmp_path / "x.h5", n_jobs=2)
@@ -254,7 +254,7 @@ SLOW_RUN = """
     import sys, time
     import numpy as np
     from gradformer_dgl.preprocess import GraphStructures, pipeline, preprocess_graphs, tasks
-    tasks.PART_BYTES = 1 << 14
+    tasks.PART_BYTES = 1 << 13
     compute = pipeline.compute_part
     def slow(task):
         part = compute(task)
@@ -312,7 +312,7 @@ FULL_DISK = """
 
 
 @pytest.mark.parametrize(
-    ("limit", "part_bytes"), [(1 << 10, 1 << 22), (1 << 16, 1 << 22), (1 << 11, 1 << 14), (1 << 16, 1 << 14)]
+    ("limit", "part_bytes"), [(1 << 10, 1 << 22), (1 << 16, 1 << 22), (1 << 11, 1 << 13), (1 << 16, 1 << 13)]
 )
 def test_full_disk_is_one_line_and_leaves_the_old_file(structures, saved, tmp_path, limit, part_bytes):
     path = tmp_path / "x.h5"

@@ -47,7 +47,7 @@ def large_and_small():
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(tasks, "PART_BYTES", 1 << 14)
+    monkeypatch.setattr(tasks, "PART_BYTES", 1 << 13)
     monkeypatch.setattr(tasks, "BLOCK_BYTES", 1 << 15)
 
 
@@ -57,7 +57,7 @@ def test_rows_of_large_graphs_make_the_same_cache(tmp_path, monkeypatch, n_jobs,
     options = {"directed": directed, "encodings": ("rwse:3",)}
     graphs = large_and_small()
     whole = preprocess_graphs(graphs, tmp_path / "whole.h5", n_jobs=1, **options)
-    monkeypatch.setattr(tasks, "PART_BYTES", 1 << 14)
+    monkeypatch.setattr(tasks, "PART_BYTES", 1 << 13)
     monkeypatch.setattr(tasks, "BLOCK_BYTES", 1 << 15)
     rows = preprocess_graphs(iter(graphs), tmp_path / "rows.h5", n_jobs=n_jobs, **options)
     assert rows.path.stat().st_size == whole.path.stat().st_size
@@ -226,7 +226,7 @@ assert open(target, "rb").read() == old
 
 
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare to mount a small disk")
-@pytest.mark.parametrize("part_bytes", [1 << 22, 1 << 14])
+@pytest.mark.parametrize("part_bytes", [1 << 22, 1 << 13])
 def test_a_disk_that_is_full(tmp_path, part_bytes):
     """On a file system of its own: the old file stays, and there is one clear error."""
     mount = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
