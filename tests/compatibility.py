@@ -79,20 +79,26 @@ def interpreter(release: str) -> str:
 
 def run(log: Path, *command: str | Path, folder: Path = ROOT) -> str:
     """Run a command, write what it says to a log, and return it; SettingError if it fails."""
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    with log.open("a") as stream:
-        stream.write(f"$ {' '.join(map(str, command))}\n{done.stdout}\n")
-    if done.returncode > 1:
+    said = []
+    with (
+        log.open("a", buffering=1) as stream,
+        subprocess.Popen(
+            [str(part) for part in command],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process,
+    ):
+        stream.write(f"$ {' '.join(map(str, command))}\n")
+        for line in process.stdout:
+            stream.write(line)
+            said.append(line)
+    if process.returncode > 1 or process.returncode < 0:
         raise SettingError(
-            f"exit status {done.returncode} of {Path(command[0]).name}, see {log.relative_to(ROOT)}"
+            f"exit status {process.returncode} of {Path(command[0]).name}, see {log.relative_to(ROOT)}"
         )
-    return done.stdout
+    return "".join(said)
 
 
 def install(name: str, setting: Setting, log: Path) -> Path:

@@ -7,6 +7,7 @@ import beartype
 import jaxtyping
 import numpy as np
 import pytest
+import torch
 
 from gradformer_dgl.graphbolt import keep_graphbolt_out
 
@@ -35,6 +36,15 @@ def annotated_modules() -> list[str]:
 # An int passes for a float, as it does for mypy. The hook takes a name alone, so it is given one.
 beartype.numeric_tower = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
 jaxtyping.install_import_hook(annotated_modules(), "beartype.numeric_tower")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Leave the other processors to the tests beside this one; waiting OpenMP threads would take them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @dataclass

@@ -99,9 +99,9 @@ def test_the_script_for_the_shell():
 @pytest.mark.parametrize(
     ("arguments", "status", "guess"),
     [
-        (["train", "SHAPES", "--modle", "gin"], 2, "Did you mean '--model'?"),
-        (["train", "SHAPES", "--model", "gradfromer"], 2, "Did you mean 'gradformer'?"),
-        (["preprocess", "a.csv", "--task", "regresion"], 2, "Did you mean 'regression'?"),
+        (["train", "SHAPES", "--modle", "gin"], 2, "Did you mean --model?"),
+        (["train", "SHAPES", "--model", "gradfromer"], 2, "Did you mean gradformer?"),
+        (["preprocess", "a.csv", "--task", "regresion"], 2, "Did you mean regression?"),
         (["train", "SHAPES", "--preset", "protein"], 1, "did you mean proteins?"),
         (["reproduce", "--models", "gradfromer"], 1, "did you mean gradformer?"),
         (["preprocess", "NCI-TSPA"], 1, "did you mean NCI-TPSA?"),
@@ -111,7 +111,8 @@ def test_names_like_it_are_suggested(command, raw, arguments, status, guess):
     root = ["--data-root", raw] if "SHAPES" in arguments else []
     done = command(*arguments, *root)
     assert (done.status, done.out) == (status, "")
-    assert guess in done.err
+    # Click before 8.4 puts no quotation marks around what it suggests.
+    assert guess in done.err.replace("'", "")
 
 
 def test_results_for_scripts(command):

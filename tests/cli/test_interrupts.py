@@ -25,7 +25,7 @@ SWALLOWED = """
 import os, signal, time
 try:
     os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(0.2)
+    time.sleep(0.125)  # not a multiple of the time after which it is tried again
 except BaseException:
     pass
 """
@@ -55,8 +55,8 @@ def test_amid_the_imports_of_a_command(module, tmp_path):
 def test_amid_an_import_that_swallows_exceptions(tmp_path):
     (tmp_path / "swallows.py").write_text(SWALLOWED)
     (tmp_path / "mine.py").write_text(
-        "import time\n\n\ndef make_dataset():\n"
-        "    import swallows\n    print('imported', flush=True)\n    time.sleep(100)\n"
+        "import os, time\n\n\ndef make_dataset():\n"
+        "    import swallows\n    os.write(1, b'imported\\n')\n    time.sleep(100)\n"
     )
     done = interrupted("nothing", "preprocess", "mine:make_dataset", cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "imported\n", "Error: interrupted")

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from gradformer_dgl.data import load_dataset
 from gradformer_dgl.experiments.caches import ensure_cache
@@ -44,11 +43,3 @@ def epochs_trained(monkeypatch) -> list[tuple[str, int, int]]:
 
     monkeypatch.setattr(Trainer, "run_epoch", counted)
     return seen
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)

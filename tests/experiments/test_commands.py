@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import signal
@@ -67,21 +68,25 @@ def test_mistakes_in_reproduce(command, folders, arguments, status, message):
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_an_interruption_leaves_what_can_be_resumed(folders, place, jobs):
-    asked = ["reproduce", "--datasets", "SHAPES", "--models", "gin", "--epochs", "3000", "--runs", "2"]
+    asked = ["reproduce", "--datasets", "SHAPES", "--models", "gin", "--epochs", "100000", "--runs", "2"]
     run = [sys.executable, "-c", "from gradformer_dgl.cli import main; main()"]
     process = subprocess.Popen(
         [*run, *asked, *map(str, folders), "--jobs", jobs],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
         start_new_session=True,
     )
-    checkpoints = place.work / "SHAPES" / "published,epochs=3000" / "gin"
-    deadline = time.monotonic() + 100
-    while not list(checkpoints.glob("*/checkpoint.safetensors")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    checkpoints = place.work / "SHAPES" / "published,epochs=100000" / "gin"
+    try:
+        while not list(checkpoints.glob("*/checkpoint.safetensors")) and process.poll() is None:
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130, err
     assert err.splitlines()[-1] == "Error: interrupted"
     assert "Traceback" not in err

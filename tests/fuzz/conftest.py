@@ -8,7 +8,6 @@ from pathlib import Path
 import dgl
 import networkx as nx
 import pytest
-import torch
 
 from gradformer_dgl.cli import main
 
@@ -78,11 +77,3 @@ def sound(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Sound:
             main(["-q", "train", name, *options, *QUICK, "--out", f"runs/{out}"])
         yield Sound(folder)
     sys.modules.pop("fuzzed_rings", None)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)

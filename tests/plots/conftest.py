@@ -2,7 +2,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from gradformer_dgl.data.options import DataOptions
 from gradformer_dgl.plots.opened import OpenedRun
@@ -114,11 +113,3 @@ def opened(trained):
         return OpenedRun(open_run(Path(trained(data, **options).folder)), graph, layer)
 
     return run
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)

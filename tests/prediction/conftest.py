@@ -182,11 +182,3 @@ def mistake(command, tmp_path):
         return line
 
     return failed
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)

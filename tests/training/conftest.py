@@ -3,7 +3,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from gradformer_dgl.data import GraphDataset, load_dataset
 from gradformer_dgl.preprocess import preprocess_graphs
@@ -57,11 +56,3 @@ def relabelled(shapes):
         return dataclasses.replace(shapes, graphs=graphs, task=task, level=level, out_size=out_size)
 
     return make
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)

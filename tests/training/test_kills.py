@@ -152,10 +152,11 @@ def test_a_full_disk_loses_nothing(start, shapes_root, tmp_path):
     process.join(240)
     said = (tmp_path / "said").read_text().splitlines()
     assert process.exitcode == 1
-    assert [line for line in said if not line.startswith("seed 3")] == [
-        f"Error: {tmp_path}/killed/seed-3/checkpoint.safetensors cannot be written: "
-        "[Errno 28] No space left on device"
-    ]
+    (line,) = [line for line in said if not line.startswith("seed 3")]
+    # Which file it is depends on the epoch of the best score, and so on the processor's rounding.
+    file, _, reason = line.removeprefix(f"Error: {tmp_path}/killed/seed-3/").partition(" ")
+    assert file in ("checkpoint.safetensors", "weights.safetensors")
+    assert reason == "cannot be written: [Errno 28] No space left on device"
     for folder in ("killed", "whole"):
         assert finished(start(folder, options), tmp_path) == 0
     assert_same_runs(tmp_path / "whole", tmp_path / "killed", shapes_root)
