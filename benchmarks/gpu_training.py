@@ -1,9 +1,10 @@
 """How long an epoch of training takes on a GPU, and how much memory, by batch size and precision.
 
-ZINC (10 layers, batches of 32 and 128), NCI1 and CLUSTER with the settings of their presets: the fused kernel
-beside our own model forced to batches padded to their largest graph, under torch.compile, and under torch.compile
-with CUDA graphs, which are recorded anew for batches of other sizes. The data set lies on the device; every
-contender has a process of its own. An epoch is the training graphs once, without validation; one goes before it.
+ZINC (10 layers, batches of 32 and 128), NCI1 and CLUSTER with the settings of their presets: the fused
+kernel beside our own model forced to batches padded to their largest graph, under torch.compile, and under
+it with CUDA graphs, which are recorded anew for batches of other sizes. The data set lies on the device;
+every contender has a process of its own. An epoch is the training graphs once, without validation; another
+one goes before it.
 
     python benchmarks/gpu_training.py --data-root DIR
 

@@ -1,8 +1,6 @@
 """Reading a cache: one graph, a range of graphs, or all of them."""
 
-import functools
 import operator
-import os
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -12,6 +10,7 @@ from gradformer_dgl.cache import format as cache_format
 from gradformer_dgl.cache.neighborhood import Neighborhood
 from gradformer_dgl.cache.opened import CacheFile, ForeignFileError
 from gradformer_dgl.errors import CacheError
+from gradformer_dgl.memory import machine_memory
 
 __all__ = ["DistanceCache", "ForeignFileError"]
 
@@ -499,12 +498,6 @@ class DistanceCache(CacheFile):
             "graph_sizes": _spread(self.node_counts),
             **({"diameters": _spread(self.diameters())} if diameters else {}),
         }
-
-
-@functools.cache
-def machine_memory() -> int:
-    """Bytes of memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _spread(values: np.ndarray) -> dict[str, float]:

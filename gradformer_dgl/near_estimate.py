@@ -9,6 +9,7 @@ from jaxtyping import Float64
 from torch import Tensor, nn
 
 from gradformer_dgl.errors import GraphError
+from gradformer_dgl.memory import machine_memory
 
 if TYPE_CHECKING:
     from gradformer_dgl.batch import GraphBatch
@@ -175,8 +176,6 @@ def require_memory(
     GraphError
         With the size, the cut-off that would fit, and the share of the pairs that hubs have.
     """
-    from gradformer_dgl.cache.reader import machine_memory
-
     memory = machine_memory() if memory is None else memory
     for graph in np.flatnonzero(structures.node_counts >= SMALL).tolist():
         found = estimate_pairs(structures.slice(graph, graph + 1), max_distance, directed)
@@ -229,8 +228,6 @@ def require_step(
     >>> require_step(near, node_bytes=1000)
     4000.0
     """
-    from gradformer_dgl.cache.reader import machine_memory
-
     memory = machine_memory() if memory is None else memory
     step = float(node_bytes * near.num_nodes)
     found = torch.bincount(near.distances, minlength=near.max_distance + 1).numpy()

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from gradformer_dgl.cache import format as cache_format
-from gradformer_dgl.cache.reader import machine_memory
 from gradformer_dgl.cache.writer import CachePlan, CacheSizes
 from gradformer_dgl.errors import GraphError
+from gradformer_dgl.memory import machine_memory
 from gradformer_dgl.preprocess.encodings import NodeEncoding
 from gradformer_dgl.preprocess.parts import Task
 from gradformer_dgl.preprocess.structures import GraphStructures

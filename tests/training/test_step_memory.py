@@ -54,7 +54,7 @@ def test_the_estimate_is_that_of_the_graph_itself(settings, tmp_path, caplog, mo
 
 
 def test_a_step_beyond_the_memory_is_refused_before_the_first(tmp_path, monkeypatch):
-    monkeypatch.setattr("gradformer_dgl.cache.reader.machine_memory", lambda: 2**20)
+    monkeypatch.setattr("gradformer_dgl.near_estimate.machine_memory", lambda: 2**20)
     trainer = trainer_of(tmp_path)
     with pytest.raises(GraphError, match=r"a training step on 1,009 nodes takes about .* no cut-off fits"):
         trainer.run()
