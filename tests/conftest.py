@@ -1,4 +1,6 @@
 import os
+import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +73,27 @@ def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
         return Outcome(status, *capfd.readouterr())
 
     return run
+
+
+@pytest.fixture
+def group_ends() -> Callable[[int], bool]:
+    """Return a function that waits until no process of a group runs; those only to be reaped do not.
+
+    A process that ends closes its files first: that its pipe is closed does not mean that it is gone.
+    """
+
+    def running(group: int) -> bool:
+        states = subprocess.run(["ps", "-eo", "pgid=,stat="], capture_output=True, text=True, check=True)
+        fields = [line.split() for line in states.stdout.splitlines()]
+        return any(int(pgid) == group and not stat.startswith("Z") for pgid, stat in fields)
+
+    def wait(group: int) -> bool:
+        deadline = time.monotonic() + 60
+        while running(group) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return not running(group)
+
+    return wait
 
 
 @pytest.fixture(scope="session")

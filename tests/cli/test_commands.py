@@ -82,7 +82,9 @@ def test_options_go_over_the_file_and_the_file_over_the_preset(command, raw, cac
     ("number", "status", "said"),
     [(signal.SIGINT, 130, "Error: interrupted"), (signal.SIGTERM, 143, "Error: terminated")],
 )
-def test_an_interruption_ends_all_processes_in_one_line(raw, cached, tmp_path, number, status, said):
+def test_an_interruption_ends_all_processes_in_one_line(
+    raw, cached, tmp_path, group_ends, number, status, said
+):
     options = ["--data-root", raw, "--cache-dir", cached.parent, "--out", tmp_path / "run"]
     process = subprocess.Popen(
         [sys.executable, "-c", "from gradformer_dgl.cli import main; main()"]
@@ -104,17 +106,7 @@ def test_an_interruption_ends_all_processes_in_one_line(raw, cached, tmp_path, n
         assert process.returncode == status
         assert out == ""
         assert err.strip().splitlines() == [said]
-        deadline = time.monotonic() + 60
-        while running_in_group(process.pid):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        assert group_ends(process.pid)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-
-
-def running_in_group(group):
-    """Return the processes of a group that still run; those only waiting to be reaped do not."""
-    states = subprocess.run(["ps", "-eo", "pgid=,stat="], capture_output=True, text=True, check=True).stdout
-    fields = [line.split() for line in states.splitlines()]
-    return [stat for pgid, stat in fields if int(pgid) == group and not stat.startswith("Z")]

@@ -172,7 +172,7 @@ def test_one_at_a_time_in_a_folder(start, tmp_path):
 
 
 @pytest.mark.skipif(not KILLS, reason="takes a minute: KILLS=1 runs it")
-def test_killed_beside_its_processes(shapes_root, shapes_cache, tmp_path):
+def test_killed_beside_its_processes(shapes_root, shapes_cache, tmp_path, group_ends):
     """What it started ends with it, and does not write into the folder of the next run."""
 
     def begin(folder):
@@ -199,12 +199,12 @@ def test_killed_beside_its_processes(shapes_root, shapes_cache, tmp_path):
         assert process.wait() in (0, -signal.SIGKILL), (tmp_path / "said").read_text()
         killed += process.returncode != 0
     assert begin("killed").wait() == 0, (tmp_path / "said").read_text()
-    assert not [group for group in groups if running_in_group(group)]
+    assert all(group_ends(group) for group in groups)
     assert begin("whole").wait() == 0
     assert_same_runs(tmp_path / "whole", tmp_path / "killed", shapes_root)
 
 
-def test_processes_end_with_the_one_that_is_killed():
+def test_processes_end_with_the_one_that_is_killed(group_ends):
     code = (
         "import multiprocessing, time, gradformer_dgl.training.orphans as orphans\n"
         "def work():\n    orphans.end_with_parent()\n    print('at work', flush=True)\n    time.sleep(600)\n"
@@ -217,10 +217,4 @@ def test_processes_end_with_the_one_that_is_killed():
     process.kill()
     # Its end closes the pipe, which the child holds too.
     assert process.communicate(timeout=60)[0] == ""
-    assert not running_in_group(process.pid)
-
-
-def running_in_group(group: int) -> bool:
-    states = subprocess.run(["ps", "-eo", "pgid=,stat="], capture_output=True, text=True, check=True).stdout
-    fields = [line.split() for line in states.splitlines()]
-    return any(int(pgid) == group and not stat.startswith("Z") for pgid, stat in fields)
+    assert group_ends(process.pid)
