@@ -46,7 +46,12 @@ def infer_task(table: CsvTable, targets: Sequence[str]) -> str:
     >>> infer_task(table, ["y"]), infer_task(table, ["z"])
     ('regression', 'binary')
     """
-    cells = {cell for name in targets for cell in table.columns[name] if not _is_missing(cell)}
+    # With the first line of each.
+    cells: dict[str, int] = {}
+    for name in targets:
+        for line, cell in zip(table.lines, table.columns[name], strict=True):
+            if not _is_missing(cell):
+                cells.setdefault(cell, line)
     values = [_number(cell) for cell in cells]
     if not cells:
         raise DataError(f"{table.file} has no labels in {_columns(targets)}")
@@ -56,9 +61,13 @@ def infer_task(table: CsvTable, targets: Sequence[str]) -> str:
         return "multiclass"
     if None not in values and any(not value.is_integer() for value in values if value is not None):
         return "regression"
+    mixed = ""
+    if 0 < values.count(None) < len(values):
+        word = next(cell for cell, value in zip(cells, values, strict=True) if value is None)
+        mixed = f" (line {cells[word]} has {word!r} among numbers; an empty cell is a missing label)"
     raise DataError(
-        f"{table.file}: the labels in {_columns(targets)} do not tell the task; say --task regression, "
-        "binary, multiclass or multilabel"
+        f"{table.file}: the labels in {_columns(targets)} do not tell the task{mixed}; say --task "
+        "regression, binary, multiclass or multilabel"
     )
 
 
@@ -73,8 +82,8 @@ def read_numbers(table: CsvTable, targets: Sequence[str], task: str) -> Float32[
     Raises
     ------
     DataError
-        For a label that is no finite number, or neither 0 nor 1 where the task has only these; the message
-        names line and column.
+        For a label that is no finite number, or neither 0 nor 1 where the task has only these (the message
+        names line and column), or where all labels of a binary task are equal.
     """
     if task == "binary" and len(targets) > 1:
         raise DataError(f"a binary task has one target, not {len(targets)}; say --task multilabel")
@@ -89,6 +98,11 @@ def read_numbers(table: CsvTable, targets: Sequence[str], task: str) -> Float32[
                     f"{table.file}, line {line}: the label {cell!r} in the column {name} is {fault}"
                 )
             labels[row, column] = value
+    if task == "binary" and len(values := set(labels[~np.isnan(labels)].tolist())) == 1:
+        raise DataError(
+            f"{table.file}: all labels in {_columns(targets)} are {values.pop():g}; a binary task needs 0 "
+            "and 1"
+        )
     return labels
 
 

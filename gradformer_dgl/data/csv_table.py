@@ -13,6 +13,7 @@ from typing import Any
 from gradformer_dgl.errors import DataError
 
 _SHOWN_LINES = 10
+_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,10 @@ def read_columns(file: Path, names: Sequence[str]) -> CsvTable:
             if not row:
                 continue
             if len(row) != len(header):
+                cells = "1 cell" if len(row) == 1 else f"{len(row)} cells"
                 raise DataError(
-                    f"{file}, line {line}: {len(row)} cells, but the header has {len(header)}; "
-                    "put text with commas in quotes"
+                    f"{file}, line {line}: {cells}, but the header has {len(header)}; put text with commas "
+                    "in quotes, and close each quote"
                 )
             lines.append(line)
             for column, place in zip(columns, places, strict=True):
@@ -131,6 +133,9 @@ def _header(file: Path, rows: Iterator[tuple[int, list[str]]]) -> list[str]:
     header = next((row for _, row in rows if row), None)
     if header is None:
         raise DataError(f"{file} is empty; its first line has to name the columns, such as smiles,target")
+    for separator, name in _OTHER_SEPARATORS.items():
+        if len(header) == 1 and separator in header[0]:
+            raise DataError(f"{file}: {name} separate its cells; save it with commas between them")
     return [name.strip() for name in header]
 
 

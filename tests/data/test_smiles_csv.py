@@ -143,7 +143,8 @@ def test_a_task_that_labels_tell(write: Callable[..., Path], labels: str, task: 
     ("labels", "options", "message"),
     [
         ("1 2 3 1 2 3 1", {}, "the column y do not tell the task; say --task regression, binary, "),
-        ("1 2 x 1 2 3 1", {}, "do not tell the task"),
+        ("1 2 x 1 2 3 1", {}, "do not tell the task (line 4 has 'x' among numbers"),
+        ("1 1 nan 1 1 1 1", {}, "all labels in the column y are 1; a binary task needs 0 and 1"),
         ("nan " * 7, {}, "has no labels in the column y"),
         (
             "1.5 2 x 1 2 3 1",
@@ -179,6 +180,9 @@ def test_wrong_labels(write: Callable[..., Path], labels: str, options: dict[str
         ("smiles,x\nC,1\n", "has no column 'y'; its columns are smiles, x"),
         ("smiles,y,y\nC,1,2\n", "has several columns 'y'"),
         ("smiles,y\nC,1\nCC,1,2\n", "line 3: 3 cells, but the header has 2"),
+        ('smiles,y\nC,1\n"CC,1\n', "line 3: 1 cell, but the header has 2; put text with commas in quotes,"),
+        ("smiles;y\nC;1,5\n", "semicolons separate its cells; save it with commas between them"),
+        ("smiles\ty\nC\t1\n", "tabs separate its cells"),
         ("smiles,y\nC1CC,1.5\nC(C,2\n", "RDKit cannot read any of the 2 molecules (line 2: 'C1CC')"),
         ("smiles,y\nC,\xe9\n".encode("latin-1"), "is not UTF-8 text"),
         ("smiles,y\nC," + "9" * 140000, "cannot be read as CSV (field larger than field limit"),
