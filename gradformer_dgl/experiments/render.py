@@ -12,8 +12,9 @@ from typing import Any
 from gradformer_dgl.errors import RunError
 from gradformer_dgl.experiments.comparison import compare
 from gradformer_dgl.experiments.figures import draw_figure
+from gradformer_dgl.experiments.gathering import gather
 from gradformer_dgl.experiments.records import Record, load_record
-from gradformer_dgl.experiments.tables import Experiment, Table
+from gradformer_dgl.experiments.tables import PRESET, Experiment, Table
 from gradformer_dgl.training.checkpoint import write_whole
 
 DASH = "—"
@@ -58,6 +59,9 @@ class Line:
 def render(table: Table, experiments: Sequence[Experiment], out: Path) -> Path:
     """Write a table as Markdown and CSV, and its figure as PNG.
 
+    A table that gathers has lines for what else there is of it in the folder, too. A cross-validation is
+    written to a file of its own.
+
     Parameters
     ----------
     table : Table
@@ -86,13 +90,16 @@ def render(table: Table, experiments: Sequence[Experiment], out: Path) -> Path:
     ...
     gradformer_dgl.errors.RunError: nowhere/runs holds no results of this table: ...
     """
+    if table.gathers:
+        experiments = gather(table, experiments, out)
     lines = [Line(experiment, load_record(out, experiment)) for experiment in experiments]
     if not any(line.record.runs for line in lines):
         raise RunError(
             f"{out / 'runs'} holds no results of this table: run the same command without --render-only first"
         )
     figure = draw_figure(table, [(line.experiment, line.record) for line in lines], out)
-    file = out / f"{table.name}.md"
+    folds = experiments[0].folds
+    file = out / (f"{table.name}.md" if folds is None else f"{table.name}-{folds}-folds.md")
     write_whole(file, _markdown(table, lines, figure))
     write_whole(file.with_suffix(".csv"), _csv(table, lines))
     return file
@@ -119,6 +126,7 @@ def _facts(table: Table, line: Line) -> dict[str, Any]:
         "seeds": line.seeds,
         "trainings": len(record.runs),
         "epochs": experiment.config.epochs,
+        "preset_epochs": experiment.preset_epochs or experiment.config.epochs,
         "mean": line.mean,
         "std": line.std,
         "paper": experiment.paper,
@@ -136,8 +144,9 @@ def _facts(table: Table, line: Line) -> dict[str, Any]:
 
 
 def _markdown(table: Table, lines: Sequence[Line], figure: Path | None) -> str:
-    parts = [f"# {table.title}", _explanation(lines), _grid(table, lines)]
-    parts += table.notes
+    folds = lines[0].experiment.folds
+    title = table.title if folds is None else f"{table.title} in {folds} folds"
+    parts = [f"# {title}", _explanation(lines), _grid(table, lines), *_notes(table, lines)]
     if table.name not in ("efficiency", "decay"):
         parts += _comparisons(table, lines)
     if figure is not None:
@@ -148,7 +157,7 @@ def _markdown(table: Table, lines: Sequence[Line], figure: Path | None) -> str:
 
 def _explanation(lines: Sequence[Line]) -> str:
     folds = lines[0].experiment.folds
-    origins = dict.fromkeys(line.experiment.variant.partition(",")[0] for line in lines)
+    origins = dict.fromkeys(line.experiment.origin for line in lines)
     splits = (
         "random splits (or the data set's own), one for each seed"
         if folds is None
@@ -159,6 +168,17 @@ def _explanation(lines: Sequence[Line]) -> str:
         f"nothing is chosen on test data. Settings: the presets ({', '.join(origins)}) but for what "
         "the line says. Seconds are those of one training on one thread."
     )
+
+
+def _notes(table: Table, lines: Sequence[Line]) -> Iterator[str]:
+    yield from table.notes
+    if any(line.experiment.is_shortened for line in lines):
+        yield (
+            "Epochs such as 30 of 100: training was shortened from the preset's 100 epochs to 30, a cosine "
+            "and its warm-up with it. The score is what so much training gives, not what the settings reach."
+        )
+    trained = {line.experiment.dataset for line in lines if line.record.runs}
+    yield from (note for dataset, note in table.data_notes.items() if dataset in trained)
 
 
 def _grid(table: Table, lines: Sequence[Line]) -> str:
@@ -188,17 +208,17 @@ def _cells(table: Table, line: Line) -> list[str]:
     if experiment.folds is not None:
         complete = len(record.runs) == line.seeds * experiment.folds
         seeds = f"{seeds} x {experiment.folds}" if complete else f"{len(record.runs)} folds"
-    setting = experiment.setting
-    if setting == "preset":
-        setting = experiment.variant.replace(",", ", ")
+    epochs = str(experiment.config.epochs)
+    if experiment.is_shortened:
+        epochs += f" of {experiment.preset_epochs}"
     seconds = line.average("seconds")
     cells = [
         experiment.dataset,
         experiment.model,
-        setting,
+        experiment.origin if experiment.setting == PRESET else experiment.setting,
         f"{record.metric}{record.unit and ', ' + record.unit}" or DASH,
         seeds,
-        str(experiment.config.epochs),
+        epochs,
         _spread(line),
         DASH if experiment.paper is None else f"{experiment.paper:.2f}",
         _score(record, line.average("val")),
@@ -229,10 +249,13 @@ def _spread(line: Line) -> str:
 def _comparisons(table: Table, lines: Sequence[Line]) -> Iterator[str]:
     """Compare models with the first, at each setting; settings without an order with the first of them."""
     of_settings = len(table.settings) > 1 and table.axis is None
+    several = len({(line.experiment.dataset, line.experiment.label) for line in lines}) > len(
+        {line.experiment.dataset for line in lines}
+    )
     groups: dict[tuple[str, str], list[Line]] = {}
     for line in lines:
         made = line.experiment
-        groups.setdefault((made.dataset, made.model if of_settings else made.setting), []).append(line)
+        groups.setdefault((made.dataset, made.model if of_settings else made.label), []).append(line)
     rows = []
     for (dataset, common), (first, *others) in groups.items():
         for other in others:
@@ -245,7 +268,7 @@ def _comparisons(table: Table, lines: Sequence[Line]) -> Iterator[str]:
             decimals = 2 if first.record.unit == "%" else 4
             cells = [
                 dataset,
-                *([common] if len(table.settings) > 1 else []),
+                *([common] if several else []),
                 " against ".join(names),
                 str(result.pairs),
                 f"{result.difference:+.{decimals}f}",
@@ -256,7 +279,7 @@ def _comparisons(table: Table, lines: Sequence[Line]) -> Iterator[str]:
             rows.append(f"| {' | '.join(cells)} |")
     if not rows:
         return
-    common_head = ["model" if of_settings else "setting"] if len(table.settings) > 1 else []
+    common_head = ["model" if of_settings else "setting"] if several else []
     head = ["data", *common_head, "settings" if of_settings else "models"]
     yield "## Pair by pair"
     yield (

@@ -12,6 +12,8 @@ from gradformer_dgl.suggestions import nearest
 from gradformer_dgl.training.config import RunConfig, load_preset, preset_for, preset_names
 
 PRESETS = ("published", "tuned")
+PRESET = "preset"
+"""The setting that departs from a preset in nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,16 +50,23 @@ class Table:
         What the paper reports.
     notes : tuple of str
         Sentences under the table.
+    data_notes : mapping of str to str
+        Sentences about a data set, where the table has results of it.
+    gathers : bool
+        Whether the table has a line for all results that there are of it, with whatever preset and epochs,
+        and not for those alone that are asked for.
     """
 
     name: str
     title: str
     datasets: tuple[str, ...]
     models: tuple[str, ...]
-    settings: tuple[Setting, ...] = (Setting("preset"),)
+    settings: tuple[Setting, ...] = (Setting(PRESET),)
     axis: str | None = None
     paper: PaperNumbers = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    data_notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    gathers: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +88,8 @@ class Experiment:
         Folds of a cross-validation; without it the split follows from the seed.
     paper : float, optional
         What the paper reports.
+    preset_epochs : int, optional
+        Epochs of the preset, where these are others.
     """
 
     dataset: str
@@ -88,13 +99,32 @@ class Experiment:
     config: RunConfig
     folds: int | None = None
     paper: float | None = None
+    preset_epochs: int | None = None
 
     @property
     def title(self) -> str:
         """Data set, variant and model in a few words."""
         return f"{self.dataset} {self.variant} {self.model}"
 
+    @property
+    def origin(self) -> str:
+        """Which of :data:`PRESETS` it starts from."""
+        return self.variant.partition(",")[0]
 
+    @property
+    def is_shortened(self) -> bool:
+        """Whether it has fewer epochs than the preset."""
+        return self.preset_epochs is not None and self.config.epochs < self.preset_epochs
+
+    @property
+    def label(self) -> str:
+        """What tells it from other lines of the same data set and model."""
+        if self.setting != PRESET:
+            return self.setting
+        return self.origin if self.preset_epochs is None else f"{self.origin}, {self.config.epochs} epochs"
+
+
+_GENERATED = "graphs are generated from the published recipe: of the same distribution, not the same graphs."
 _TABLES = (
     Table(
         "main",
@@ -102,6 +132,15 @@ _TABLES = (
         ("NCI1", "PROTEINS", "MUTAG"),
         ("gradformer", "graphgps", "gin"),
         paper=MAIN,
+        data_notes={
+            "ZINC": (
+                "ZINC: validation and test are the published molecules; the 10,000 training molecules of the "
+                "results here are others of the same distribution than the published ones."
+            ),
+            "CLUSTER": f"CLUSTER: {_GENERATED}",
+            "PATTERN": f"PATTERN: {_GENERATED}",
+        },
+        gathers=True,
     ),
     Table(
         "depth",
@@ -243,6 +282,7 @@ def experiments_of(
                         config,
                         folds,
                         table.paper.get((dataset, model, value)),
+                        None if config.epochs == base.epochs else base.epochs,
                     )
                 )
     return experiments

@@ -145,13 +145,71 @@ def test_lines_without_results_have_dashes(made_up, tmp_path):
 def test_folds_are_counted(made_up, tmp_path):
     experiments = experiments_of(TABLES["main"], ["MUTAG"], ["gradformer", "gin"], folds=10)
     scores = made_up(experiments, seeds=2)
-    text = render(TABLES["main"], experiments, tmp_path).read_text()
+    file = render(TABLES["main"], experiments, tmp_path)
+    text = file.read_text()
     row = rows_of(text)[0]
     found = scores["MUTAG", "gradformer", "preset"]
+    assert file.name == "main-10-folds.md"
+    assert text.startswith("# Main results in 10 folds\n")
     assert (len(found), row["seeds x folds"]) == (20, "2 x 10")
     assert row["ours"] == f"{found.mean():.2f} ± {found.std(ddof=1):.2f}"
     assert rows_of(text, 1)[0]["pairs"] == "20"
     assert "10 stratified folds" in text
+
+
+def test_the_main_table_keeps_what_other_commands_trained(made_up, tmp_path):
+    def lines(name, models, **options):
+        return experiments_of(TABLES["main"], [name], models, **options)
+
+    both = ["gradformer", "gin"]
+    made_up([*lines("ZINC", both, epochs=60), *lines("SHAPES", ["gcn"]), *lines("NCI1", both)], seeds=3)
+    made_up([*lines("NCI1", both, preset="tuned"), *lines("NCI1", both, epochs=30)], seeds=2)
+    # Neither a line of the main table without folds.
+    made_up([*lines("NCI1", both, folds=3), *experiments_of(TABLES["depth"], ["NCI1"], both)])
+    text = render(TABLES["main"], lines("MUTAG", ["gin"]), tmp_path).read_text()
+    rows = rows_of(text)
+    assert [(row["data"], row["model"], row["setting"], row["epochs"], row["seeds"]) for row in rows] == [
+        ("NCI1", "gradformer", "published", "100", "3"),
+        ("NCI1", "gin", "published", "100", "3"),
+        ("NCI1", "gradformer", "published", "30 of 100", "2"),
+        ("NCI1", "gin", "published", "30 of 100", "2"),
+        ("NCI1", "gradformer", "tuned", "40", "2"),
+        ("NCI1", "gin", "tuned", "40", "2"),
+        ("MUTAG", "gin", "published", "100", "0"),
+        ("ZINC", "gradformer", "published", "60 of 2000", "3"),
+        ("ZINC", "gin", "published", "60 of 2000", "3"),
+        ("SHAPES", "gcn", "published", "100", "3"),
+    ]
+    assert "ZINC: validation and test are the published molecules" in text
+    assert "CLUSTER: graphs are generated" not in text
+    assert text.count("was shortened from the preset's 100 epochs to 30") == 1
+    pairs = [(row["data"], row["setting"], row["models"], row["pairs"]) for row in rows_of(text, 1)]
+    assert pairs == [
+        ("NCI1", "published", "gradformer against gin", "3"),
+        ("NCI1", "published, 30 epochs", "gradformer against gin", "2"),
+        ("NCI1", "tuned", "gradformer against gin", "2"),
+        ("ZINC", "published, 60 epochs", "gradformer against gin", "3"),
+    ]
+    with (tmp_path / "main.csv").open() as stream:
+        facts = [(row["epochs"], row["preset_epochs"]) for row in csv.DictReader(stream)]
+    assert facts[2] == ("30", "100")
+    assert facts[4] == ("40", "40")
+
+
+def test_a_result_that_cannot_be_read_is_named(made_up, tmp_path):
+    made_up(experiments_of(TABLES["main"], ["NCI1"], ["gin"]))
+    broken = tmp_path / "runs" / "MUTAG" / "published" / "gin.json"
+    broken.parent.mkdir(parents=True)
+    broken.write_text('{"config": {}}')
+    with pytest.raises(RunError, match=r"gin\.json cannot be read as results \('epochs'\)"):
+        render(TABLES["main"], experiments_of(TABLES["main"], ["NCI1"], ["gin"]), tmp_path)
+
+
+def test_other_tables_show_what_is_asked(made_up, tmp_path):
+    asked = experiments_of(TABLES["ablation"], ["NCI1"], epochs=5)
+    made_up([*asked, *experiments_of(TABLES["ablation"], ["MUTAG"])])
+    rows = rows_of(render(TABLES["ablation"], asked, tmp_path).read_text())
+    assert [(row["data"], row["epochs"]) for row in rows] == [("NCI1", "5 of 100")] * 5
 
 
 @pytest.mark.parametrize("name", ["depth", "low-resource", "efficiency", "decay"])
