@@ -2,6 +2,7 @@
 
 import os
 import signal
+import traceback
 from types import FrameType
 
 DEAF = {"importlib", "_frozen_importlib", "_frozen_importlib_external", "llvmlite", "numba"}
@@ -20,27 +21,17 @@ def main() -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     # Amid an import or a compilation an exception may be swallowed, or come out as another one.
-    caller = _caller_of_deaf(frame)
-    if caller is None:
+    modules = [at.f_globals.get("__name__", "") for at, _ in traceback.walk_stack(frame)]
+    deaf = [place for place, name in enumerate(modules) if name.partition(".")[0] in DEAF]
+    if not deaf:
         raise KeyboardInterrupt
+    caller = modules[deaf[-1] + 1]
     if caller == __name__ or caller.startswith("gradformer_dgl.cli"):
         # Commands import before they do anything: there is nothing to clean up yet.
         os.write(2, b"\nError: interrupted\n")
         os._exit(130)
+    # What is open elsewhere is closed as soon as an exception is heard.
     signal.setitimer(signal.ITIMER_REAL, RETRY_SECONDS)
-
-
-def _caller_of_deaf(frame: FrameType | None) -> str | None:
-    """Name the module that began the import or compilation that is under way, if there is one."""
-    caller, is_deaf = None, False
-    while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        if name.partition(".")[0] in DEAF:
-            is_deaf = True
-        elif is_deaf:
-            caller, is_deaf = name, False
-        frame = frame.f_back
-    return caller
 
 
 if __name__ == "__main__":
