@@ -30,6 +30,13 @@ from gradformer_dgl.data.options import DataOptions
     show_default=True,
     help="Splits that a trial is averaged over: those of the seeds 0, 1, ...",
 )
+@click.option(
+    "--first-seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="The first of those seeds. Scores are best reported on splits that the search did not see.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the search.")
 @click.option(
     "--space",
@@ -52,6 +59,7 @@ def command(
     out: Path | None,
     trials: int,
     seeds: int,
+    first_seed: int,
     seed: int,
     space: Path | None,
     preset: str | None,
@@ -67,6 +75,8 @@ def command(
     folder, and can be trained with `train --config`. The result on stdout is one line of JSON.
 
     Example: gradformer-dgl tune NCI1 --data-root data --trials 100 --jobs 2
+
+    Example: gradformer-dgl tune MUTAG --data-root data --seeds 5 --first-seed 10
 
     Example: gradformer-dgl train NCI1 --config runs/tune-NCI1/best.yaml
     """
@@ -105,7 +115,7 @@ def command(
         cache=str(cache.resolve()),
         folder=str(out or Path("runs") / f"tune-{raw.name}"),
         config=base,
-        seeds=tuple(range(seeds)),
+        seeds=tuple(range(first_seed, first_seed + seeds)),
         device=options.chosen_device(device),
     )
     with TaskProgress("trials", shown=not obj["quiet"]) as progress:

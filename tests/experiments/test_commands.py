@@ -106,6 +106,11 @@ def test_tune_and_train_with_what_it_found(command, place, tmp_path):
     assert "num_layers" not in result["settings"]
     assert "[2/2] trial 1: validation accuracy" in done.err
     assert "test" not in done.out.replace(str(tmp_path), "")
+    assert result["seeds"] == [0, 1]
+    others = command(*search, "--trials", "2", "--first-seed", "10")
+    assert others.err == (
+        f"Error: {tmp_path / 'tune'} holds a search with other settings: choose another --out\n"
+    )
     more = command(*search, "--trials", "3")
     assert json.loads(more.out)["trials"] == 3
     assert "2 of 3 are done" in more.err
