@@ -15,6 +15,7 @@ from gradformer_dgl.errors import ConfigError, GraphError
 from gradformer_dgl.message_passing import MessagePassing, make_message_passing
 from gradformer_dgl.near_pairs import Distances
 from gradformer_dgl.perceptron import Perceptron
+from gradformer_dgl.residual_norm import sum_of_norms
 
 
 class DecayAttention(nn.Module):
@@ -195,16 +196,15 @@ class GradformerLayer(nn.Module):
             )
         # Autocast makes products bfloat16; sums of branches, and what is normalised, are not.
         x = x.to(self.norm_out.weight.dtype)
-        branches = []
+        branches, norms = [], []
         if self.attention is not None and self.norm_global is not None:
-            attended = self._global(graph, x, distances, table)
-            branches.append(self.norm_global(_add_to(attended, x)))
+            branches.append(self._global(graph, x, distances, table))
+            norms.append(self.norm_global)
         if self.message_passing is not None and self.norm_local is not None:
-            passed = self.dropout(self._local(graph, x, edge_features, encodings))
-            own = getattr(self.message_passing, "makes_new_tensor", False)
-            branches.append(self.norm_local(_add_to(passed, x) if own else x + passed))
-        h = branches[0] if len(branches) == 1 else _add_to(branches[0], branches[1])
-        return self.norm_out(_add_to(self.mlp(h), h))
+            branches.append(self.dropout(self._local(graph, x, edge_features, encodings)))
+            norms.append(self.norm_local)
+        h = sum_of_norms(x, branches, norms)
+        return sum_of_norms(h, [self.mlp(h)], [self.norm_out])
 
     def _global(
         self, graph: Graph, x: Tensor, distances: Distances | Tensor | None, table: Tensor | None
@@ -250,11 +250,6 @@ class GradformerLayer(nn.Module):
         keep = 1 - self.drop_path
         stays = branch.new_empty(len(distances), 1).bernoulli_(keep).div_(keep)
         return branch * stays.repeat_interleave(distances.node_counts, dim=0, output_size=len(branch))
-
-
-def _add_to(x: Tensor, y: Tensor) -> Tensor:
-    """Return x + y in the memory of x, which nobody else reads; what is let go leaves holes in the heap."""
-    return x.add_(y) if x.dtype == y.dtype else x + y
 
 
 def _ragged(graph: Graph, padded: Tensor) -> PairDistances:

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from gradformer_dgl.functions import apply
+
 
 class PlainPerceptron(torch.autograd.Function):
     """A perceptron without dropout, whose backward pass makes one tensor of hidden channels.
@@ -50,7 +52,7 @@ class Perceptron(nn.Sequential):
         if not plain or torch.is_autocast_enabled(x.device.type) or torch.compiler.is_compiling():
             return super().forward(x)
         up, _, down = parts
-        return PlainPerceptron.apply(x, up.weight, up.bias, down.weight, down.bias)
+        return apply(PlainPerceptron, x, up.weight, up.bias, down.weight, down.bias)
 
 
 def _is_idle(dropout: nn.Dropout) -> bool:

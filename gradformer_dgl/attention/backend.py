@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gradformer_dgl.distances import PairDistances
+from gradformer_dgl.functions import apply
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def run(
         Shape (nodes, heads, head_dim), contiguous.
     """
     if not torch.compiler.is_compiling():
-        return _Attention.apply(qkv, table, backend, distances, dropout_p, int(seed), options)
+        return apply(_Attention, qkv, table, backend, distances, dropout_p, int(seed), options)
     drawn = seed if isinstance(seed, Tensor) else torch.tensor(seed)
     found = _attention(
         qkv,

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from gradformer_dgl.edge_list import EdgeList, Graph
+from gradformer_dgl.functions import apply
 from gradformer_dgl.message_passing.compiled_sums import GatedMean, SumActivated
 
 EPSILON = 1e-6
@@ -85,7 +86,7 @@ def sum_activated(
     [[0.0], [4.0]]
     """
     if compiled_runs_on(graph, x):
-        return SumActivated.apply(x, e, graph)
+        return apply(SumActivated, x, e, graph)
     if dgl_runs_on(graph, x):
         return ops.copy_e_sum(graph, torch.relu(ops.u_add_e(graph, x, e)))
     src, dst = endpoints(graph, x.device)
@@ -130,7 +131,7 @@ def gated_mean(
     [[0.0], [7.0]]
     """
     if compiled_runs_on(graph, target):
-        return GatedMean.apply(target, origin, message, edges, scale, graph)
+        return apply(GatedMean, target, origin, message, edges, scale, graph)
     by_dgl = dgl_runs_on(graph, target)
     src, dst = endpoints(graph, target.device)
     gates = ops.u_add_v(graph, origin, target) if by_dgl else origin[src] + target[dst]

@@ -13,9 +13,6 @@ class MessagePassing(nn.Module):
     ----------
     takes_edge_features, needs_edge_features, needs_encodings : bool
         What the module uses where it is given, and what it cannot do without.
-    makes_new_tensor : bool
-        Whether what it returns is read by nobody else, not even by its own backward pass, so that the layer
-        may write into it. False unless a module says so.
 
     Examples
     --------
@@ -33,7 +30,6 @@ class MessagePassing(nn.Module):
     takes_edge_features = False
     needs_edge_features = False
     needs_encodings = False
-    makes_new_tensor = False
 
     def check(self, graph: Graph, x: Tensor, edge_features: Tensor | None, encodings: Tensor | None) -> None:
         """Raise GraphError where features are missing or of another shape than the graph needs."""

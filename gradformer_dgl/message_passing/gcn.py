@@ -36,8 +36,6 @@ class GCN(MessagePassing):
     torch.Size([3, 5])
     """
 
-    makes_new_tensor = True
-
     def __init__(self, feat_size: int) -> None:
         super().__init__()
         self.linear = nn.Linear(feat_size, feat_size)

@@ -28,8 +28,6 @@ class GIN(MessagePassing):
     torch.Size([3, 5])
     """
 
-    makes_new_tensor = True
-
     def __init__(self, feat_size: int) -> None:
         super().__init__()
         self.mlp = Perceptron(

@@ -1,0 +1,108 @@
+"""What a layer adds up and normalises: batch norms of its branches, each beside the residual."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from gradformer_dgl import residual_norm_kernel as kernel
+from gradformer_dgl.functions import apply
+
+
+def sum_of_norms(
+    x: Float[Tensor, "nodes channels"],
+    branches: Sequence[Float[Tensor, "nodes channels"]],
+    norms: Sequence[nn.BatchNorm1d],
+) -> Float[Tensor, "nodes channels"]:
+    r"""Return :math:`\sum_k \mathrm{norm}_k(x + b_k)`.
+
+    In single precision on the CPU this is one compiled function, which keeps neither the sums nor what is
+    normalised. There hooks of the norms are not called, and the result is differentiable once.
+
+    Parameters
+    ----------
+    x : Tensor
+        Shape (nodes, channels).
+    branches : sequence of Tensor
+        One or more, of the same shape.
+    norms : sequence of nn.BatchNorm1d
+        One for each branch; in training they follow the statistics, as they do when called.
+
+    Returns
+    -------
+    Tensor
+        Shape (nodes, channels).
+
+    Examples
+    --------
+    >>> x = torch.tensor([[1.0], [2.0], [3.0]])
+    >>> sum_of_norms(x, [x], [nn.BatchNorm1d(1)]).flatten().detach()
+    tensor([-1.2247,  0.0000,  1.2247])
+    """
+    if _suits(x, branches, norms):
+        parameters = [part for norm in norms for part in (norm.weight, norm.bias)]
+        return apply(_SumOfNorms, norms, x, *branches, *parameters)
+    out = norms[0](x + branches[0])
+    for branch, norm in zip(branches[1:], norms[1:], strict=True):
+        out = out + norm(x + branch)
+    return out
+
+
+def _suits(x: Tensor, branches: Sequence[Tensor], norms: Sequence[nn.BatchNorm1d]) -> bool:
+    """Whether the compiled loops take all of it; torch's own norms take, or refuse, the rest."""
+    return (
+        x.ndim == 2
+        and x.shape[0] > 1
+        and all(_is_plain(part) and part.shape == x.shape for part in (x, *branches))
+        and all(type(norm) is nn.BatchNorm1d and norm.affine and norm.track_running_stats for norm in norms)
+        and all(_is_plain(norm.weight) and norm.num_features == x.shape[1] for norm in norms)
+        # In evaluation the gradient is another one.
+        and (all(norm.training for norm in norms) or not torch.is_grad_enabled())
+        and not torch.compiler.is_compiling()
+    )
+
+
+def _is_plain(x: Tensor) -> bool:
+    return x.dtype == torch.float32 and x.device.type == "cpu"
+
+
+def _arrays(*tensors: Tensor) -> list[Any]:
+    return [tensor.detach().numpy() for tensor in tensors]
+
+
+class _SumOfNorms(torch.autograd.Function):
+    """Norms in autograd; saves its inputs and four numbers a channel and branch."""
+
+    @staticmethod
+    def forward(ctx: Any, norms: Sequence[nn.BatchNorm1d], x: Tensor, *given: Tensor) -> Tensor:
+        x, *branches = (part.contiguous() for part in (x, *given[: len(norms)]))
+        out, stats = torch.empty_like(x), x.new_empty(len(norms), 4, x.shape[1])
+        for k, (norm, branch) in enumerate(zip(norms, branches, strict=True)):
+            arrays = _arrays(x, branch, stats[k], norm.weight, norm.bias, norm.running_mean, norm.running_var)
+            share = _share(norm) if norm.training else -1.0
+            kernel.normalize(*arrays, norm.eps, share, out.numpy(), k > 0)
+        ctx.save_for_backward(x, stats, *branches)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, stats, *branches = ctx.saved_tensors
+        grad, grad_x = grad.contiguous(), torch.empty_like(x)
+        of_branches, of_parameters = [], []
+        for k, branch in enumerate(branches):
+            found = torch.empty_like(x), x.new_empty(x.shape[1]), x.new_empty(x.shape[1])
+            kernel.normalize_backward(*_arrays(x, branch, stats[k], grad, grad_x, *found), k > 0)
+            of_branches.append(found[0])
+            of_parameters.extend(found[1:])
+        return None, grad_x, *of_branches, *of_parameters
+
+
+def _share(norm: nn.BatchNorm1d) -> float:
+    """Count a batch, and return its share in the running statistics."""
+    assert norm.num_batches_tracked is not None
+    norm.num_batches_tracked.add_(1)
+    return 1 / int(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
