@@ -146,7 +146,7 @@ def _facts(table: Table, line: Line) -> dict[str, Any]:
 def _markdown(table: Table, lines: Sequence[Line], figure: Path | None) -> str:
     folds = lines[0].experiment.folds
     title = table.title if folds is None else f"{table.title} in {folds} folds"
-    parts = [f"# {title}", _explanation(lines), _grid(table, lines), *_notes(table, lines)]
+    parts = [f"# {title}", _explanation(table, lines), _grid(table, lines), *_notes(table, lines)]
     if table.name not in ("efficiency", "decay"):
         parts += _comparisons(table, lines)
     if figure is not None:
@@ -155,9 +155,12 @@ def _markdown(table: Table, lines: Sequence[Line], figure: Path | None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _explanation(lines: Sequence[Line]) -> str:
+def _explanation(table: Table, lines: Sequence[Line]) -> str:
     folds = lines[0].experiment.folds
     origins = dict.fromkeys(line.experiment.origin for line in lines)
+    if len(origins) > 1 and len(table.settings) > 1:
+        # The settings of these tables are other than presets, so that no line names its preset.
+        origins = dict.fromkeys(f"{line.experiment.dataset} {line.experiment.origin}" for line in lines)
     splits = (
         "random splits (or the data set's own), one for each seed"
         if folds is None

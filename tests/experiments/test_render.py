@@ -212,6 +212,15 @@ def test_other_tables_show_what_is_asked(made_up, tmp_path):
     assert [(row["data"], row["epochs"]) for row in rows] == [("NCI1", "5 of 100")] * 5
 
 
+def test_the_presets_of_an_ablation_are_named(made_up, tmp_path):
+    asked = experiments_of(TABLES["ablation"], ["PROTEINS", "ZINC"], preset="tuned")
+    made_up(asked, seeds=1)
+    assert (
+        "presets (PROTEINS tuned, ZINC published) but"
+        in render(TABLES["ablation"], asked, tmp_path).read_text()
+    )
+
+
 @pytest.mark.parametrize("name", ["depth", "low-resource", "efficiency", "decay"])
 def test_tables_with_a_figure(name, made_up, tmp_path):
     table = TABLES[name]
