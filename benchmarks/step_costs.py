@@ -203,7 +203,7 @@ def _times(action, batches, steps):
 
 _PARTS = {
     "attention": ("_Attention",),
-    "message passing": ("GSpMM", "GSDDMM", "GatedMean", "SumActivated"),
+    "message passing": ("GSpMM", "GSDDMM", "GatedMean", "AddActivated"),
     "matrix products": ("aten::mm", "aten::addmm"),
 }
 

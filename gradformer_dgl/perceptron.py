@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from gradformer_dgl import row_kernels
 from gradformer_dgl.functions import apply
 
 
@@ -19,7 +20,12 @@ class PlainPerceptron(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
-        hidden = F.linear(x, w1, b1).relu_()
+        ctx.compiled = x.device.type == "cpu" and x.dtype == torch.float32
+        if ctx.compiled:
+            hidden = x @ w1.t()
+            row_kernels.rectify(hidden.numpy(), b1.detach().numpy())
+        else:
+            hidden = F.linear(x, w1, b1).relu_()
         ctx.save_for_backward(x, w1, w2, hidden)
         return F.linear(hidden, w2, b2)
 
@@ -28,8 +34,13 @@ class PlainPerceptron(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, w1, w2, hidden = ctx.saved_tensors
         grad_w2, back = grad.t() @ hidden, grad @ w2
-        torch.ops.aten.threshold_backward.grad_input(back, hidden, 0, grad_input=back)
-        return back @ w1, back.t() @ x, back.sum(0), grad_w2, grad.sum(0)
+        if ctx.compiled:
+            grad_b1 = back.new_empty(back.shape[1])
+            row_kernels.rectify_backward(back.numpy(), hidden.numpy(), grad_b1.numpy())
+        else:
+            torch.ops.aten.threshold_backward.grad_input(back, hidden, 0, grad_input=back)
+            grad_b1 = back.sum(0)
+        return back @ w1, back.t() @ x, grad_b1, grad_w2, grad.sum(0)
 
 
 class Perceptron(nn.Sequential):
@@ -47,12 +58,16 @@ class Perceptron(nn.Sequential):
 
     def forward(self, x: Float[Tensor, "nodes channels"]) -> Float[Tensor, "nodes channels_out"]:
         parts = [part for part in self if not (isinstance(part, nn.Dropout) and _is_idle(part))]
-        plain = [type(part) for part in parts] == [nn.Linear, nn.ReLU, nn.Linear]
         # Autocast casts in each product, and a compiler chooses by itself what to keep.
-        if not plain or torch.is_autocast_enabled(x.device.type) or torch.compiler.is_compiling():
+        if not _is_plain(parts) or torch.is_autocast_enabled(x.device.type) or torch.compiler.is_compiling():
             return super().forward(x)
         up, _, down = parts
         return apply(PlainPerceptron, x, up.weight, up.bias, down.weight, down.bias)
+
+
+def _is_plain(parts: list[nn.Module]) -> bool:
+    kinds = [type(part) for part in parts]
+    return kinds == [nn.Linear, nn.ReLU, nn.Linear] and all(part.bias is not None for part in parts[::2])
 
 
 def _is_idle(dropout: nn.Dropout) -> bool:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from gradformer_dgl import residual_norm_kernel as kernel
+from gradformer_dgl import row_kernels
 from gradformer_dgl.functions import apply
 
 
@@ -83,7 +83,7 @@ class _SumOfNorms(torch.autograd.Function):
         for k, (norm, branch) in enumerate(zip(norms, branches, strict=True)):
             arrays = _arrays(x, branch, stats[k], norm.weight, norm.bias, norm.running_mean, norm.running_var)
             share = _share(norm) if norm.training else -1.0
-            kernel.normalize(*arrays, norm.eps, share, out.numpy(), k > 0)
+            row_kernels.normalize(*arrays, norm.eps, share, out.numpy(), k > 0)
         ctx.save_for_backward(x, stats, *branches)
         return out
 
@@ -95,7 +95,7 @@ class _SumOfNorms(torch.autograd.Function):
         of_branches, of_parameters = [], []
         for k, branch in enumerate(branches):
             found = torch.empty_like(x), x.new_empty(x.shape[1]), x.new_empty(x.shape[1])
-            kernel.normalize_backward(*_arrays(x, branch, stats[k], grad, grad_x, *found), k > 0)
+            row_kernels.normalize_backward(*_arrays(x, branch, stats[k], grad, grad_x, *found), k > 0)
             of_branches.append(found[0])
             of_parameters.extend(found[1:])
         return None, grad_x, *of_branches, *of_parameters

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gradformer_dgl.edge_list import EdgeList, Graph
 from gradformer_dgl.functions import apply
-from gradformer_dgl.message_passing.compiled_sums import GatedMean, SumActivated
+from gradformer_dgl.message_passing.compiled_sums import AddActivated, GatedMean
 
 EPSILON = 1e-6
 
@@ -74,23 +74,23 @@ def sum_neighbors(graph: Graph, x: Float[Tensor, "nodes channels"]) -> Float[Ten
     return torch.zeros_like(x).index_add(0, dst, x.index_select(0, src))
 
 
-def sum_activated(
+def add_activated(
     graph: Graph, x: Float[Tensor, "nodes channels"], e: Float[Tensor, "edges channels"]
 ) -> Float[Tensor, "nodes channels"]:
-    """Sum ``relu(x[u] + e[k])`` over the edges k from u to every node.
+    """Add to every node the sum of ``relu(x[u] + e[k])`` over the edges k from u to it.
 
     Examples
     --------
     >>> graph = dgl.graph(([0, 1], [1, 1]))
-    >>> sum_activated(graph, torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [-4.0]])).tolist()
-    [[0.0], [4.0]]
+    >>> add_activated(graph, torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [-4.0]])).tolist()
+    [[1.0], [6.0]]
     """
     if compiled_runs_on(graph, x):
-        return apply(SumActivated, x, e, graph)
+        return apply(AddActivated, x, e, graph)
     if dgl_runs_on(graph, x):
-        return ops.copy_e_sum(graph, torch.relu(ops.u_add_e(graph, x, e)))
+        return x + ops.copy_e_sum(graph, torch.relu(ops.u_add_e(graph, x, e)))
     src, dst = endpoints(graph, x.device)
-    return torch.zeros_like(x).index_add(0, dst, torch.relu(x.index_select(0, src) + e))
+    return x.index_add(0, dst, torch.relu(x.index_select(0, src) + e))
 
 
 def gated_mean(

@@ -30,8 +30,8 @@ def _arrays(*tensors: Tensor) -> list[Any]:
     return [tensor.detach().numpy() for tensor in tensors]
 
 
-class SumActivated(torch.autograd.Function):
-    """Sum of ``relu(x[u] + e[k])`` over the incoming edges; keeps its inputs alone."""
+class AddActivated(torch.autograd.Function):
+    """Sum of x and of ``relu(x[u] + e[k])`` over the incoming edges; keeps its inputs alone."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, e: Tensor, graph: dgl.DGLGraph) -> Tensor:
@@ -39,15 +39,15 @@ class SumActivated(torch.autograd.Function):
         ctx.edges = incoming(graph)
         ctx.save_for_backward(x, e)
         out = torch.empty_like(x)
-        edge_kernels.sum_activated(*ctx.edges, *_arrays(x, e, out))
+        edge_kernels.add_activated(*ctx.edges, *_arrays(x, e, out))
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, e = ctx.saved_tensors
-        grad_x, grad_e = torch.zeros_like(x), torch.empty_like(e)
-        edge_kernels.sum_activated_backward(*ctx.edges, *_arrays(x, e, grad.contiguous(), grad_x, grad_e))
+        grad_x, grad_e = torch.empty_like(x), torch.empty_like(e)
+        edge_kernels.add_activated_backward(*ctx.edges, *_arrays(x, e, grad.contiguous(), grad_x, grad_e))
         return grad_x, grad_e, None
 
 

@@ -2,7 +2,7 @@
 """Sums over the incoming edges of every node, in single precision: no tensor over edges is made.
 
 Edges come in the order of their destinations: those of node v at ``indptr[v]`` to ``indptr[v + 1]``, with
-their source and their number in the graph. The loops of ``sum_activated`` over channels do one thing each,
+their source and their number in the graph. The loops of ``add_activated`` over channels do one thing each,
 for the compiler to turn them into vector instructions; the gated mean takes eight channels at a time, so that
 its sums over a node's edges stay in registers.
 """
@@ -18,13 +18,13 @@ EPSILON = np.float32(1e-6)
 
 
 @compiled
-def sum_activated(indptr, source, number, x, e, out):
-    """Set out[v] to the sum of relu(x[u] + e[k]) over the edges k from u to v."""
+def add_activated(indptr, source, number, x, e, out):
+    """Set out[v] to x[v] and the sum of relu(x[u] + e[k]) over the edges k from u to v."""
     channels = x.shape[1]
     for v in range(len(indptr) - 1):
-        total = out[v]
+        own, total = x[v], out[v]
         for c in range(channels):
-            total[c] = 0
+            total[c] = own[c]
         for place in range(indptr[v], indptr[v + 1]):
             row, edge = x[source[place]], e[number[place]]
             for c in range(channels):
@@ -34,9 +34,10 @@ def sum_activated(indptr, source, number, x, e, out):
 
 
 @compiled
-def sum_activated_backward(indptr, source, number, x, e, grad, grad_x, grad_e):
-    """Set grad_e, and add to grad_x, the gradients of ``sum_activated``."""
+def add_activated_backward(indptr, source, number, x, e, grad, grad_x, grad_e):
+    """Set grad_e and grad_x to the gradients of ``add_activated``."""
     channels = x.shape[1]
+    grad_x[:] = grad
     for v in range(len(indptr) - 1):
         given = grad[v]
         for place in range(indptr[v], indptr[v + 1]):

@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gradformer_dgl.edge_list import Graph
-from gradformer_dgl.message_passing.aggregate import sum_activated, sum_neighbors
+from gradformer_dgl.message_passing.aggregate import add_activated, sum_neighbors
 from gradformer_dgl.message_passing.base import MessagePassing
 from gradformer_dgl.perceptron import Perceptron
 
@@ -74,4 +74,4 @@ class GINE(GIN):
     ) -> Float[Tensor, "nodes channels"]:
         self.check(graph, x, edge_features, encodings)
         assert edge_features is not None
-        return self.mlp(sum_activated(graph, x, edge_features.to(x.dtype)).add_(x))
+        return self.mlp(add_activated(graph, x, edge_features.to(x.dtype)))

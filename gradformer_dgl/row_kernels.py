@@ -1,7 +1,7 @@
 # mypy: allow-untyped-defs
-"""Batch norm of the sum of two matrices, in single precision; the sum is made anew in each pass.
+"""Passes over the rows of single-precision matrices that do at once what else takes several.
 
-Loops over channels do one thing each, for the compiler to turn them into vector instructions. Sums over some
+Batch norm is that of a sum of two matrices, which is made anew in each pass. Loops over channels do one thing each, for the compiler to turn them into vector instructions. Sums over some
 rows are of single precision, those over all of them of double precision.
 """
 
@@ -16,6 +16,32 @@ FEW = 32
 
 MEAN, INVERSE, SCALE, SHIFT = 0, 1, 2, 3
 """Rows of the statistics: mean and one over the deviation, the latter times the weight, and the bias."""
+
+
+@compiled
+def rectify(x, bias):
+    """Set x to relu(x + bias)."""
+    for row in range(len(x)):
+        y = x[row]
+        for c in range(len(bias)):
+            # Not the maximum with 0, which would hide NaN.
+            y[c] = np.float32(0) if y[c] + bias[c] < 0 else y[c] + bias[c]
+
+
+@compiled
+def rectify_backward(grad, rectified, grad_bias):
+    """Set grad to the gradient of x, and grad_bias to that of the bias, of what ``rectify`` made of them."""
+    channels = len(grad_bias)
+    some, total = np.zeros(channels, np.float32), np.zeros(channels)
+    for start in range(0, len(grad), FEW):
+        for row in range(start, min(start + FEW, len(grad))):
+            g, y = grad[row], rectified[row]
+            for c in range(channels):
+                g[c] = np.float32(0) if y[c] <= 0 else g[c]
+                some[c] += g[c]
+        _add_up(some, total)
+    for c in range(channels):
+        grad_bias[c] = total[c]
 
 
 @compiled
