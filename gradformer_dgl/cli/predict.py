@@ -67,10 +67,10 @@ def command(
     from gradformer_dgl.cli.row_progress import RowProgress
     from gradformer_dgl.prediction.inputs import open_input
     from gradformer_dgl.prediction.predictor import Predictor
-    from gradformer_dgl.prediction.table import check_out, predict_table
+    from gradformer_dgl.prediction.table import STDOUT, check_out, predict_table
     from gradformer_dgl.training.threads import use_threads
 
-    if as_json and str(out) == "-":
+    if as_json and out == STDOUT:
         raise click.UsageError("stdout can take the table or the line of --json: give --out a file")
     check_out(out, input, overwrite)
     use_threads(threads)
@@ -79,8 +79,8 @@ def command(
     opened = open_input(input, predictor.fit, smiles_column)
     with RowProgress(opened.total, shown=not obj["quiet"]) as progress:
         empty = predict_table(predictor, opened, predictor.distances(cache), out, progress.advance)
-    predicted = opened.total - empty
-    logging.getLogger("gradformer_dgl").info("%s: predicted %d of %d", out, predicted, opened.total)
+    predicted, place = opened.total - empty, "stdout" if out == STDOUT else out
+    logging.getLogger("gradformer_dgl").info("%s: predicted %d of %d", place, predicted, opened.total)
     facts = {"file": str(out), "rows": opened.total, "predicted": predicted, "empty": empty}
     results.print_result(facts, (), as_json)
     if empty:

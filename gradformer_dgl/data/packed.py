@@ -429,6 +429,11 @@ def _split_items(items: Iterable[Any]) -> tuple[list[dgl.DGLGraph], list[Any] | 
             raise GraphError(
                 f"item {number} is a {type(graph).__name__}, not a DGLGraph; pack DGL graphs only"
             )
+        if len(graph.ntypes) != 1 or len(graph.canonical_etypes) != 1:
+            raise GraphError(
+                f"graph {number} has {len(graph.ntypes)} node types and {len(graph.canonical_etypes)} edge "
+                "types: convert it with dgl.to_homogeneous first"
+            )
         graphs.append(graph)
         labels.extend(rest[:1])
     if labels and len(labels) != len(graphs):

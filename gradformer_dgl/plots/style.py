@@ -1,8 +1,12 @@
 """How pictures look, and how they become files: for print, where colours may turn into greys."""
 
+import functools
 import io
+import logging
 import math
 import os
+import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,14 +14,32 @@ from typing import Any
 
 from gradformer_dgl.errors import RunError
 
+_logger = logging.getLogger("gradformer_dgl")
+_NO_GLYPH = r"Glyph .* missing from"
+
 WIDTH = 7.2
 """Inches: the text of a page, so that fonts are printed in the size they have here."""
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#AA4499", "#56B4E9", "#E69F00")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (9, 3)))
 MARKERS = "os^Dv<>pdh"
 
+_FONT = "DejaVu Sans"
+"""Comes with Matplotlib."""
+_MORE_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "Arial Unicode MS",
+)
+"""For the characters that it has not, where they are installed."""
+
 _SETTINGS: Any = {
-    "font.family": "sans-serif",
+    # A class may be called $5.
+    "text.parse_math": False,
     "font.size": 10,
     "axes.titlesize": 10.5,
     "axes.labelsize": 10,
@@ -56,10 +78,13 @@ def styled() -> Iterator[None]:
     'path'
     """
     import matplotlib
+    from matplotlib import font_manager
 
+    installed = set(font_manager.get_font_names())
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_SETTINGS)
+        matplotlib.rcParams["font.family"] = [_FONT, *(font for font in _MORE_FONTS if font in installed)]
         yield
 
 
@@ -109,11 +134,22 @@ def rendered(figure: Any, kind: str) -> bytes:
         The format.
     """
     stream = io.BytesIO()
-    with styled():
+    with styled(), warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", _NO_GLYPH, UserWarning)
         figure.savefig(stream, format=kind, metadata=_METADATA[kind])
+    if any(re.match(_NO_GLYPH, str(warning.message)) for warning in caught):
+        _say_missing_characters()
     # The places that were found serve the other formats too.
     figure.set_layout_engine("none")
     return stream.getvalue()
+
+
+@functools.cache
+def _say_missing_characters() -> None:
+    _logger.warning(
+        "some names have characters that no font here has, and are drawn as boxes: install one, such as %s",
+        _MORE_FONTS[0],
+    )
 
 
 def write_picture(figure: Any, file: Path) -> None:

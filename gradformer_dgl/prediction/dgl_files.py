@@ -63,7 +63,8 @@ def _load(file: Path) -> list[dgl.DGLGraph]:
     graphs, _ = dgl.load_graphs(str(file))
     for graph in graphs:
         # The formats and names that are made on demand are looked at here, where errors are expected.
-        graph.edges()
+        for kind in graph.canonical_etypes:
+            graph.edges(etype=kind)
         dict(graph.ndata), dict(graph.edata)
     loaded: list[dgl.DGLGraph] = graphs
     return loaded

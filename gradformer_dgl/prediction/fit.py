@@ -125,7 +125,7 @@ class _Side:
             columns = torch.from_numpy(codes if self.kind == "category" else one_hot(codes, self.labels))
         if columns.shape[1] != self._columns:
             raise DataError(
-                f"the graphs have {columns.shape[1]} columns of {self.of} features, but the run takes "
+                f"the graphs have {_counted(columns.shape[1])} of {self.of} features, but the run takes "
                 f"{self._description()}"
             )
         if self.kind == "category":
@@ -164,12 +164,15 @@ class _Side:
     def _description(self) -> str:
         if self.kind == "category":
             sizes = ", ".join(str(size) for size in self._sizes)
-            noun = "column" if self._columns == 1 else "columns"
-            return f"{self._columns} {noun} of whole numbers from 0, below {sizes}"
+            return f"{_counted(self._columns)} of whole numbers from 0, below {sizes}"
         what = "numbers" if self.kind == "number" else "0 and 1"
         if self.labels:
             what += f" (or {len(self.labels)} of labels)"
-        return f"{self.size} columns of {what}"
+        return f"{_counted(self.size)} of {what}"
+
+
+def _counted(columns: int) -> str:
+    return "1 column" if columns == 1 else f"{columns} columns"
 
 
 def _is_continuous(columns: Tensor) -> bool:

@@ -16,6 +16,8 @@ from gradformer_dgl.data.frames import FeatureKey, feature_keys
 from gradformer_dgl.errors import DataError, GraphError
 from gradformer_dgl.prediction.fit import FeatureFit
 
+_ATTRIBUTES = re.compile(r"\s\{.*\}\s*$")
+
 
 @dataclass(frozen=True)
 class _FileGraph:
@@ -52,9 +54,10 @@ def pack_files(files: Sequence[Path], fit: FeatureFit) -> tuple[PackedGraphs, li
     ----------
     files : sequence of Path
         GraphML (the first graph in it), or lines of two nodes each; a line of one node is a node without
-        edges, ``#`` begins a comment. The edges of a list, and those of an undirected graph, count in both
-        directions. The features in GraphML are one attribute, ``feat`` or another usual name: a number, or
-        text with numbers between blanks or commas. Parallel edges are removed, the first one stays.
+        edges, ``#`` begins a comment, and attributes in braces, as networkx writes them, are passed over. The
+        edges of a list, and those of an undirected graph, count in both directions. The features in GraphML
+        are one attribute, ``feat`` or another usual name: a number, or text with numbers between blanks or
+        commas. Parallel edges are removed, the first one stays.
     fit : FeatureFit
         Which features the run reads.
 
@@ -164,11 +167,12 @@ def _read_edge_list(file: Path, fit: FeatureFit) -> _FileGraph:
     places: dict[str, int] = {}
     edges: dict[tuple[int, int], None] = {}
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        # A byte order mark is not part of the first name.
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8 text ({error.reason})") from None
     for number, line in enumerate(lines, start=1):
-        nodes = line.partition("#")[0].replace(",", " ").split()
+        nodes = _ATTRIBUTES.sub("", line).partition("#")[0].replace(",", " ").split()
         if len(nodes) > 2:
             raise DataError(f"{file}, line {number}: {len(nodes)} words; a line has the two ends of an edge")
         ends = tuple(places.setdefault(node, len(places)) for node in nodes)

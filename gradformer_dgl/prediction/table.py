@@ -161,9 +161,9 @@ def check_out(out: Path, path: Path, overwrite: bool) -> None:
     """
     if out == STDOUT:
         return
-    if out.exists() and not overwrite:
-        raise RunError(f"{out} is there already: choose another --out, or --overwrite it")
     if out.is_dir():
         raise RunError(f"{out} is a folder: give the name of a file in it")
+    if out.exists() and not overwrite:
+        raise RunError(f"{out} is there already: choose another --out, or --overwrite it")
     if out.exists() and path.exists() and out.samefile(path):
         raise RunError(f"{out} is the input: choose another --out")

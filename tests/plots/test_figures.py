@@ -4,16 +4,21 @@ import json
 import math
 from pathlib import Path
 
+import matplotlib
 import networkx as nx
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.errors import RunError
+from gradformer_dgl.plots import style
+from gradformer_dgl.plots.confusion import confusion_counts, draw_confusion
 from gradformer_dgl.plots.curves import curves_figure
 from gradformer_dgl.plots.decay import decay_figure, learned_tau
 from gradformer_dgl.plots.distances import distances_figure
+from gradformer_dgl.plots.style import styled, write_picture
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.figures import read_records
@@ -186,3 +191,23 @@ def test_tensorboard_has_the_curves_of_the_metrics(trained):
             found = events.Scalars(tag)
             assert [event.step for event in found] == [record["epoch"] for record in records]
             assert [event.value for event in found] == pytest.approx(values, rel=1e-6)
+
+
+def test_names_in_any_script_are_one_line_at_most(caplog, tmp_path):
+    """Without a font of the script Matplotlib warns of each character; dollars are no formula."""
+    counts = confusion_counts(np.array([0, 1, 1]), np.array([0, 1, 0]), 2)
+    figure = Figure()
+    with styled():
+        draw_confusion(figure.subplots(), counts, ["\U000f0000\U000f0001", r"$\nothing$"], "$5")
+    style._say_missing_characters.cache_clear()
+    for kind in ("png", "svg"):
+        write_picture(figure, tmp_path / f"a.{kind}")
+    (line,) = caplog.messages
+    assert "no font here has" in line
+    assert figure.axes[0].get_title() == "$5"
+
+
+def test_fonts_that_are_not_there_are_not_asked_for(monkeypatch):
+    monkeypatch.setattr(style, "_MORE_FONTS", ("No Such Font", "STIXGeneral"))
+    with styled():
+        assert matplotlib.rcParams["font.family"] == ["DejaVu Sans", "STIXGeneral"]

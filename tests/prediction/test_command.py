@@ -157,6 +157,15 @@ def test_lists_of_edges_in_the_order_of_their_names(degrees, table, tmp_path):
     assert header == ["graph", "target"]
     assert [row[0] for row in rows] == ["graph-3.edgelist", "graph-5.edgelist", "graph-7.edgelist"]
     assert torch.allclose(numbers(rows, 1), degrees.expected(0)[[3, 5, 7]], atol=1e-5)
+    # As networkx and spreadsheets write the same graph.
+    named = nx.Graph(zip(*(ends.tolist() for ends in graphs[7].edges()), strict=True))
+    nx.set_edge_attributes(named, "#fff}", "colour")
+    nx.write_edgelist(named, tmp_path / "networkx.edgelist")
+    lines = "".join(f"{a} {b}\n" for a, b in named.edges)
+    (tmp_path / "marked.edgelist").write_text(lines, encoding="utf-8-sig")
+    for name in ("networkx", "marked"):
+        _, rows, _ = table(degrees.folder, tmp_path / f"{name}.edgelist")
+        assert torch.allclose(numbers(rows, 1), degrees.expected(0)[[7]], atol=1e-5)
     (folder / "star.txt").write_text("alone\n" + "".join(f"0,{leaf}\n" for leaf in range(1, 40)))
     _, _, done = table(degrees.folder, folder / "star.txt")
     assert "1 nodes have more than" in done.err
@@ -196,6 +205,9 @@ def test_stdout_and_files_that_are_there(degrees, command, mistake, tmp_path):
     edges.write_text("a b\nb c\nc a\n")
     done = command("-q", "predict", degrees.folder, edges, "-o", "-")
     assert (done.status, done.err) == (0, "")
+    assert command("predict", degrees.folder, edges, "-o", "-").err.splitlines() == [
+        "stdout: predicted 1 of 1"
+    ]
     header, row = csv.reader(io.StringIO(done.out))
     assert header == ["graph", "target"]
     assert row[0] == "ring.edgelist"
@@ -205,6 +217,7 @@ def test_stdout_and_files_that_are_there(degrees, command, mistake, tmp_path):
         degrees.folder, edges, out=out
     )
     assert out.read_text() == "mine"
+    assert "is a folder: give the name of a file in it" in mistake(degrees.folder, edges, out=tmp_path)
     assert "is the input" in mistake(degrees.folder, edges, "--overwrite", out=edges)
     assert command("-q", "predict", degrees.folder, edges, "-o", out, "--overwrite").status == 0
     assert out.read_text() == done.out
@@ -236,6 +249,11 @@ def test_inputs_that_are_none(degrees, shapes, workplace, mistake, tmp_path):
     half = (tmp_path / "whole.bin").read_bytes()[:900]
     assert "half.bin is no whole DGL file" in mistake(degrees.folder, written("half.bin", half))
     assert "whole.bin: the graphs have no node features" in mistake(shapes.folder, tmp_path / "whole.bin")
+    several = dgl.heterograph({("a", "to", "b"): ([0], [1]), ("b", "to", "a"): ([1], [0])})
+    dgl.save_graphs(str(tmp_path / "types.bin"), [several])
+    assert "graph 0 has 2 node types and 2 edge types: convert" in mistake(
+        degrees.folder, tmp_path / "types.bin"
+    )
     assert "is no GraphML" in mistake(degrees.folder, written("broken.graphml", b"<graphml><node"))
     assert "line 2: 3 words" in mistake(degrees.folder, written("three.edgelist", b"a b\na b c\n"))
     assert "nil.edgelist is empty" in mistake(degrees.folder, written("nil.edgelist"))
