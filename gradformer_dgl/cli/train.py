@@ -82,6 +82,8 @@ def command(
     from gradformer_dgl.training.runs import free_folder, train_run
     from gradformer_dgl.training.threads import available_processors, use_threads
 
+    if resume and overwrite:
+        raise click.UsageError("--resume goes on with the run that --overwrite replaces: give one of them")
     with joined_ranks() as ranks:
         log = logging.getLogger("gradformer_dgl")
         if not ranks.is_first:

@@ -1,5 +1,6 @@
 """The trained networks of a run, for new graphs."""
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -29,6 +30,7 @@ from gradformer_dgl.training.supply import BatchSupply
 GRAPHS_AT_ONCE, PAIRS_AT_ONCE = 4096, 1 << 25
 """The distances of so many graphs, or pairs of nodes, are held in memory at a time."""
 PAIRS_IN_A_BATCH = 1 << 22
+_logger = logging.getLogger("gradformer_dgl")
 
 
 class Predictor:
@@ -119,6 +121,7 @@ class Predictor:
         for number in request.seeds if seed is None else (seed,):
             tensors, _ = load_tensors(request.seed_folder(number) / WEIGHTS)
             networks[number] = restored_network(facts, request.config, tensors)
+            _logger.debug("weights of seed %d on %s", number, device)
         return cls(facts, request.config, networks, device, request.data_options)
 
     def predict(

@@ -18,6 +18,8 @@ from gradformer_dgl.training.resume import load_checkpoint
 from gradformer_dgl.training.tensorboard import EventWriter
 from gradformer_dgl.training.threads import use_threads
 
+_logger = logging.getLogger("gradformer_dgl")
+
 
 def train_seed(
     request: RunRequest,
@@ -29,8 +31,12 @@ def train_seed(
     """Train one seed of a run on an open data set."""
     folder = request.seed_folder(seed)
     trainer = Trainer(dataset, request.config, seed, folder, request.device, ranks)
+    sizes = ", ".join(f"{len(items):,} {part}" for part, items in trainer.split.items())
+    _logger.debug("seed %d: %s parameters on %s; %s", seed, f"{trainer.parameters:,}", request.device, sizes)
     if request.resume:
         load_checkpoint(trainer)
+        if trainer.records:
+            _logger.debug("seed %d goes on after epoch %d", seed, len(trainer.records))
     if not ranks.is_first:
         return trainer.run()
     with EventWriter(folder, trainer.records) as events:

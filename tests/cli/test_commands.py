@@ -1,5 +1,6 @@
 import contextlib
 import json
+import re
 import os
 import signal
 import subprocess
@@ -61,9 +62,15 @@ def test_train_and_evaluate(command, raw, cached, tmp_path):
     assert "epoch 2/2" in done.err
     again = json.loads(command("evaluate", tmp_path / "run").out)
     assert again["mean"] == result["mean"]
-    quiet = command("-q", "train", "SHAPES", *options, "--epochs", "2", "--threads", "1", "--resume")
-    assert quiet.err == ""
-    assert quiet.status == 0
+    again = ("train", "SHAPES", *options, "--epochs", "2", "--runs", "2", "--threads", "1", "--resume")
+    quiet = command("-q", *again)
+    assert (quiet.status, quiet.err) == (0, "")
+    both = command(*again, "--overwrite")
+    assert both.status == 2
+    assert "--resume goes on with the run that --overwrite replaces: give one of them" in both.err
+    verbose = command("-v", *again)
+    assert re.search(r"seed 0: [\d,]+ parameters on cpu; 77 train, 9 val, 11 test\n", verbose.err)
+    assert "seed 1 goes on after epoch 2" in verbose.err
 
 
 def test_options_go_over_the_file_and_the_file_over_the_preset(command, raw, cached, tmp_path):

@@ -155,6 +155,10 @@ def test_a_run_is_not_lost_to_another(request_for, tmp_path):
         train_run(request_for(epochs=1))
     with pytest.raises(RunError, match="holds a run with other settings"):
         train_run(request_for(epochs=2, resume=True))
+    train_run(request_for(epochs=1, seeds=(0, 1), resume=True))
+    before = (tmp_path / "run" / "result.json").read_bytes()
+    with pytest.raises(RunError, match="holds the seeds 0, 1: --resume them with --seed 0 --runs 2"):
+        train_run(request_for(epochs=1, seeds=(1, 2), resume=True))
     assert (tmp_path / "run" / "result.json").read_bytes() == before
     assert free_folder(tmp_path / "run") == tmp_path / "run-2"
     train_run(dataclasses.replace(request_for(epochs=2, seeds=(1,)), overwrite=True))
