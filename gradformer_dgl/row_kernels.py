@@ -1,9 +1,9 @@
 # mypy: allow-untyped-defs
 """Passes over the rows of single-precision matrices that do at once what else takes several.
 
-Batch norm is that of a sum of two matrices, which is made anew in each pass. Loops over channels do one thing
-each, for the compiler to turn them into vector instructions. Sums over some rows are of single precision, those
-over all of them of double precision.
+Batch norm is that of a sum of two matrices, which is made anew in each pass. Loops over channels do one
+thing each, for the compiler to turn them into vector instructions. Sums over some rows are of single
+precision, those over all of them of double precision.
 """
 
 import math

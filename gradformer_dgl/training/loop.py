@@ -124,6 +124,7 @@ class Trainer:
         ranks.synchronize_norms(self.network)
         # What is validated, tested and kept: the network that is trained, or its running average.
         self.scored = copy.deepcopy(self.network) if config.average else self.network
+        self.averaged, self.counted = self._state(floating=True), self._state(floating=False)
         self.parallel = ranks.parallel(self.network)
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
         self.optimizer = kind(
@@ -146,6 +147,14 @@ class Trainer:
     def parameters(self) -> int:
         """Number of trained values."""
         return sum(parameter.numel() for parameter in self.network.parameters() if parameter.requires_grad)
+
+    def _state(self, floating: bool) -> tuple[list[Tensor], list[Tensor]]:
+        """Return what is scored and what is trained, numbers that can be averaged or counts."""
+        scored, trained = (
+            [part for part in network.state_dict().values() if part.is_floating_point() == floating]
+            for network in (self.scored, self.network)
+        )
+        return scored, trained
 
     def _batches(self, indices: Tensor) -> list[Tensor]:
         # A graph whose nodes are split is trained on as a whole.
@@ -219,13 +228,8 @@ class Trainer:
         The first steps count for more, so that the average soon forgets the initial weights.
         """
         share = min(self.config.average, (1 + step) / (10 + step))
-        for kept, present in zip(
-            self.scored.state_dict().values(), self.network.state_dict().values(), strict=True
-        ):
-            if kept.is_floating_point():
-                kept.lerp_(present, 1 - share)
-            else:
-                kept.copy_(present)
+        torch._foreach_lerp_(*self.averaged, 1 - share)
+        torch._foreach_copy_(*self.counted)
 
     def run_epoch(self, epoch: int) -> dict[str, Any]:
         """Train one epoch, validate, and remember the weights where they are the best so far."""
