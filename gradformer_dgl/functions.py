@@ -1,8 +1,9 @@
-"""How this package's functions with a backward pass of their own are called."""
+"""How functions with a backward pass of their own are called, and which modules they may stand for."""
 
 from typing import Any
 
 import torch
+from torch import nn
 
 
 class _NoContext:
@@ -37,3 +38,20 @@ def apply(function: type[torch.autograd.Function], *args: Any) -> Any:
     if torch.is_grad_enabled():
         return function.apply(*args)
     return function.forward(_NoContext(), *args)
+
+
+def is_bare(module: nn.Module) -> bool:
+    """Whether a call of a module is its forward pass alone: a hook may read it, or set its weights before.
+
+    Examples
+    --------
+    >>> from torch.nn.utils import prune
+    >>> is_bare(nn.Linear(2, 2)), is_bare(prune.l1_unstructured(nn.Linear(2, 2), "weight", 1))
+    (True, False)
+    """
+    return not (
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+    )

@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from gradformer_dgl import row_kernels
-from gradformer_dgl.functions import apply
+from gradformer_dgl.functions import apply, is_bare
 
 
 class PlainPerceptron(torch.autograd.Function):
@@ -47,7 +47,7 @@ class Perceptron(nn.Sequential):
     """A linear map, a ReLU and a linear map, with or without dropout after the last two.
 
     Takes its modules as :class:`torch.nn.Sequential` does, and gives the same in less memory where no
-    dropout is drawn. There its modules are not called one by one, nor are their hooks, and it is
+    dropout is drawn and no module has a hook. There its modules are not called one by one, and it is
     differentiable once.
 
     Examples
@@ -67,7 +67,9 @@ class Perceptron(nn.Sequential):
 
 def _is_plain(parts: list[nn.Module]) -> bool:
     kinds = [type(part) for part in parts]
-    return kinds == [nn.Linear, nn.ReLU, nn.Linear] and all(part.bias is not None for part in parts[::2])
+    if kinds != [nn.Linear, nn.ReLU, nn.Linear] or not all(is_bare(part) for part in parts):
+        return False
+    return all(part.bias is not None for part in parts[::2])
 
 
 def _is_idle(dropout: nn.Dropout) -> bool:

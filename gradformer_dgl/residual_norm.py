@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from gradformer_dgl import row_kernels
-from gradformer_dgl.functions import apply
+from gradformer_dgl.functions import apply, is_bare
 
 
 def sum_of_norms(
@@ -20,7 +20,7 @@ def sum_of_norms(
     r"""Return :math:`\sum_k \mathrm{norm}_k(x + b_k)`.
 
     In single precision on the CPU this is one compiled function, which keeps neither the sums nor what is
-    normalised. There hooks of the norms are not called, and the result is differentiable once.
+    normalised, and is differentiable once. Norms of other kinds, or with hooks, are called.
 
     Parameters
     ----------
@@ -57,7 +57,8 @@ def _suits(x: Tensor, branches: Sequence[Tensor], norms: Sequence[nn.BatchNorm1d
         x.ndim == 2
         and x.shape[0] > 1
         and all(_is_plain(part) and part.shape == x.shape for part in (x, *branches))
-        and all(type(norm) is nn.BatchNorm1d and norm.affine and norm.track_running_stats for norm in norms)
+        and all(type(norm) is nn.BatchNorm1d and is_bare(norm) for norm in norms)
+        and all(norm.affine and norm.track_running_stats for norm in norms)
         and all(_is_plain(norm.weight) and norm.num_features == x.shape[1] for norm in norms)
         # In evaluation the gradient is another one.
         and (all(norm.training for norm in norms) or not torch.is_grad_enabled())

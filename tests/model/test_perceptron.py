@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 from torch.testing import assert_close
 
 from gradformer_dgl.perceptron import Perceptron
@@ -67,6 +68,20 @@ def test_nan_stays_and_other_modules_are_called():
 def test_maps_without_a_bias():
     network = Perceptron(nn.Linear(5, 11, bias=False), nn.ReLU(), nn.Linear(11, 5))
     x = torch.randn(7, 5)
+    assert_close(network(x), nn.Sequential(*network)(x))
+
+
+def test_hooks_of_its_modules_are_called():
+    network, x, seen = Perceptron(*parts()), torch.randn(7, 5), []
+    wanted = network[:2](x)
+    network[1].register_forward_hook(lambda relu, given, out: seen.append(out))
+    network(x)
+    assert_close(seen, [wanted])
+    pruned = prune.random_unstructured(Perceptron(*parts())[0], "weight", 0.5)
+    with torch.no_grad():
+        pruned.weight_orig.mul_(3)
+    network = Perceptron(pruned, *parts()[1:])
+    # The weight is made of the pruned one in a hook.
     assert_close(network(x), nn.Sequential(*network)(x))
 
 

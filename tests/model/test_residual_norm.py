@@ -112,6 +112,14 @@ def test_what_the_loops_do_not_take_is_torchs():
     assert_close(sum_of_norms(x, branches[:1], [bare]), bare(x + branches[0]))
 
 
+def test_hooks_of_a_norm_are_called():
+    x, branches, norms, _ = made(20, 4, 2)
+    wanted, seen = sum_of_norms(x, branches, norms), []
+    norms[1].register_forward_hook(lambda norm, given, out: seen.append(given[0]))
+    assert_close(sum_of_norms(x, branches, norms), wanted)
+    assert_close(seen, [x + branches[1]])
+
+
 def test_nan_stays():
     x, branches, norms, _ = made(20, 4, 1)
     x[3, 2] = torch.nan
