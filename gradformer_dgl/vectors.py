@@ -102,6 +102,23 @@ def _call(builder, name, result, *operands) -> Any:
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), operands)
 
 
+def _exchanged(builder, x, y, half) -> tuple[Any, Any]:
+    """Return two vectors in which blocks of ``half`` numbers of x and y have changed places."""
+    low = [k - half + WIDTH if k & half else k for k in range(WIDTH)]
+    high = [k + WIDTH if k & half else k + half for k in range(WIDTH)]
+    first, second = (builder.shuffle_vector(x, y, ir.Constant(_INTS, order)) for order in (low, high))
+    return first, second
+
+
+def _turned(builder, x, half) -> Any:
+    """Return a vector turned by ``half`` places."""
+    return builder.shuffle_vector(x, x, ir.Constant(_INTS, [(k + half) % WIDTH for k in range(WIDTH)]))
+
+
+def _larger(builder, x, y) -> Any:
+    return builder.select(builder.fcmp_ordered(">", x, y), x, y)
+
+
 def _masked_load(builder, pointer, mask) -> Any:
     return _call(builder, "llvm.masked.load.v8f32.p0", _FLOATS, pointer, _ALIGNMENT, mask, _ZEROS)
 
@@ -195,13 +212,9 @@ def transpose(typing, source, row, column, rows, columns, scale, target, target_
             vectors.append(builder.fmul(_masked_load(builder, pointer, mask), factor))
         # Blocks of four by four change places, then those of two by two within them, then single numbers.
         for half in (4, 2, 1):
-            low = ir.Constant(_INTS, [k - half + WIDTH if k & half else k for k in range(WIDTH)])
-            high = ir.Constant(_INTS, [k + WIDTH if k & half else k + half for k in range(WIDTH)])
             for k in range(WIDTH):
                 if not k & half:
-                    pair = vectors[k], vectors[k + half]
-                    vectors[k] = builder.shuffle_vector(*pair, low)
-                    vectors[k + half] = builder.shuffle_vector(*pair, high)
+                    vectors[k], vectors[k + half] = _exchanged(builder, vectors[k], vectors[k + half], half)
         for k, vector in enumerate(vectors):
             place = (
                 _index(context, builder, args[7], target_row, k),
@@ -241,9 +254,35 @@ def total(typing, x):
     def build(context, builder, signature, args):
         sums = args[0]
         for half in (4, 2, 1):
-            turned = ir.Constant(_INTS, [(k + half) % WIDTH for k in range(WIDTH)])
-            sums = builder.fadd(sums, builder.shuffle_vector(sums, sums, turned))
+            sums = builder.fadd(sums, _turned(builder, sums, half))
         return builder.extract_element(sums, ir.Constant(_INT, 0))
+
+    return types.float32(x), build
+
+
+@intrinsic
+def totals(typing, a, b, c, d, e, f, g, h):
+    """Return the vector of the sums of eight vectors."""
+
+    def build(context, builder, signature, args):
+        sums = list(args)
+        for half in (4, 2, 1):
+            pairs = zip(sums[:half], sums[half:], strict=True)
+            sums = [builder.fadd(*_exchanged(builder, x, y, half)) for x, y in pairs]
+        return sums[0]
+
+    return floats(a, b, c, d, e, f, g, h), build
+
+
+@intrinsic
+def largest(typing, x):
+    """Return the largest of the eight numbers; with NaN among them, any."""
+
+    def build(context, builder, signature, args):
+        top = args[0]
+        for half in (4, 2, 1):
+            top = _larger(builder, top, _turned(builder, top, half))
+        return builder.extract_element(top, ir.Constant(_INT, 0))
 
     return types.float32(x), build
 
@@ -265,7 +304,7 @@ def maximum(typing, x, y):
 
     def build(context, builder, signature, args):
         left = _vector(context, builder, args[0], x) if y == floats else args[0]
-        return builder.select(builder.fcmp_ordered(">", left, args[1]), left, args[1])
+        return _larger(builder, left, args[1])
 
     return y(x, y), build
 

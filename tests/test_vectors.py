@@ -10,6 +10,7 @@ from gradformer_dgl.vectors import (
     counting,
     fma,
     gather,
+    largest,
     load,
     load_first,
     maximum,
@@ -17,6 +18,7 @@ from gradformer_dgl.vectors import (
     store,
     store_first,
     total,
+    totals,
     where_at_least,
 )
 
@@ -62,6 +64,24 @@ def test_the_second_of_two_is_the_larger_one_where_there_is_nan():
     x[0, 0] = y[0, 1] = np.nan
     larger(x, y, out)
     np.testing.assert_array_equal(out[0], [1, np.nan, 1, 1, 1, 1, 1, 1])
+
+
+@compiled
+def rows_reduced(x, out):
+    rows = load(x, 0, 0), load(x, 1, 0), load(x, 2, 0), load(x, 3, 0)
+    others = load(x, 4, 0), load(x, 5, 0), load(x, 6, 0), load(x, 7, 0)
+    store(out, 0, 0, totals(*rows, *others))
+    for k in range(8):
+        out[1, k] = largest(load(x, k, 0))
+
+
+def test_sums_and_largest_numbers_of_eight_vectors(rng):
+    x, out = of(rng, 8, 8), np.zeros((2, 8), np.float32)
+    # The largest number of each row is in another place.
+    x[np.arange(8), np.arange(8)[::-1]] += 9
+    rows_reduced(x, out)
+    np.testing.assert_allclose(out[0], x.astype(np.float64).sum(1), rtol=1e-5)
+    np.testing.assert_array_equal(out[1], x.max(1))
 
 
 @compiled
