@@ -12,7 +12,7 @@ import torch
 
 from gradformer_dgl.data.dataset import GraphDataset
 from gradformer_dgl.data.download import default_folder, download_zip, unpack
-from gradformer_dgl.data.one_graph import one_graph
+from gradformer_dgl.data.one_graph import both_ways, one_graph
 from gradformer_dgl.errors import DataError
 
 OGB_URL = "http://snap.stanford.edu/ogb/data/nodeproppred/arxiv.zip"
@@ -38,7 +38,7 @@ def read_arxiv(name: str = "ogbn-arxiv", data_root: str | Path | None = None) ->
     Returns
     -------
     GraphDataset
-        A node task on one graph; every citation is an edge in both directions.
+        A node task on one graph; papers of which one cites the other have one edge in each direction.
 
     Raises
     ------
@@ -55,14 +55,15 @@ def read_arxiv(name: str = "ogbn-arxiv", data_root: str | Path | None = None) ->
     splits = {part: torch.from_numpy(_table(folder / path, np.int64)[:, 0]) for part, path in _SPLITS.items()}
     nodes = len(features)
     numbers = torch.cat(list(splits.values())).sort().values
-    if len(labels) != nodes or edges.shape[1] != 2 or not torch.equal(numbers, torch.arange(nodes)):
+    fits = len(labels) == nodes and torch.equal(numbers, torch.arange(nodes))
+    if not fits or edges.shape[1] != 2 or not 0 <= edges.min(initial=0) <= edges.max(initial=0) < nodes:
         raise DataError(
             f"{folder}: edges, labels and splits are not of its {nodes} nodes; get the data again"
         )
     if not 0 <= labels.min() <= labels.max() < CLASSES:
         raise DataError(f"{folder}: a label is not among the {CLASSES} classes; get the data again")
-    both = np.concatenate([edges, edges[:, ::-1]])
-    return one_graph(name, both[:, 0], both[:, 1], features, labels, CLASSES, splits)
+    src, dst = both_ways(edges[:, 0], edges[:, 1], nodes)
+    return one_graph(name, src, dst, features, labels, CLASSES, splits)
 
 
 def _table(file: Path, dtype: type) -> np.ndarray:

@@ -13,7 +13,7 @@ import torch
 
 from gradformer_dgl.data.dataset import GraphDataset
 from gradformer_dgl.data.download import default_folder, download_zip, unpack
-from gradformer_dgl.data.one_graph import one_graph
+from gradformer_dgl.data.one_graph import both_ways, one_graph
 from gradformer_dgl.data.planetoid_pickle import MOST_CELLS, read_planetoid
 from gradformer_dgl.errors import DataError
 
@@ -86,8 +86,7 @@ def _dataset(name: str, parts: dict[str, Any], order: np.ndarray) -> GraphDatase
     heads = np.array([head for heads in parts["graph"].values() for head in heads], np.int64)
     if min(tails.min(), heads.min(initial=0)) < 0 or max(tails.max(), heads.max(initial=0)) >= nodes:
         raise ValueError(f"a citation is not among its {nodes} papers")
-    both = np.unique(np.concatenate([tails * nodes + heads, heads * nodes + tails]))
-    src, dst = np.divmod(both, nodes)
+    src, dst = both_ways(tails, heads, nodes)
     trained = len(parts["y"])
     splits = {
         "train": torch.arange(trained),

@@ -63,3 +63,18 @@ def one_graph(
         node_size=features.shape[1],
         node_splits=splits,
     )
+
+
+def both_ways(
+    src: Integer[np.ndarray, " edges"], dst: Integer[np.ndarray, " edges"], nodes: int
+) -> tuple[Int64[np.ndarray, " both"], Int64[np.ndarray, " both"]]:
+    """Return the ends of edges in both directions, each once, sorted by source.
+
+    Examples
+    --------
+    >>> src, dst = both_ways(np.array([2, 0, 1]), np.array([0, 1, 0]), nodes=3)
+    >>> src.tolist(), dst.tolist()
+    ([0, 0, 1, 2], [1, 2, 0, 0])
+    """
+    src, dst = src.astype(np.int64), dst.astype(np.int64)
+    return np.divmod(np.unique(np.concatenate([src * nodes + dst, dst * nodes + src])), nodes)

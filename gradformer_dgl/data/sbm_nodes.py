@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from gradformer_dgl.data.dataset import GraphDataset
-from gradformer_dgl.data.one_graph import one_graph
+from gradformer_dgl.data.one_graph import both_ways, one_graph
 from gradformer_dgl.errors import DataError
 
 NAME = "SBM-NODES"
@@ -99,8 +99,4 @@ def _edges(
     within = members[begins[community] + rng.integers(0, sizes[community])]
     other = np.where(rng.random(count) < mixing, rng.integers(0, nodes, count), within)
     differ = one != other
-    low, high = np.minimum(one, other)[differ], np.maximum(one, other)[differ]
-    low, high = np.divmod(np.unique(low * nodes + high), nodes)
-    both = np.sort(np.concatenate([low * nodes + high, high * nodes + low]))
-    src, dst = np.divmod(both, nodes)
-    return src.astype(np.int32), dst.astype(np.int32)
+    return both_ways(one[differ], other[differ], nodes)

@@ -54,7 +54,7 @@ def test_an_sbm_of_an_impossible_size_is_refused(name):
 
 
 ARXIV = {
-    "raw/edge": "0,1\n1,2\n4,2\n",
+    "raw/edge": "0,1\n1,2\n4,2\n2,1\n",
     "raw/node-feat": "0.5,1\n0.25,2\n1,3\n2,4\n3,5\n",
     "raw/node-label": "3\n0\n39\n1\n1\n",
     "split/time/train": "0\n3\n",
@@ -77,6 +77,8 @@ def test_arxiv_is_downloaded_once_and_read(tmp_path, monkeypatch):
         (tmp_path / "a.zip").unlink(missing_ok=True)
     assert (data.name, data.out_size, data.node_size, len(data)) == ("ogbn-arxiv", 40, 2, 1)
     assert edges_of(data) == {(0, 1), (1, 0), (1, 2), (2, 1), (4, 2), (2, 4)}
+    # Papers that cite each other are neighbours once.
+    assert data.graphs.num_edges == 6
     assert data.graphs.labels.tolist() == [3, 0, 39, 1, 1]
     assert data.graphs.node_features.tolist()[4] == [3.0, 5.0]
     assert {name: part.tolist() for name, part in data.node_splits.items()} == {
@@ -92,6 +94,8 @@ def test_arxiv_is_downloaded_once_and_read(tmp_path, monkeypatch):
         ({"split/time/test": "4\n4\n"}, "are not of its 5 nodes"),
         ({"raw/node-label": "3\n0\n40\n1\n1\n"}, "not among the 40 classes"),
         ({"raw/node-label": "3\n0\n"}, "are not of its 5 nodes"),
+        ({"raw/edge": "0,1\n5,2\n"}, "are not of its 5 nodes"),
+        ({"raw/edge": "0,1\n-1,2\n"}, "are not of its 5 nodes"),
         ({"raw/node-feat": "0.5,x\n"}, "cannot be read"),
     ],
     ids=str,
