@@ -139,7 +139,7 @@ def read_classes(
     Raises
     ------
     DataError
-        If there are several targets, or fewer than two classes.
+        If there are several targets, fewer than two classes, or more than two and each but once.
     """
     if len(targets) > 1:
         raise DataError(f"a multiclass task has one target, not {len(targets)}; train on one after the other")
@@ -154,6 +154,10 @@ def read_classes(
     if len(values) < 2:
         raise DataError(
             f"{table.file} has {len(values)} class in the column {targets[0]}; a multiclass task needs two"
+        )
+    if len(values) > 2 and len(values) == sum(not _is_missing(cell) for cell in cells):
+        raise DataError(
+            f"{table.file}: no label in the column {targets[0]} occurs twice; these are no classes to learn"
         )
     shown = [f"{value:.15g}" if isinstance(value, float) else str(value) for value in values]
     _logger.info(

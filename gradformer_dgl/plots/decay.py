@@ -46,11 +46,14 @@ def learned_tau(records: Mapping[int, Sequence[dict[str, Any]]], model: str = ""
     Raises
     ------
     RunError
-        Where the model has none.
+        Where the model has none, or training has come to thresholds that are no numbers.
     """
     found = {seed: epochs[-1]["tau"] for seed, epochs in records.items() if epochs[-1].get("tau")}
     if not found:
         raise RunError(f"the model {model} has no decay that is learned".replace("  ", " "))
+    for seed, tau in found.items():
+        if not np.isfinite(tau).all():
+            raise RunError(f"the thresholds of seed {seed} are no longer finite: its training diverged")
     return found
 
 

@@ -113,7 +113,8 @@ def _settings(run: OpenedRun) -> str:
     settings, usual = run.config.as_dict(), dataclasses.asdict(RunConfig())
     request = run.request
     facts = {"data": request.dataset, "cache": request.cache, "seeds": ", ".join(map(str, request.seeds))}
-    facts |= {name.replace("_", " "): value for name, value in request.data_options.given().items()}
+    for name, value in request.data_options.given().items():
+        facts[name.replace("_", " ")] = value if isinstance(value, str) else ", ".join(value)
     facts |= {key: run.result[key] for key in ("version", "torch") if run.result and key in run.result}
     unusual = [name for name, value in settings.items() if value != usual[name]]
     return (

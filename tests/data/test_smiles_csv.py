@@ -155,6 +155,7 @@ def test_a_task_that_labels_tell(write: Callable[..., Path], labels: str, task: 
         ("1e39 2 3 1 2 3 0.5", {}, "line 2: the label '1e39' in the column y is no finite number"),
         ("1 0 1 0 1 0 2", {"task": "binary"}, "line 8: the label '2' in the column y is neither 0 nor 1"),
         ("a a a a a a a", {}, "has 1 class in the column y; a multiclass task needs two"),
+        ("a b c d nan f g", {}, "no label in the column y occurs twice; these are no classes to learn"),
         (
             "1 0 1 0 1 0 2",
             {"split_column": "y", "task": "regression"},

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -209,6 +210,21 @@ def test_a_run_that_is_not_finished(copied, plot):
     assert said[0].startswith("seed 0 has no curves: ")
     assert said[1].startswith("seed 1 has no weights: no weights.safetensors in ")
     assert "The run has no result yet." in Page(files[-1].read_text()).words
+
+
+def test_a_run_that_diverged(copied, plot):
+    """The curves, which tell when it happened, are drawn all the same."""
+    folder = copied("nodes")
+    (folder / "result.json").unlink()
+    for seed in (0, 1):
+        (folder / f"seed-{seed}" / "weights.safetensors").unlink()
+        metrics = folder / f"seed-{seed}" / "metrics.jsonl"
+        *sound, last = map(json.loads, metrics.read_text().splitlines())
+        lost = {"val_loss": math.nan, "tau": [math.nan] * len(last["tau"])}
+        metrics.write_text("".join(json.dumps(one) + "\n" for one in (*sound, last | lost)))
+    files, said = plot(folder, "--format", "png", "--only", "curves,decay,distances")
+    assert [file.stem for file in files] == ["curves", "distances"]
+    assert said == ["decay left out: the thresholds of seed 0 are no longer finite: its training diverged"]
 
 
 def test_mistakes_are_one_line(trained, command, copied, tmp_path):
