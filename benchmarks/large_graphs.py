@@ -2,13 +2,15 @@
 
 Decay attention over the pairs within a cut-off, beside dense decay attention here and GPSConv of
 torch_geometric with plain and with linear (Performer) attention, which know no distances. Two layers with a
-GCN beside the attention, 64 channels, 4 heads, one thread. Every figure is from a process of its own; memory
-is the peak of resident memory above that before distances are made. A contender ends where it needs more than
-the memory limit, or where its next step would take longer than the time limit, judged by the growth so far.
+GCN beside the attention, 64 channels, 4 heads, one thread. Every figure is from a process of its own, forked
+from one that has loaded the libraries; memory is the peak of resident memory above that before distances are
+made. A contender ends where it needs more than the memory limit, or where its next step would take longer
+than the time limit, judged by the growth so far. Takes about ten minutes on a machine that does nothing else.
 
     python benchmarks/large_graphs.py
 """
 
+import datetime
 import json
 import math
 import multiprocessing
@@ -18,11 +20,14 @@ import time
 
 import click
 from gps import gps_model
-from peak_memory import PeakMemory
+from peak_memory import BEYOND_MEMORY, PeakMemory
 
 LAYERS, CHANNELS, HEADS = 2, 64, 4
 FEATURES, CLASSES = 10, 10
-SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
+SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 1_000_000)
+LIBRARIES = ("torch", "torch_geometric.nn", "gradformer_dgl.data", "dgl", "psutil")
+ENOUGH = 15.0
+"""Seconds of steps after which no more are measured."""
 CUTOFFS = {"grid": 4, "sbm": 2}
 TITLES = {
     "grid": "Grid, cut-off {} hops (about 41 pairs a node)",
@@ -141,43 +146,57 @@ def _measure(contender, kind, nodes, steps, limit, answers):
     import torch
 
     torch.set_num_threads(1)
-    # Libraries and kernels that are loaded at the first call are no memory of a step.
-    training_step(contender, kind, 400)[0]()
-    with PeakMemory(limit) as memory:
-        start = time.perf_counter()
-        step, pairs = training_step(contender, kind, nodes)
-        ready = time.perf_counter() - start
-        times = []
-        for _ in range(1 + steps):
+    try:
+        # Kernels that are loaded at the first call are no memory of a step.
+        training_step(contender, kind, 400)[0]()
+        with PeakMemory(limit) as memory:
             start = time.perf_counter()
-            step()
-            times.append(time.perf_counter() - start)
-    answers.put(json.dumps([statistics.median(times[1:]), memory.megabytes, pairs, ready]))
+            step, pairs = training_step(contender, kind, nodes)
+            ready = time.perf_counter() - start
+            times = []
+            while len(times) < 1 + steps and sum(times) < ENOUGH:
+                start = time.perf_counter()
+                step()
+                times.append(time.perf_counter() - start)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):
+            os._exit(BEYOND_MEMORY)
+        raise
+    answers.put(json.dumps([statistics.median(times[1:] or times), memory.megabytes, pairs, ready]))
 
 
 def measure(contender, kind, nodes, steps, limit):
     """Return seconds of a step, megabytes, pairs and seconds of preparation; None beyond the memory limit."""
-    context = multiprocessing.get_context("spawn")
-    answers = context.SimpleQueue()
     os.environ["OMP_NUM_THREADS"] = "1"
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(LIBRARIES))
+    answers = context.SimpleQueue()
     process = context.Process(target=_measure, args=(contender, kind, nodes, steps, limit, answers))
     process.start()
     process.join()
-    # 3: stopped by itself; 1: torch was refused the memory; -9: stopped by the system for want of it.
-    if process.exitcode in (1, 3, -9):
+    # -9: stopped by the system for want of memory.
+    if process.exitcode in (BEYOND_MEMORY, -9):
         return None
+    if process.exitcode:
+        raise SystemExit(f"{kind} {contender} {nodes:,} ended with code {process.exitcode}")
     return json.loads(answers.get())
 
 
-def exponent(found):
-    """Return the slope of log seconds over log nodes, of sizes from 10,000 nodes up where there are two."""
-    points = [(math.log(nodes), math.log(cost[0])) for nodes, cost in found.items() if cost]
+def exponent(found, place):
+    """Return the slope of log cost over log nodes, of sizes from 10,000 nodes up where there are two."""
+    points = [(math.log(nodes), math.log(cost[place])) for nodes, cost in found.items()]
     large = [point for point in points if point[0] >= math.log(9_000)]
     points = large if len(large) > 1 else points
     if len(points) < 2:
         return None
     x, y = (statistics.fmean(axis) for axis in zip(*points, strict=True))
     return sum((a - x) * (b - y) for a, b in points) / sum((a - x) ** 2 for a, _ in points)
+
+
+def growth(found):
+    """Return how time and memory grow, as text."""
+    powers = [exponent(found, place) for place in (0, 1)]
+    return "" if None in powers else " / ".join(f"n^{power:.2f}" for power in powers)
 
 
 def column(contender, kind, sizes, steps, limit, seconds):
@@ -211,7 +230,7 @@ def table(kind, sizes, contenders, steps, limit, seconds):
         f"### {TITLES[kind].format(CUTOFFS[kind])}",
         "",
         f"| {' | '.join(head)} |",
-        "|---" * len(head) + "|",
+        f"|{'---:|' * len(head)}",
     ]
     near = columns["near"][0] if "near" in columns else {}
     for nodes in sizes:
@@ -222,9 +241,7 @@ def table(kind, sizes, contenders, steps, limit, seconds):
             cost = columns[each][0].get(nodes)
             cells.append(f"{1000 * cost[0]:,.0f} / {cost[1]:,.0f}" if cost else "")
         lines.append(f"| {nodes:,} | {' | '.join(cells)} |")
-    powers = [exponent(columns[each][0]) for each in contenders]
-    cells = ["" if power is None else f"nodes^{power:.2f}" for power in powers]
-    lines.append(f"| growth of time | | | {' | '.join(cells)} |")
+    lines.append(f"| growth | | | {' | '.join(growth(columns[each][0]) for each in contenders)} |")
     lines += ["", *(f"{LABELS[each]} ends at {columns[each][1]}." for each in contenders if columns[each][1])]
     return "\n".join([*lines, ""])
 
@@ -239,8 +256,17 @@ def table(kind, sizes, contenders, steps, limit, seconds):
 )
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(list(CUTOFFS)), help="Default: both.")
 def main(sizes, steps, memory, seconds, contenders, kinds):
+    start = time.perf_counter()
+    click.echo(
+        f"Measured on {datetime.date.today()}: {LAYERS} layers, {CHANNELS} channels, {HEADS} heads, GCN, one "
+        f"thread. A step is forward, loss, backward and AdamW; time is the median of {steps} steps after "
+        f"one of warm-up, or that one where it takes {ENOUGH:g} s; memory is the peak above that before "
+        f"distances are made. A contender ends where it would need more than {memory:g} GiB, or more than "
+        f"{seconds:g} s a step. Growth is fitted to sizes from 10,000 nodes up, n being the nodes.\n"
+    )
     for kind in kinds or CUTOFFS:
         click.echo(table(kind, sizes, contenders or tuple(LABELS), steps, int(memory * 2**30), seconds))
+    click.echo(f"took {(time.perf_counter() - start) / 60:.1f} minutes", err=True)
 
 
 if __name__ == "__main__":

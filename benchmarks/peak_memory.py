@@ -3,12 +3,15 @@
 import os
 import threading
 
+BEYOND_MEMORY = 3
+"""Code with which a process ends that takes more memory than it may."""
+
 
 class PeakMemory:
     """Watches the process in a ``with`` block.
 
-    ``limit`` bytes above the start end the process with code 3: an allocation of its own would be refused
-    elsewhere than in the process that asked.
+    ``limit`` bytes above the start end the process with ``BEYOND_MEMORY``: an allocation of its own would be
+    refused elsewhere than in the process that asked.
     """
 
     def __init__(self, limit=None):
@@ -31,7 +34,7 @@ class PeakMemory:
         while not self._done.wait(0.002):
             self._peak = max(self._peak, self._process.memory_info().rss)
             if self.limit is not None and self._peak - self._before > self.limit:
-                os._exit(3)
+                os._exit(BEYOND_MEMORY)
 
     @property
     def megabytes(self):
