@@ -75,7 +75,7 @@ def command(
     check_out(out, input, overwrite)
     use_threads(threads)
     root = None if data_root is None else str(data_root)
-    predictor = Predictor.from_run(run, seed, options.chosen_device(device), root)
+    predictor = Predictor.from_run(run, seed, device, root)
     opened = open_input(input, predictor.fit, smiles_column)
     with RowProgress(opened.total, shown=not obj["quiet"]) as progress:
         empty = predict_table(predictor, opened, predictor.distances(cache), out, progress.advance)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+import dgl
 import torch
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from gradformer_dgl.data.facts import DataFacts
 from gradformer_dgl.data.frames import AUTO, FeatureKey
 from gradformer_dgl.data.label_values import label_codes, one_hot
 from gradformer_dgl.data.ragged import starts_of
-from gradformer_dgl.errors import DataError
+from gradformer_dgl.errors import DataError, GraphError
 
 _logger = logging.getLogger("gradformer_dgl")
 
@@ -67,6 +68,8 @@ class FeatureFit:
             return self.fitted(graphs.graphs)
         if isinstance(graphs, PackedGraphs):
             return self.fitted(graphs)
+        if isinstance(graphs, dgl.DGLGraph):
+            raise GraphError("this is one graph: give a list, [graph]")
         bare = [item[0] if isinstance(item, (tuple, list)) else item for item in graphs]
         packed = PackedGraphs.from_graphs(
             bare,

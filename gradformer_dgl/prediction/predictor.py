@@ -20,6 +20,7 @@ from gradformer_dgl.prediction.distances import CachedDistances, ComputedDistanc
 from gradformer_dgl.prediction.fit import FeatureFit
 from gradformer_dgl.training.checkpoint import load_tensors
 from gradformer_dgl.training.config import RunConfig
+from gradformer_dgl.training.devices import choose_device
 from gradformer_dgl.training.network import Network, restored_network
 from gradformer_dgl.training.outputs import EVALUATION_BATCHES
 from gradformer_dgl.training.precision import matmul_precision
@@ -103,7 +104,7 @@ class Predictor:
         seed : int, optional
             The seed whose weights are taken. Default: all of them.
         device : str
-            ``"cpu"`` or a CUDA device.
+            ``"cpu"``, a CUDA device, or ``"auto"`` for a GPU where there is one.
         data_root : str, optional
             Where the training data lies, for a run of an older version, which does not say enough about it.
 
@@ -111,7 +112,10 @@ class Predictor:
         ------
         RunError
             Where the folder is no run folder, has no weights, or no such seed.
+        ConfigError
+            Where the device cannot be used.
         """
+        device = choose_device(device)
         request = open_run(Path(run), data_root, device=device)
         facts = read_facts(request, reread=data_root is not None)
         if seed is not None and seed not in request.seeds:

@@ -1,5 +1,7 @@
 """Which device a run can use."""
 
+import re
+
 import torch
 
 from gradformer_dgl.errors import ConfigError
@@ -29,14 +31,10 @@ def choose_device(name: str = "auto") -> str:
         return name
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    if not re.fullmatch(r"cuda(:\d+)?", name):
+        raise ConfigError(f"the device is auto, cpu, cuda or cuda:N, not {name!r}")
     if not torch.cuda.is_available():
-        raise ConfigError(
-            f"--device {name}: torch {torch.__version__} finds no CUDA GPU here; use --device cpu"
-        )
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"--device {name} is no device: write cuda or cuda:0") from None
-    if (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"--device {name}: there are {torch.cuda.device_count()} GPUs, counted from 0")
+        raise ConfigError(f"device {name}: torch {torch.__version__} finds no CUDA GPU here; use cpu")
+    if (torch.device(name).index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device {name}: there are {torch.cuda.device_count()} GPUs, counted from 0")
     return name

@@ -151,7 +151,9 @@ def test_a_run_folder_without_checkpoint(mistake, command, raw, cached, tmp_path
 def test_a_gpu_where_there_is_none(mistake, raw, cached):
     options = ("--data-root", raw, "--cache-dir", cached.parent)
     assert "finds no CUDA GPU here" in mistake("train", "SHAPES", *options, "--device", "cuda")
-    assert "--device is auto, cpu, cuda" in mistake("train", "SHAPES", *options, "--device", "gpu")
+    assert "the device is auto, cpu, cuda or cuda:N, not 'gpu'" in mistake(
+        "train", "SHAPES", *options, "--device", "gpu"
+    )
 
 
 def test_settings_without_sense(mistake, raw, cached, tmp_path):

@@ -11,7 +11,7 @@ import yaml
 from gradformer_dgl import Predictor
 from gradformer_dgl.data import GraphDataset, load_dataset
 from gradformer_dgl.data.facts import DataFacts
-from gradformer_dgl.errors import CacheError, DataError, GraphError, RunError
+from gradformer_dgl.errors import CacheError, ConfigError, DataError, GraphError, RunError
 from gradformer_dgl.prediction import predictor as predictor_module
 from gradformer_dgl.training.checkpoint import load_tensors, save_tensors
 from gradformer_dgl.training.seed_files import WEIGHTS
@@ -93,6 +93,8 @@ def test_graphs_that_the_run_cannot_read(mean_run, shapes_root, molecule_run):
     fractions = as_dgl(dataset, 0, lambda rows: rows / 2)
     with pytest.raises(DataError, match="neither 0 nor 1"):
         predictor.predict([fractions])
+    with pytest.raises(GraphError, match=r"this is one graph: give a list, \[graph\]"):
+        predictor.fit.packed(bare)
     with pytest.raises(GraphError, match="the list is empty"):
         predictor.predict([])
     molecules = Predictor.from_run(molecule_run("mass").folder)
@@ -161,6 +163,8 @@ def test_a_run_of_an_older_version(mean_run, shapes_run, shapes_root, tmp_path):
 def test_what_is_no_run_to_predict_with(mean_run, tmp_path):
     with pytest.raises(RunError, match=r"is not a run folder"):
         Predictor.from_run(tmp_path)
+    with pytest.raises(ConfigError, match="the device is auto, cpu, cuda or cuda:N, not 'gpu'"):
+        Predictor.from_run(mean_run.folder, device="gpu")
     with pytest.raises(RunError, match="has no seed 7: there are 0, 1"):
         Predictor.from_run(mean_run.folder, seed=7)
     shutil.copytree(mean_run.folder, tmp_path / "run")
