@@ -12,12 +12,13 @@ import torch
 from jaxtyping import Int64, Shaped
 from torch import Tensor
 
-from gradformer_dgl.data.colours_kernel import graphs_with, refine, row_hashes
+from gradformer_dgl.data.colours_kernel import graphs_with, refine, row_hashes, tell_apart
 from gradformer_dgl.data.dataset import GraphDataset
 from gradformer_dgl.data.packed import PackedGraphs
+from gradformer_dgl.errors import ConfigError
 
 
-def node_colours(graphs: PackedGraphs, rounds: int) -> Int64[Tensor, "nodes rounds"]:
+def node_colours(graphs: PackedGraphs, rounds: int, counted: bool = False) -> Int64[Tensor, "nodes rounds"]:
     """Return the colour of every node after 1, 2, ... rounds.
 
     Parameters
@@ -27,6 +28,10 @@ def node_colours(graphs: PackedGraphs, rounds: int) -> Int64[Tensor, "nodes roun
         measured features (float) are not.
     rounds : int
         Rounds of refinement, at least 1.
+    counted : bool
+        Whether the second, third, ... node of a graph that has a colour gets another one, the same in all
+        graphs; which of the nodes is the second is left open. Which colours a graph has then tells how often
+        each occurs, and two graphs share as many as an optimal assignment of their nodes matches.
 
     Returns
     -------
@@ -38,7 +43,9 @@ def node_colours(graphs: PackedGraphs, rounds: int) -> Int64[Tensor, "nodes roun
     -----
     Weisfeiler, Leman: "The reduction of a graph to canonical form and the algebra which appears therein",
     Nauchno-Technicheskaya Informatsia 2 (1968). As encodings of nodes in a graph transformer: Zhang et al.,
-    "Graph-Bert: Only attention is needed for learning graph representations", 2020.
+    "Graph-Bert: Only attention is needed for learning graph representations", 2020. Optimal assignment:
+    Kriege, Giscard, Wilson, "On valid optimal assignment kernels and applications to graph classification",
+    NeurIPS 2016.
 
     Examples
     --------
@@ -59,6 +66,8 @@ def node_colours(graphs: PackedGraphs, rounds: int) -> Int64[Tensor, "nodes roun
         _hashes(graphs.node_features, graphs.num_nodes),
         colours,
     )
+    if counted:
+        tell_apart(graphs.node_counts.numpy(), colours)
     return torch.from_numpy(colours.view(np.int64)).to(graphs.device)
 
 
@@ -107,8 +116,28 @@ def common_colours(
     return common
 
 
+def coloured(graphs: PackedGraphs, rounds: int, counted: bool = False) -> PackedGraphs:
+    """Return the graphs with their colours as the encoding ``"wl:R"``; see :func:`node_colours`.
+
+    Examples
+    --------
+    >>> import dgl
+    >>> graphs = PackedGraphs.from_graphs([dgl.graph(([0, 1], [1, 0]))])
+    >>> alike, apart = (coloured(graphs, 1, counted).encodings["wl:1"] for counted in (False, True))
+    >>> len(alike.unique()), len(apart.unique())
+    (1, 2)
+    """
+    found = copy.copy(graphs)
+    found.encodings = {**graphs.encodings, f"wl:{rounds}": node_colours(graphs, rounds, counted)}
+    return found
+
+
 def with_colours(
-    dataset: GraphDataset, rounds: int, graphs: Int64[Tensor, " chosen"], min_graphs: int
+    dataset: GraphDataset,
+    rounds: int,
+    graphs: Int64[Tensor, " chosen"],
+    min_graphs: int,
+    counted: bool = False,
 ) -> tuple[GraphDataset, list[Int64[Tensor, " known"]]]:
     """Return a data set whose batches have colours, as the encoding ``"wl:R"``, and the common ones of them.
 
@@ -120,11 +149,21 @@ def with_colours(
         R, at least 1.
     graphs, min_graphs
         See :func:`common_colours`.
+    counted
+        See :func:`node_colours`.
+
+    Raises
+    ------
+    ConfigError
+        If colours shall be counted where nodes have outputs of their own.
     """
-    packed = copy.copy(dataset.graphs)
-    colours = node_colours(packed, rounds)
-    packed.encodings = {**packed.encodings, f"wl:{rounds}": colours}
-    common = common_colours(colours, packed.node_counts, graphs, min_graphs)
+    if counted and dataset.level == "node":
+        raise ConfigError(
+            "wl_counted tells nodes of one colour apart by the order in which they stand: that is for "
+            "outputs of whole graphs"
+        )
+    packed = coloured(dataset.graphs, rounds, counted)
+    common = common_colours(packed.encodings[f"wl:{rounds}"], packed.node_counts, graphs, min_graphs)
     return dataclasses.replace(dataset, graphs=packed), common
 
 

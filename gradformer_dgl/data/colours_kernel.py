@@ -46,6 +46,24 @@ def refine(node_counts, edge_counts, src, dst, edge_hashes, first, colours):
 
 
 @compiled
+def tell_apart(node_counts, colours):
+    """Give the second, third, ... node of a graph that has a colour of a round a colour of its own."""
+    first = 0
+    for count in node_counts:
+        for turn in range(colours.shape[1]):
+            column = colours[first : first + count, turn]
+            order = np.argsort(column)
+            before, number = np.uint64(0), np.uint64(0)
+            for place in range(count):
+                colour = column[order[place]]
+                number = number + np.uint64(1) if place > 0 and colour == before else np.uint64(0)
+                before = colour
+                if number > 0:
+                    column[order[place]] = scrambled(colour + number * _OF_NEIGHBOUR)
+        first += count
+
+
+@compiled
 def graphs_with(colours, graph_of_node, num_colours):
     """Count for every colour the graphs that have it; nodes of a graph stand together."""
     counts = np.zeros(num_colours, np.int64)

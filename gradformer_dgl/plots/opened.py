@@ -1,6 +1,5 @@
 """A run that pictures are drawn of: what its folder, its data and its cache still have to say."""
 
-import copy
 import dataclasses
 import json
 from functools import cached_property
@@ -9,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from gradformer_dgl.data import GraphDataset
-from gradformer_dgl.data.colours import node_colours
+from gradformer_dgl.data.colours import coloured
 from gradformer_dgl.data.facts import DataFacts
 from gradformer_dgl.errors import RunError
 from gradformer_dgl.training.checkpoint import load_tensors
@@ -113,9 +112,7 @@ class OpenedRun:
         dataset = self.request.open_dataset()
         if not self.config.wl_rounds:
             return dataset
-        graphs = copy.copy(dataset.graphs)
-        colours = node_colours(graphs, self.config.wl_rounds)
-        graphs.encodings = {**graphs.encodings, f"wl:{self.config.wl_rounds}": colours}
+        graphs = coloured(dataset.graphs, self.config.wl_rounds, self.config.wl_counted)
         return dataclasses.replace(dataset, graphs=graphs)
 
     @cached_property
@@ -148,7 +145,7 @@ class OpenedRun:
         return found
 
     def test_graphs(self, seed: int) -> Tensor:
-        """Return the numbers of a seed's test graphs."""
+        """Return the numbers of a seed's test graphs, or of its test nodes where there is one graph."""
         return split_of(self.dataset, self.config, seed)["test"]
 
     @property

@@ -11,7 +11,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from gradformer_dgl.data import GraphDataset, PackedGraphs
-from gradformer_dgl.data.colours import node_colours
+from gradformer_dgl.data.colours import coloured
 from gradformer_dgl.data.facts import DataFacts
 from gradformer_dgl.data.frames import AUTO
 from gradformer_dgl.data.options import DataOptions
@@ -190,7 +190,7 @@ class Predictor:
         for start, stop in _runs(graphs.node_counts, GRAPHS_AT_ONCE, PAIRS_AT_ONCE):
             part = source.attach(graphs.part(start, stop), first + start)
             if self.config.wl_rounds:
-                part.encodings[f"wl:{self.config.wl_rounds}"] = node_colours(part, self.config.wl_rounds)
+                part = coloured(part, self.config.wl_rounds, self.config.wl_counted)
             yield self._predicted(part)
 
     @torch.no_grad()

@@ -113,6 +113,9 @@ class RunConfig:
         "outputs, beside the network; 0 for none",
     )
     wl_min_graphs: int = _setting(2, "training graphs that a colour must occur in to have weights")
+    wl_counted: bool = _setting(
+        False, "give every further node of a graph with the same colour another one, so that numbers matter"
+    )
     wl_drop: float = _setting(0.5, "dropout on the colours of the nodes")
     dropout: float = _setting(0.0, "dropout on the branches of a layer")
     attn_drop: float = _setting(0.5, "dropout on attention weights")

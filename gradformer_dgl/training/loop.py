@@ -109,7 +109,9 @@ class Trainer:
         colours = None
         if config.wl_rounds:
             graphs = THE_ONLY_GRAPH if dataset.splits_nodes else self.split["train"]
-            dataset, colours = with_colours(dataset, config.wl_rounds, graphs, config.wl_min_graphs)
+            dataset, colours = with_colours(
+                dataset, config.wl_rounds, graphs, config.wl_min_graphs, config.wl_counted
+            )
         self.dataset, self.config, self.seed, self.folder, self.device = dataset, config, seed, folder, device
         self.ranks = ranks
         self.files = SeedFiles(folder) if ranks.is_first else NoFiles(folder)

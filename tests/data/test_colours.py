@@ -1,4 +1,5 @@
-from itertools import chain
+from collections import Counter
+from itertools import chain, combinations
 
 import dgl
 import networkx as nx
@@ -8,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradformer_dgl.data import PackedGraphs
-from gradformer_dgl.data.colours import common_colours, node_colours
+from gradformer_dgl.data.colours import common_colours, node_colours, with_colours
+from gradformer_dgl.data.sbm_nodes import read_sbm_nodes
+from gradformer_dgl.errors import ConfigError
 
 
 @st.composite
@@ -69,6 +72,25 @@ def test_nodes_of_one_colour_have_the_same_tree_of_walks(graphs):
     rounds = zip(*(refined(graph, 3) for graph in graphs), strict=True)
     for turn, parts in enumerate(rounds):
         assert classes(colours[:, turn].tolist()) == classes(chain(*parts))
+
+
+@given(labelled_graphs())
+@settings(max_examples=50, deadline=None)
+def test_counted_colours_that_graphs_share_are_as_many_as_an_assignment_matches(graphs):
+    colours, counted = node_colours(packed(graphs), 3), node_colours(packed(graphs), 3, counted=True)
+    sizes = [len(graph) for graph in graphs]
+    for turn in range(3):
+        plain = [Counter(part.tolist()) for part in colours[:, turn].split(sizes)]
+        told = [set(part.tolist()) for part in counted[:, turn].split(sizes)]
+        assert [len(part) for part in told] == sizes
+        for first, second in combinations(range(len(graphs)), 2):
+            assert len(told[first] & told[second]) == (plain[first] & plain[second]).total()
+
+
+def test_nodes_with_outputs_of_their_own_cannot_be_told_apart():
+    nodes = read_sbm_nodes("SBM-NODES-101")
+    with pytest.raises(ConfigError, match="whole graphs"):
+        with_colours(nodes, 2, torch.tensor([0]), 1, counted=True)
 
 
 def test_a_tree_of_walks_is_what_networkx_hashes():
