@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from gradformer_dgl.cli import options, results
+from gradformer_dgl.cli.help import GuessingChoice
 
 
 @click.command("evaluate")
@@ -13,7 +14,7 @@ from gradformer_dgl.cli import options, results
 @click.option("--cache", type=click.Path(path_type=Path), help="Distances. [default: as in training]")
 @click.option(
     "--split",
-    type=click.Choice(["train", "val", "test"]),
+    type=GuessingChoice(["train", "val", "test"]),
     default="test",
     show_default=True,
     help="Part to score.",

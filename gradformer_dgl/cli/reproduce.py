@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from gradformer_dgl.cli import options, results
+from gradformer_dgl.cli.help import GuessingChoice
 
 # Written out here, for the modules that define them load more than `--help` should wait for.
 TABLES = ("main", "depth", "low-resource", "ablation", "efficiency", "decay")
@@ -13,7 +14,7 @@ PRESETS = ("published", "tuned")
 
 @click.command("reproduce")
 @click.option(
-    "--table", type=click.Choice(TABLES), default="main", show_default=True, help="What to compare."
+    "--table", type=GuessingChoice(TABLES), default="main", show_default=True, help="What to compare."
 )
 @click.option(
     "--datasets", multiple=True, metavar="A,B", help="Data sets, may be repeated. [default: the table's]"
@@ -23,7 +24,7 @@ PRESETS = ("published", "tuned")
 )
 @click.option(
     "--preset",
-    type=click.Choice(PRESETS),
+    type=GuessingChoice(PRESETS),
     default="published",
     show_default=True,
     help="Settings to start from; tuned takes NAME-tuned where it exists.",

@@ -102,6 +102,8 @@ def test_the_script_for_the_shell():
         (["train", "SHAPES", "--modle", "gin"], 2, "Did you mean --model?"),
         (["train", "SHAPES", "--model", "gradfromer"], 2, "Did you mean gradformer?"),
         (["preprocess", "a.csv", "--task", "regresion"], 2, "Did you mean regression?"),
+        (["reproduce", "--table", "mian"], 2, "Did you mean main?"),
+        (["evaluate", "runs/x", "--split", "vall"], 2, "Did you mean val?"),
         (["train", "SHAPES", "--preset", "protein"], 1, "did you mean proteins?"),
         (["reproduce", "--models", "gradfromer"], 1, "did you mean gradformer?"),
         (["preprocess", "NCI-TSPA"], 1, "did you mean NCI-TPSA?"),
