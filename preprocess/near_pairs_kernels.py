@@ -161,7 +161,9 @@ def near_pairs(
         if node_counts[graph] <= MOST_MATRIX_NODES:
             most_nodes = max(most_nodes, node_counts[graph])
     matrix = np.empty(most_nodes * most_nodes + WORD, distances.dtype)
-    few_sets, few_planes, sets, planes, marked, marks, line = matrix_buffers(most_nodes, 8 * matrix.itemsize)
+    few_sets, few_planes, sets, planes, marked, marks, found, line = matrix_buffers(
+        most_nodes, 8 * matrix.itemsize
+    )
 
     first = 0
     row = 0
@@ -206,6 +208,7 @@ def near_pairs(
                 planes,
                 marked,
                 marks,
+                found,
                 line,
                 histogram,
                 matrix,

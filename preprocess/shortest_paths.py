@@ -7,7 +7,7 @@ from jaxtyping import Int64, Shaped, UInt64
 from torch import Tensor
 
 from gradformer_dgl.errors import ConfigError, GraphError
-from gradformer_dgl.preprocess.structures import GraphStructures
+from gradformer_dgl.preprocess.structures import MOST_NODES, GraphStructures
 
 # Beyond any path; what "no cut-off" means to the kernel.
 NO_LIMIT = 1 << 40
@@ -23,7 +23,8 @@ def checked_max_distance(max_distance: Any) -> int | None:
         return None
     if isinstance(max_distance, bool) or not isinstance(max_distance, int | np.integer) or max_distance < 1:
         raise ConfigError(f"max_distance must be a positive number of hops or None, got {max_distance!r}")
-    return int(max_distance)
+    # No path has more hops than a graph may have nodes, and no more fits the attribute of the file.
+    return min(int(max_distance), MOST_NODES)
 
 
 def checked_rows(structures: GraphStructures, rows: tuple[int, int]) -> tuple[int, int]:

@@ -9,6 +9,8 @@ the distances) and spread to bytes once at the end.
 Sets of a whole matrix hold targets, so that rows come out in row-major order for directed graphs too. Sets
 of a block of rows hold its sources, which is the same search along the edges instead of against them, and are
 turned on the way out.
+
+A graph whose sets grow by a few bits at a time is left to the search with a queue.
 """
 
 import numpy as np
@@ -23,12 +25,20 @@ from gradformer_dgl.preprocess.bits_kernels import (
     set_bytes,
     set_bytes_of_half,
 )
+from gradformer_dgl.preprocess.queue_kernels import queue_rows, reversed_edges
 
 # Words of one block of targets or sources: 256 bits are one vector register wide.
 LANES = 4
 FULL_BYTE = np.uint8(255)
 # With one node in so many active, looking at all nodes is cheaper than remembering which were touched.
 DENSE = 4
+# With fewer new bits for each look at a node a queue is faster. It takes so many looks at each node to know,
+# twice as many in a block of a larger graph: its sets grow slowly at first, whatever the graph.
+FEW_BITS = 5
+LOOKS_AT_EACH = 4
+# What `search_block` returns where there is no number of planes.
+TOO_FAR = -1
+LONG_PATHS = -2
 
 
 @compiled
@@ -119,14 +129,13 @@ def push(head, offsets, tails, front, grown):
 
 
 @compiled
-def search_block(
-    num_nodes, offsets, tails, limit, largest, base, width, sets, planes, nodes, marks, histogram
-):
+def search_block(num_nodes, offsets, tails, limit, largest, base, width, sets, planes, nodes, marks, counts):
     """Bit-sliced distances from all nodes to the targets ``base .. base + width``.
 
     With the heads of every tail in the place of the tails of every head: from these nodes to all others.
     Only nodes whose sets grew in the last level pass their new bits on, so a long path costs no more per
-    level than a short one. Returns the number of planes, -1 where a distance exceeds ``largest``.
+    level than a short one. Adds the pairs of each level to ``counts``. Returns the number of planes,
+    `TOO_FAR` where a distance exceeds ``largest``, `LONG_PATHS` once it is known that a queue is faster.
     """
     reached = sets[0]
     front = sets[1]
@@ -144,11 +153,14 @@ def search_block(
         reached[base + target, target // WORD] = bit
         front[base + target, target // WORD] = bit
         active[target] = base + target
-    histogram[0] += width
+    counts[0] += width
     num_active = width
     num_planes = 0
     level = 0
     num_missing = (num_nodes - 1) * width
+    trial = LOOKS_AT_EACH * num_nodes * (1 if num_nodes <= LANES * WORD else 2)
+    num_looks = 0
+    num_found = 0
     while num_missing and num_active and level < limit:
         level += 1
         if DENSE * num_active > num_nodes:
@@ -184,9 +196,14 @@ def search_block(
         if num_active == 0:
             break
         if level > largest:
-            return -1
-        histogram[level] += np.int64(found)
+            return TOO_FAR
+        counts[level] += np.int64(found)
         num_missing -= np.int64(found)
+        num_found += np.int64(found)
+        if num_looks < trial:
+            num_looks += num_touched
+            if num_looks >= trial and num_found < FEW_BITS * num_looks:
+                return LONG_PATHS
         if level >> num_planes:
             clear(planes[num_planes], num_nodes)
             num_planes += 1
@@ -294,7 +311,7 @@ def write_sources(num_nodes, width, num_planes, reached, planes, squares, line, 
 
 @compiled
 def search_buffers(num_nodes, bits):
-    """What `search_block` works in: sets, planes, nodes, marks."""
+    """What `search_block` works in: sets, planes, nodes, marks, counts."""
     sets = np.empty((3, num_nodes, LANES), np.uint64)
     # A distance is below the number of nodes, which bounds the planes.
     most_planes = 0
@@ -303,7 +320,8 @@ def search_buffers(num_nodes, bits):
     planes = np.empty((most_planes, num_nodes, LANES), np.uint64)
     nodes = np.empty((2, num_nodes + 1), np.int64)
     marks = np.empty(num_nodes, np.int64)
-    return sets, planes, nodes, marks
+    counts = np.empty(num_nodes, np.int64)
+    return sets, planes, nodes, marks, counts
 
 
 @compiled
@@ -311,9 +329,16 @@ def matrix_buffers(most_nodes, bits):
     """What `distances_of_graph` works in, for graphs of at most so many nodes."""
     few_sets = np.empty((3, WORD), np.uint64)
     few_planes = np.empty((bits, WORD), np.uint64)
-    sets, planes, nodes, marks = search_buffers(most_nodes if most_nodes > WORD else 0, bits)
+    sets, planes, nodes, marks, counts = search_buffers(most_nodes if most_nodes > WORD else 0, bits)
     line = np.empty(2 * WORD, np.uint8)
-    return few_sets, few_planes, sets, planes, nodes, marks, line
+    return few_sets, few_planes, sets, planes, nodes, marks, counts, line
+
+
+@compiled
+def add_counts(num_nodes, counts, histogram):
+    """Add the pairs of each level, of which there are fewer than nodes."""
+    for level in range(min(num_nodes, len(histogram))):
+        histogram[level] += counts[level]
 
 
 @compiled
@@ -330,6 +355,7 @@ def distances_of_graph(
     planes,
     nodes,
     marks,
+    counts,
     line,
     histogram,
     out,
@@ -352,6 +378,7 @@ def distances_of_graph(
             out,
             start,
         )
+    counts[:num_nodes] = 0
     for base in range(0, num_nodes, LANES * WORD):
         width = min(LANES * WORD, num_nodes - base)
         num_planes = search_block(
@@ -366,11 +393,17 @@ def distances_of_graph(
             planes,
             nodes,
             marks,
-            histogram,
+            counts,
         )
-        if num_planes < 0:
+        if num_planes == TOO_FAR:
             return -1
+        if num_planes == LONG_PATHS:
+            by_tail, heads_of = reversed_edges(num_nodes, offsets, tails)
+            return queue_rows(
+                num_nodes, by_tail, heads_of, limit, largest, 0, num_nodes, histogram, out, start
+            )
         write_targets(num_nodes, base, width, num_planes, sets[0], planes, line, out, start)
+    add_counts(num_nodes, counts, histogram)
     return 0
 
 
@@ -382,7 +415,7 @@ def pair_distances(node_counts, edge_counts, src, dst, directed, limit, out, pri
     index of the first graph with a distance that the type of ``out`` cannot hold, -1 where there is none.
     """
     offsets, tails, heads, cursor, words = adjacency_buffers(node_counts, edge_counts)
-    few_sets, few_planes, sets, planes, nodes, marks, line = matrix_buffers(
+    few_sets, few_planes, sets, planes, nodes, marks, counts, line = matrix_buffers(
         len(offsets) - 1, 8 * out.itemsize
     )
 
@@ -409,6 +442,7 @@ def pair_distances(node_counts, edge_counts, src, dst, directed, limit, out, pri
             planes,
             nodes,
             marks,
+            counts,
             line,
             histogram,
             out,
@@ -434,26 +468,34 @@ def row_distances(
     prints[0] = fingerprint(num_nodes, offsets, heads, True)
     line = np.empty(2 * WORD, np.uint8)
     bits = 8 * out.itemsize
-    sets, planes, nodes, marks = search_buffers(num_nodes, bits)
+    largest = (1 << bits) - 2
+    sets, planes, nodes, marks, counts = search_buffers(num_nodes, bits)
     squares = np.zeros((bits + 1, WORD, LANES), np.uint64)
     for base in range(first_row, last_row, LANES * WORD):
         width = min(LANES * WORD, last_row - base)
+        start = (base - first_row) * num_nodes
+        counts[:] = 0
         num_planes = search_block(
             num_nodes,
             offsets,
             heads,
             limit,
-            (1 << bits) - 2,
+            largest,
             base,
             width,
             sets,
             planes,
             nodes,
             marks,
-            histogram,
+            counts,
         )
-        if num_planes < 0:
+        if num_planes == TOO_FAR:
             return 0
-        start = (base - first_row) * num_nodes
+        if num_planes == LONG_PATHS:
+            status = queue_rows(
+                num_nodes, offsets, heads, limit, largest, base, last_row, histogram, out, start
+            )
+            return 0 if status < 0 else -1
+        add_counts(num_nodes, counts, histogram)
         write_sources(num_nodes, width, num_planes, sets[0], planes, squares, line, out, start)
     return -1

@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from gradformer_dgl.errors import ConfigError, GraphError
-from gradformer_dgl.preprocess import GraphStructures, shortest_path_distances
+from gradformer_dgl.preprocess import GraphStructures, queue_kernels, shortest_path_distances
 from gradformer_dgl.preprocess.shortest_paths import (
     DistanceOverflowError,
     checked_max_distance,
@@ -179,6 +179,67 @@ def test_rows_of_a_long_path_in_16_bits():
         packed_distances(path, np.uint8, first_graph=7, rows=(255, 256))
 
 
+def grid(height, width):
+    number = np.arange(height * width).reshape(height, width)
+    src = np.concatenate([number[:, :-1].ravel(), number[:-1].ravel()])
+    return src, np.concatenate([number[:, 1:].ravel(), number[1:].ravel()]), height * width
+
+
+def long_graphs():
+    """Paths, strips, rings, a comb, a path from a clique: with the nodes in order, and in disorder."""
+    rng = np.random.default_rng(17)
+    path = np.arange(310)
+    ring = (path[:67], (path[:67] + 1) % 67, 67)
+    apart = (np.r_[ring[0], ring[0] + 67], np.r_[ring[1], ring[1] + 67], 137)
+    comb = (np.r_[path[:88], path[:89]], np.r_[path[1:89], path[:89] + 89], 178)
+    clique = np.triu(np.ones((11, 11)), 1).nonzero()
+    lollipop = (np.r_[clique[0], path[10:300]], np.r_[clique[1], path[11:301]], 301)
+    strips = [grid(1, 71), grid(1, 311), grid(2, 131), grid(3, 101)]
+    for src, dst, num_nodes in [*strips, ring, apart, comb, lollipop]:
+        order = rng.permutation(num_nodes)
+        turned = rng.random(len(src)) < 0.03
+        yield src, dst, num_nodes
+        yield order[np.where(turned, dst, src)], order[np.where(turned, src, dst)], num_nodes
+
+
+@pytest.mark.parametrize("directed", [False, True])
+@pytest.mark.parametrize("max_distance", [None, 41])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_long_graphs_equal_scipy(directed, max_distance, dtype):
+    unreachable = np.iinfo(dtype).max
+    for number, (src, dst, num_nodes) in enumerate(long_graphs()):
+        structures = GraphStructures.from_graphs([(src, dst, num_nodes)])
+        expected = by_scipy(src, dst, num_nodes, directed, 1 << 20)
+        if max_distance is not None:
+            expected[expected > max_distance] = 1 << 20
+        for rows in (None, (0, 0), (13, 64), (1, num_nodes)):
+            wanted = expected if rows is None else expected[slice(*rows)]
+            finite = wanted[wanted < 1 << 20]
+            if max(finite, default=0) >= unreachable:
+                with pytest.raises(DistanceOverflowError, match=f"graph {number} has a shortest path longer"):
+                    packed_distances(structures, dtype, directed, max_distance, number, rows)
+                continue
+            found, _, histogram = packed_distances(structures, dtype, directed, max_distance, rows=rows)
+            np.testing.assert_array_equal(found, np.minimum(wanted, unreachable).ravel())
+            np.testing.assert_array_equal(histogram, np.bincount(finite, minlength=1))
+
+
+def test_rows_that_follow_from_others_are_no_neighbours():
+    src, dst, num_nodes = grid(5, 13)
+    offsets = np.r_[0, np.cumsum(np.bincount(dst, minlength=num_nodes))]
+    tails = src[np.argsort(dst, kind="stable")].astype(np.int32)
+    by_tail, heads = queue_kernels.reversed_edges(num_nodes, offsets, tails)
+    states = np.empty(num_nodes, np.int8)
+    queue_kernels.choose_derived(3, 61, by_tail, heads, states)
+    derived = np.flatnonzero(states[3:61] == queue_kernels.DERIVED) + 3
+    assert len(derived) > 20
+    for node in derived:
+        neighbors = dst[src == node]
+        assert sorted(heads[by_tail[node] : by_tail[node + 1]]) == sorted(neighbors)
+        assert ((neighbors >= 3) & (neighbors < 61)).all()
+        assert not np.isin(neighbors, derived).any()
+
+
 def test_no_such_rows():
     one = GraphStructures([3], [0], [], [])
     assert packed_distances(one, np.uint8, rows=(3, 3))[0].shape == (0,)
@@ -218,6 +279,11 @@ def test_all_kinds_of_graphs_agree():
 
 def test_undirected_networkx_graph_stays_undirected():
     distances = shortest_path_distances(nx.path_graph(3), directed=True)
+    assert distances.tolist() == [[0, 1, 2], [1, 0, 1], [2, 1, 0]]
+
+
+def test_cut_off_beyond_any_path():
+    distances = shortest_path_distances(([0, 1], [1, 2], 3), max_distance=10**20)
     assert distances.tolist() == [[0, 1, 2], [1, 0, 1], [2, 1, 0]]
 
 
