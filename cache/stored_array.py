@@ -148,6 +148,8 @@ def open_array(
         raise ValueError(f"has no array {name}")
     if dataset.dtype not in [np.dtype(kind) for kind in kinds] or len(dataset.shape) != dimensions:
         raise ValueError(f"has {name} of type {dataset.dtype} and shape {dataset.shape}")
+    if dataset.external or dataset.is_virtual:
+        raise ValueError(f"has {name} in another file")
     size = dataset.size * dataset.dtype.itemsize
     chunk = int(np.prod(dataset.chunks, dtype=object)) * dataset.dtype.itemsize if dataset.chunks else 0
     if size > MOST_EXPANSION * file_bytes or chunk > MOST_CHUNK_BYTES:

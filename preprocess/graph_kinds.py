@@ -116,6 +116,11 @@ KINDS: tuple[tuple[Callable[[Any], bool], Callable[[Any, str | None], Edges]], .
 )
 
 
+def is_graph(item: Any) -> bool:
+    """Whether something is one graph of a supported kind."""
+    return any(matches(item) for matches, _ in KINDS)
+
+
 def _graph_of(item: Any) -> Any:
     """The graph of a data set's item: the item itself, or the first of a tuple."""
     if isinstance(item, tuple | list) and not _is_triple(item) and len(item):

@@ -284,7 +284,12 @@ def _present_cache(path: Path) -> DistanceCache | None:
     """The cache at ``path``; an error where something is there that is not for this version to replace."""
     if path.is_dir():
         raise CacheError(f"{path} is a folder: give the name of a file in it")
-    if not path.exists() or not path.stat().st_size:
+    if not path.exists():
+        return None
+    if not path.is_file():
+        # A device or a pipe would be replaced by the file, for whatever else on the machine uses it.
+        raise ForeignFileError(f"{path} is no file but a device or a pipe: choose another path")
+    if not path.stat().st_size:
         return None
     try:
         return DistanceCache(path)

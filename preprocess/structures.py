@@ -235,6 +235,10 @@ def _joined(weights: list[np.ndarray | None]) -> np.ndarray | None:
 
 
 def _items(graphs: Any) -> Iterator[Any]:
+    from gradformer_dgl.preprocess.graph_kinds import is_graph
+
+    if is_graph(graphs):
+        raise GraphError("expected graphs (a list, a data set, an iterable), got a single one: give [graph]")
     if hasattr(graphs, "__len__") and hasattr(graphs, "__getitem__"):
         # A DGL data set has items; plain iteration would run on to an IndexError that not all of them raise.
         return (graphs[index] for index in range(len(graphs)))

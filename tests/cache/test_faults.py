@@ -257,6 +257,16 @@ def test_headers_that_promise_a_petabyte_take_no_memory(tmp_path, layout, name, 
         DistanceCache(path)
 
 
+def test_values_that_lie_in_another_file_are_refused(file, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(1 << 16))
+    with h5py.File(file) as content:
+        shape = content["fingerprints"].shape
+    replace_array(file, "fingerprints", shape=shape, dtype=np.uint64, external=[(secret, 0, 8 * shape[0])])
+    with pytest.raises(CacheError, match="has fingerprints in another file"):
+        DistanceCache(file)
+
+
 def test_a_chunk_of_a_gibibyte_is_refused(tmp_path):
     path = write(tmp_path / "x.h5", "dense")
     replace_array(

@@ -169,6 +169,12 @@ def test_foreign_files_are_not_overwritten(tmp_path):
             preprocess_graphs(graphs, path, resume=resume)
     with pytest.raises(CacheError, match="is a folder: give the name of a file in it"):
         preprocess_graphs([nx.path_graph(2)], tmp_path)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for special in (pipe, os.devnull):
+        with pytest.raises(CacheError, match="is no file but a device or a pipe: choose another path"):
+            preprocess_graphs([nx.path_graph(2)], special)
+    assert pipe.is_fifo()
 
 
 def test_broken_cache_is_replaced(structures, tmp_path, caplog):

@@ -64,6 +64,12 @@ def test_heterograph_is_refused_with_the_way_out():
         GraphStructures.from_graphs([graph])
 
 
+def test_a_single_dgl_graph_is_no_list_of_graphs():
+    graph, _ = next(dgl_graphs(1))
+    with pytest.raises(GraphError, match=r"got a single one: give \[graph\]"):
+        GraphStructures.from_graphs(graph)
+
+
 def test_mixed_kinds_and_slices():
     graphs = [nx.path_graph(3), sparse.eye_array(2).tocsr(), ([0], [4], 5)]
     structures = GraphStructures.from_graphs(graphs)
@@ -115,6 +121,9 @@ def test_bad_arrays(arguments, message):
         ([([], [], -1)], "graph 0 has -1 nodes"),
         ([([0.5], [1.0], 2)], "graph 0 has node ids of type float64"),
         (7, "expected graphs .* got int"),
+        (nx.path_graph(3), r"expected graphs .* got a single one: give \[graph\]"),
+        (sparse.eye_array(2).tocsr(), "got a single one"),
+        (([0], [1], 2), "got a single one"),
     ],
 )
 def test_bad_graphs(graphs, message):
