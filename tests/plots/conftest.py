@@ -56,6 +56,13 @@ def nodes():
     for graph in graphs:
         graph.ndata["label"] = (graph.ndata["feat"] > 0.5).sum(1)
     return graphs
+
+def parts_of_one():
+    graph = nodes()[4]
+    graph.ndata["label"] = torch.arange(11) % 2
+    for place, part in enumerate(("train", "val", "test")):
+        graph.ndata[part + "_mask"] = torch.arange(11) // 4 == place
+    return [graph]
 """
 TASKS = {
     "two_values": "regression",
@@ -63,6 +70,7 @@ TASKS = {
     "three_classes": "multiclass",
     "several": "multilabel",
     "nodes": "multiclass",
+    "parts_of_one": "multiclass",
 }
 
 

@@ -148,6 +148,14 @@ def test_a_graph_that_nobody_chose_is_a_test_graph_of_usual_size(opened):
     assert near_median(torch.tensor([2, 2, 9]), torch.tensor([1, 0, 9]), most_nodes=40) == 2
 
 
+def test_the_only_graph_is_shown_whichever_nodes_are_for_testing(opened):
+    run = opened("parts_of_one")
+    assert run.test_graphs(0).tolist() == [8, 9, 10]
+    shown = read_attention(run)
+    assert shown.title.startswith("Graph 0,")
+    assert shown.weights.shape == (3, 11, 11)
+
+
 def test_lines_are_as_wide_as_the_attention_of_both_directions():
     generator = np.random.default_rng(0)
     weights = generator.dirichlet(np.ones(7), (2, 7))
