@@ -35,7 +35,7 @@ from gradformer_dgl.data.options import DataOptions
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="The first of those seeds. Scores are best reported on splits that the search did not see.",
+    help="First of those seeds; report scores of others.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the search.")
 @click.option(
@@ -70,13 +70,12 @@ def command(
 ) -> None:
     """Search good settings for DATASET with Optuna, by validation scores alone.
 
-    No test score is computed. The same command again, with more --trials, goes on with the search. A setting
-    that is given as an option is fixed, and not searched. What is found is written to best.yaml in the run
-    folder, and can be trained with `train --config`. The result on stdout is one line of JSON.
+    No test score is computed. The same command again, with more --trials, goes on. A setting given as an
+    option is fixed. What is found is in best.yaml in the folder. The result on stdout is one line of JSON.
 
     Example: gradformer-dgl tune NCI1 --data-root data --trials 100 --jobs 2
 
-    Example: gradformer-dgl tune MUTAG --data-root data --seeds 5 --first-seed 10
+    Example: gradformer-dgl tune MUTAG --seeds 5 --first-seed 10
 
     Example: gradformer-dgl train NCI1 --config runs/tune-NCI1/best.yaml
     """
