@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from gradformer_dgl.errors import ConfigError
-from gradformer_dgl.near_pairs import MOST_HOPS, NearPairs
+from gradformer_dgl.near_checks import MOST_HOPS
+from gradformer_dgl.near_pairs import NearPairs
 
 MAX_LOGIT = 5.0
 """Bound on the scaled products of queries and keys that is assumed where none is given."""
@@ -142,8 +143,11 @@ class CutoffWatch:
 
     @classmethod
     def of(cls, near: NearPairs) -> "CutoffWatch | None":
-        """Return the watch for the cut-off of near pairs; None where all pairs are near."""
-        whole = near.num_pairs == sum(size * size for size in near.sizes)
+        """Return the watch for the cut-off of near pairs; None where no pair with a path is farther."""
+        # A path to a node beyond the cut-off goes through one at the cut-off.
+        whole = near.num_pairs == sum(size * size for size in near.sizes) or not bool(
+            (near.distances == near.max_distance).any()
+        )
         return None if whole else cls(near.max_distance)
 
     def check(self, decay: HasTable) -> float:

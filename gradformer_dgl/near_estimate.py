@@ -177,16 +177,21 @@ def require_memory(
         With the size, the cut-off that would fit, and the share of the pairs that hubs have.
     """
     memory = machine_memory() if memory is None else memory
+    taken = 0.0
     for graph in np.flatnonzero(structures.node_counts >= SMALL).tolist():
         found = estimate_pairs(structures.slice(graph, graph + 1), max_distance, directed)
         step = node_bytes * found.num_nodes
-        if found.num_bytes(max_distance) + step <= memory:
+        taken += found.num_bytes(max_distance) + step
+        if taken <= memory:
             continue
-        fits = found.fitting(memory - step)
+        others = taken - found.num_bytes(max_distance)
+        fits = found.fitting(memory - others)
         advice = "no cut-off fits"
         if fits:
-            advice = f"max_distance={fits} would take {_gib(found.num_bytes(fits) + step)}"
+            advice = f"max_distance={fits} would take {_gib(found.num_bytes(fits) + others)}"
         beside = f", and a training step another {_gib(step)}" if step else ""
+        if others > step:
+            beside += f", beside {_gib(others - step)} of the graphs before it"
         raise GraphError(
             f"graph {graph} of {found.num_nodes:,} nodes has about {found.pairs(max_distance):,.0f} pairs "
             f"within {max_distance} hops, which take {_gib(found.num_bytes(max_distance))}{beside}; "

@@ -10,14 +10,12 @@ from torch import Tensor
 
 from gradformer_dgl.distances import PairDistances
 from gradformer_dgl.errors import ConfigError, GraphError
+from gradformer_dgl.near_checks import MOST_HOPS, check_rows, checked_cutoff
 
 if TYPE_CHECKING:
     from gradformer_dgl.cache import DistanceCache
     from gradformer_dgl.cache.neighborhood import Neighborhood
     from gradformer_dgl.preprocess import GraphStructures
-
-MOST_HOPS = 254
-"""The largest cut-off: distances are uint8, as in a cache."""
 
 
 class NearPairs:
@@ -62,41 +60,9 @@ class NearPairs:
     def __init__(
         self, indptr: Tensor, indices: Tensor, distances: Tensor, node_counts: Tensor, max_distance: int
     ) -> None:
-        for name, part, dtype in [
-            ("indptr", indptr, torch.int64),
-            ("indices", indices, torch.int32),
-            ("distances", distances, torch.uint8),
-            ("node_counts", node_counts, torch.int64),
-        ]:
-            if part.ndim != 1 or part.dtype != dtype:
-                raise GraphError(
-                    f"{name} must be {dtype} of one dimension, "
-                    f"but is {part.dtype} of shape {tuple(part.shape)}"
-                )
-        sizes, limit = node_counts.tolist(), _checked(max_distance)
+        limit = checked_cutoff(max_distance)
+        sizes = check_rows(indptr, indices, distances, node_counts, limit)
         self._set(indptr, indices, distances, node_counts, sizes, limit)
-        if sizes and min(sizes) < 0:
-            raise GraphError(f"node_counts must not be negative, but holds {min(sizes)}")
-        if len(indptr) != self.num_nodes + 1:
-            raise GraphError(
-                f"{self.num_nodes} nodes need indptr of length {self.num_nodes + 1}, but it has {len(indptr)}"
-            )
-        if len(indices) != len(distances) or int(indptr[0]) != 0 or int(indptr[-1]) != len(indices):
-            raise GraphError(
-                f"{len(indices)} ids and {len(distances)} distances do not fit indptr, "
-                f"which goes from {int(indptr[0])} to {int(indptr[-1])}"
-            )
-        per_node = indptr.diff().cpu()
-        size_of_node = node_counts.cpu().repeat_interleave(node_counts.cpu())
-        if bool(((per_node < 0) | (per_node > size_of_node)).any()):
-            node = int(((per_node < 0) | (per_node > size_of_node)).nonzero()[0])
-            raise GraphError(f"node {node} has {int(per_node[node])} near nodes, which cannot be")
-        if len(indices):
-            bound = size_of_node.to(torch.int32).repeat_interleave(per_node).to(indices.device)
-            if bool(((indices < 0) | (indices >= bound)).any()):
-                raise GraphError("a near node has an id beyond the nodes of its graph")
-            if int(distances.max()) > limit:
-                raise GraphError(f"the cut-off is {limit}, but a distance is {int(distances.max())}")
 
     def _set(
         self,
@@ -159,7 +125,7 @@ class NearPairs:
         from gradformer_dgl.near_estimate import require_memory
         from gradformer_dgl.preprocess.near_pairs import packed_near_pairs
 
-        max_distance = _checked(max_distance, least=1)
+        max_distance = checked_cutoff(max_distance, least=1)
         structures = _structures(graph)
         require_memory(structures, max_distance, directed, node_bytes=node_bytes)
         counts, nodes, distances, _, _ = packed_near_pairs(structures, np.uint8, directed, max_distance)
@@ -184,7 +150,8 @@ class NearPairs:
         neighborhoods : iterable of Neighborhood
             One of each graph, all its rows.
         max_distance : int, optional
-            Cut-off in hops: farther pairs are left out. The longest distance if not given.
+            Cut-off in hops: farther pairs are left out. If not given, all pairs are near, and the cut-off is
+            one hop more than the longest distance (but at most 254): no pair is that far apart.
 
         Raises
         ------
@@ -202,7 +169,9 @@ class NearPairs:
         indices = np.concatenate([np.empty(0, np.int32), *(part.indices for part in found)])
         counts = np.concatenate([np.empty(0, np.int64), *(np.diff(part.indptr) for part in found)])
         longest = int(distances.max(initial=0))
-        limit = longest if max_distance is None else _checked(max_distance)
+        limit = max(longest, min(longest + 1, MOST_HOPS))
+        if max_distance is not None:
+            limit = checked_cutoff(max_distance)
         if limit < longest:
             stays = distances <= limit
             owner = np.repeat(np.arange(len(counts)), counts)
@@ -220,7 +189,7 @@ class NearPairs:
             torch.from_numpy(distances.astype(np.uint8)),
             node_counts,
             node_counts.tolist(),
-            _checked(limit),
+            checked_cutoff(limit),
         )
 
     @classmethod
@@ -377,14 +346,6 @@ class NearPairs:
 
 Distances: TypeAlias = PairDistances | NearPairs
 """What attention reads: of all pairs, or of near ones."""
-
-
-def _checked(max_distance: int, least: int = 0) -> int:
-    if isinstance(max_distance, bool) or not isinstance(max_distance, int | np.integer):
-        raise ConfigError(f"the cut-off must be a whole number of hops, but is {max_distance!r}")
-    if not least <= max_distance <= MOST_HOPS:
-        raise ConfigError(f"the cut-off must be between {least} and {MOST_HOPS} hops, but is {max_distance}")
-    return int(max_distance)
 
 
 def _indptr(counts: np.ndarray) -> np.ndarray:

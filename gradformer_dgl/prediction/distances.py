@@ -13,7 +13,8 @@ from gradformer_dgl.data.facts import DataFacts
 from gradformer_dgl.data.packed import in_steps
 from gradformer_dgl.distances import PairDistances
 from gradformer_dgl.errors import CacheError
-from gradformer_dgl.near_pairs import MOST_HOPS, Distances, NearPairs
+from gradformer_dgl.near_checks import MOST_HOPS
+from gradformer_dgl.near_pairs import Distances, NearPairs
 from gradformer_dgl.preprocess.encodings import parse_encodings
 from gradformer_dgl.preprocess.extra_distances import extra_distances
 from gradformer_dgl.preprocess.shortest_paths import narrowest_distances, structure_fingerprints

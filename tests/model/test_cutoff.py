@@ -1,13 +1,15 @@
 import logging
 import math
 
+import networkx as nx
 import pytest
 import torch
 
-from gradformer_dgl import ExponentialDecay, cutoff_for
+from gradformer_dgl import ExponentialDecay, NearPairs, cutoff_for
 from gradformer_dgl.cutoff import CutoffWatch, cutoff_error, far_factor
 from gradformer_dgl.decay import Decay, NoDecay
 from gradformer_dgl.errors import ConfigError
+from gradformer_dgl.preprocess import preprocess_graphs
 
 
 @pytest.mark.parametrize("gamma", [0.3, 0.6, 0.9])
@@ -66,3 +68,17 @@ def test_a_decay_that_outgrows_its_cutoff_is_told_once(caplog):
     assert f"outgrown the cut-off of {watch.max_distance} hops" in message
     assert f"up to {100 * error:.1f} % of the range" in message
     assert f"a cut-off of {cutoff_for(decay, 0.02)} would keep it within 2 %" in message
+
+
+def test_only_pairs_beyond_the_cutoff_are_watched():
+    two_paths = nx.disjoint_union(nx.path_graph(5), nx.path_graph(4))
+    assert CutoffWatch.of(NearPairs.from_graph(two_paths, 3)).max_distance == 3
+    # No two nodes of a part are five hops apart, those of different parts have no path.
+    assert CutoffWatch.of(NearPairs.from_graph(two_paths, 5)) is None
+    assert CutoffWatch.of(NearPairs.from_graph(nx.complete_graph(7), 1)) is None
+
+
+def test_pairs_of_a_cache_without_a_cutoff_are_not_watched(tmp_path):
+    graphs = [nx.disjoint_union(nx.path_graph(5), nx.path_graph(4))]
+    cache = preprocess_graphs(graphs, tmp_path / "paths.h5", n_jobs=1)
+    assert CutoffWatch.of(NearPairs.from_cache(cache)) is None

@@ -237,6 +237,22 @@ def test_gradients_of_the_loop_with_dropout_are_those_of_finite_differences():
         assert float((moved * weight).sum()) == pytest.approx(float(grad.norm()), rel=5e-3)
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("part", [0, 2], ids=["query", "value"])
+def test_what_is_not_a_number_stays_so(form, part):
+    """In the rows where dense attention has it; other graphs of the batch are as they were."""
+    near = NearPairs.from_graph(dgl.batch([dgl.from_networkx(nx.path_graph(n)) for n in (13, 11)]), 2)
+    tensors = inputs(24, FORMS[form], columns=4)
+    with attention_backend("near", form=form, mixed=False):
+        whole = decay_attention(*tensors[:3], near, tensors[3])
+        tensors[part][5] = math.nan
+        out = decay_attention(*tensors[:3], near, tensors[3])
+    changed = torch.tensor([5]) if part == 0 else torch.arange(13)
+    assert out[changed].isnan().all()
+    out[changed] = whole[changed]
+    torch.testing.assert_close(out, whole, rtol=0, atol=0)
+
+
 def test_half_precision_is_computed_in_single():
     near, tensors = NearPairs.from_graph(nx.path_graph(31), 2), inputs(31, torch.bfloat16, columns=4)
     single = near_run("loop", near, [part.float() for part in tensors])

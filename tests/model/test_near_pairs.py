@@ -61,7 +61,8 @@ def test_caches_of_both_layouts_give_near_pairs(tmp_path, layout, limit):
     near = NearPairs.from_cache(cache, limit)
     expected = [row for graph in graphs for row in expected_rows(hops(graph), limit or 99)]
     assert rows_of(near) == expected
-    assert near.max_distance == (limit or 10)
+    # Without a cut-off no pair with a path is farther than the pairs there are.
+    assert near.max_distance == (limit or 11)
     with pytest.raises(ConfigError, match="has the pairs within 3 hops, not those within 4"):
         NearPairs.from_cache(preprocess_graphs(graphs, tmp_path / "x.h5", n_jobs=1, max_distance=3), 4)
 
@@ -100,6 +101,7 @@ def parts_of_a_pair(**changed):
         ({"indptr": torch.tensor([0, 3, 4])}, "node 0 has 3 near nodes, which cannot be"),
         ({"indptr": torch.tensor([0, 5, 4])}, "node 0 has 5 near nodes"),
         ({"indices": torch.tensor([0, 2, 0, 1], dtype=torch.int32)}, "an id beyond the nodes"),
+        ({"indices": torch.tensor([0, 1, 1, 1], dtype=torch.int32)}, "node 1 has the near node 1 twice"),
         ({"distances": torch.tensor([0, 2, 1, 0], dtype=torch.uint8)}, "is 1, but a distance is 2"),
         ({"node_counts": torch.tensor([3, -1])}, "must not be negative, but holds -1"),
     ],
@@ -109,6 +111,11 @@ def test_what_cannot_be_is_refused(changed, message):
     assert rows_of(NearPairs(**parts_of_a_pair())) == [{0: 0, 1: 1}, {0: 1, 1: 0}]
     with pytest.raises(GraphError, match=message):
         NearPairs(**parts_of_a_pair(**changed))
+
+
+def test_near_nodes_may_come_in_any_order():
+    near = NearPairs(**parts_of_a_pair(indices=torch.tensor([1, 0, 0, 1], dtype=torch.int32)))
+    assert rows_of(near) == [{1: 0, 0: 1}, {0: 1, 1: 0}]
 
 
 @pytest.mark.parametrize("limit", [0, 255, True])
@@ -158,6 +165,17 @@ def test_pairs_that_do_not_fit_into_memory_are_refused_with_the_cutoff_that_woul
         require_memory(structures, 3, memory=memory, node_bytes=1e6)
     with pytest.raises(GraphError, match="no cut-off fits"):
         NearPairs.from_graph(structures, 3, node_bytes=1e15)
+
+
+def test_graphs_that_fit_one_by_one_are_refused_together(monkeypatch):
+    structures = GraphStructures.from_graphs(
+        [nx.barabasi_albert_graph(1009, 3, seed=seed) for seed in (1, 2)]
+    )
+    monkeypatch.setattr("gradformer_dgl.near_estimate.SMALL", 1000)
+    sizes = [estimate_pairs(structures.slice(graph, graph + 1), 2).num_bytes(2) for graph in (0, 1)]
+    require_memory(structures, 2, memory=int(sum(sizes)) + 1)
+    with pytest.raises(GraphError, match=r"graph 1 of .* beside 0.0 GiB of the graphs before it; .*=1 would"):
+        require_memory(structures, 2, memory=int(sum(sizes)) - 1)
 
 
 @pytest.mark.parametrize("options", [{"feat_size": 32}, {"feat_size": 8, "message_passing": "gcn"}], ids=str)
