@@ -117,7 +117,7 @@ def _prepare_folder(request: RunRequest) -> None:
         found = read_settings(folder / CONFIG)
         if not _same_data(found, request) or not request.config.matches(found.get("config")):
             raise RunError(f"{folder} holds a run with other settings: choose another --out")
-        seeds = found.get("seeds")
+        seeds: Any = found.get("seeds")
         if _DESCRIBED["seeds"](seeds) and not set(seeds) <= set(request.seeds):
             known, span = ", ".join(map(str, seeds)), max(seeds) - min(seeds) + 1
             raise RunError(

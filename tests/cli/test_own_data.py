@@ -138,7 +138,7 @@ def test_mistakes_in_what_is_said_about_a_csv(mistake, folder):
     assert "line 2: 'a' in the column kind is none of train" in mistake(
         *train, *length, "--split-column", "kind"
     )
-    assert "do not tell the task; say --task" in mistake(*train, *length, *name)
+    assert "do not tell the task (line 2 has" in mistake(*train, *length, *name)
     assert "RDKit cannot read any" in mistake("preprocess", "mine.csv", "--smiles-column", "name")
     assert "no column 'smiles'" in mistake("preprocess", "mine.csv", "--smiles-column", "smiles")
     assert "no file none.csv" in mistake("preprocess", "none.csv")
