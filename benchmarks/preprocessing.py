@@ -247,6 +247,35 @@ def single_graphs(data_root: Path) -> Iterator[tuple[str, GraphStructures]]:
         yield f"random {num_nodes:,}", random_structures(num_nodes)
 
 
+def grid(height: int, width: int) -> Edges:
+    """Neighbours on a grid; of one row a path, of two a ladder."""
+    number = np.arange(height * width).reshape(height, width)
+    src = np.concatenate([number[:, :-1].ravel(), number[:-1].ravel()])
+    return src, np.concatenate([number[:, 1:].ravel(), number[1:].ravel()]), height * width
+
+
+def disordered(graph: Edges) -> Edges:
+    """The same graph with its nodes in any order."""
+    order = np.random.default_rng(0).permutation(graph[2])
+    return order[graph[0]], order[graph[1]], graph[2]
+
+
+def long_graphs(data_root: Path) -> Iterator[tuple[str, GraphStructures]]:
+    """Graphs of long ways: along a path no two sources reach a node in the same level."""
+    ring, path = np.arange(5000), grid(1, 5000)
+    graphs = {
+        "path 100": [grid(1, 100)] * 100,
+        "path 5,000": [path],
+        "path 5,000, in disorder": [disordered(path)],
+        "ring 5,000": [(ring, (ring + 1) % 5000, 5000)],
+        "ladder 2 x 2,500": [grid(2, 2500)],
+        "grid 70 x 70": [grid(70, 70)],
+        "grid 70 x 70, in disorder": [disordered(grid(70, 70))],
+    }
+    for name, edges in graphs.items():
+        yield name, GraphStructures.from_graphs(edges)
+
+
 def distances_table(sets: Iterator[tuple[str, GraphStructures]]) -> None:
     """Distances alone, graphs per second."""
     peers = {name: peer for name, peer in PEERS.items() if importlib.util.find_spec(peer.module)}
@@ -283,6 +312,12 @@ def single_table(data_root: Path) -> None:
     """Distances of single graphs."""
     click.echo("\n## Distances of one random graph, mean degree 4, graphs per second (ours : peer)\n")
     distances_table(single_graphs(data_root))
+
+
+def long_table(data_root: Path) -> None:
+    """Distances of graphs of long ways."""
+    click.echo("\n## Distances in paths, rings and grids, one thread, graphs per second (ours : peer)\n")
+    distances_table(long_graphs(data_root))
 
 
 def dgl_graphs(structures: GraphStructures) -> list[Any]:
@@ -366,7 +401,7 @@ def file_table(data_root: Path) -> None:
             )
 
 
-TABLES = {"sets": sets_table, "single": single_table, "file": file_table}
+TABLES = {"sets": sets_table, "single": single_table, "long": long_table, "file": file_table}
 
 
 @click.command()
