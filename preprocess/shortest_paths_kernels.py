@@ -34,7 +34,7 @@ FULL_BYTE = np.uint8(255)
 DENSE = 4
 # With fewer new bits for each look at a node a queue is faster. It takes so many looks at each node to know,
 # twice as many in a block of a larger graph: its sets grow slowly at first, whatever the graph.
-FEW_BITS = 5
+FEW_BITS = 4
 LOOKS_AT_EACH = 4
 # What `search_block` returns where there is no number of planes.
 TOO_FAR = -1
@@ -129,13 +129,16 @@ def push(head, offsets, tails, front, grown):
 
 
 @compiled
-def search_block(num_nodes, offsets, tails, limit, largest, base, width, sets, planes, nodes, marks, counts):
+def search_block(
+    num_nodes, offsets, tails, limit, largest, base, width, sets, planes, nodes, marks, counts, trial
+):
     """Bit-sliced distances from all nodes to the targets ``base .. base + width``.
 
     With the heads of every tail in the place of the tails of every head: from these nodes to all others.
     Only nodes whose sets grew in the last level pass their new bits on, so a long path costs no more per
     level than a short one. Adds the pairs of each level to ``counts``. Returns the number of planes,
-    `TOO_FAR` where a distance exceeds ``largest``, `LONG_PATHS` once it is known that a queue is faster.
+    `TOO_FAR` where a distance exceeds ``largest``, `LONG_PATHS` once a ``trial``, which the first block of a
+    graph is enough for, tells that a queue is faster.
     """
     reached = sets[0]
     front = sets[1]
@@ -158,7 +161,7 @@ def search_block(num_nodes, offsets, tails, limit, largest, base, width, sets, p
     num_planes = 0
     level = 0
     num_missing = (num_nodes - 1) * width
-    trial = LOOKS_AT_EACH * num_nodes * (1 if num_nodes <= LANES * WORD else 2)
+    most_looks = LOOKS_AT_EACH * num_nodes * (1 if num_nodes <= LANES * WORD else 2) if trial else 0
     num_looks = 0
     num_found = 0
     while num_missing and num_active and level < limit:
@@ -200,9 +203,9 @@ def search_block(num_nodes, offsets, tails, limit, largest, base, width, sets, p
         counts[level] += np.int64(found)
         num_missing -= np.int64(found)
         num_found += np.int64(found)
-        if num_looks < trial:
+        if num_looks < most_looks:
             num_looks += num_touched
-            if num_looks >= trial and num_found < FEW_BITS * num_looks:
+            if num_looks >= most_looks and num_found < FEW_BITS * num_looks:
                 return LONG_PATHS
         if level >> num_planes:
             clear(planes[num_planes], num_nodes)
@@ -394,6 +397,7 @@ def distances_of_graph(
             nodes,
             marks,
             counts,
+            base == 0,
         )
         if num_planes == TOO_FAR:
             return -1
@@ -488,6 +492,7 @@ def row_distances(
             nodes,
             marks,
             counts,
+            base == first_row,
         )
         if num_planes == TOO_FAR:
             return 0
