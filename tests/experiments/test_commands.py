@@ -42,7 +42,7 @@ def test_reproduce_with_folds(command, folders, place):
     asked = ("reproduce", "--datasets", "SHAPES", "--models", "gin", "--epochs", "1")
     done = command(*asked, *folders, "--runs", "1", "--folds", "3")
     assert done.status == 0, done.err
-    assert "| 1 x 3 | 1 |" in (place.out / "main-3-folds.md").read_text()
+    assert "| 1 x 3 | 1 of 100 |" in (place.out / "main-3-folds.md").read_text()
 
 
 @pytest.mark.parametrize(
