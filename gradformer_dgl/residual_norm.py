@@ -1,7 +1,7 @@
 """What a layer adds up and normalises: batch norms of its branches, each beside the residual."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -82,7 +82,8 @@ class _SumOfNorms(torch.autograd.Function):
         x, *branches = (part.contiguous() for part in (x, *given[: len(norms)]))
         out, stats = torch.empty_like(x), x.new_empty(len(norms), 4, x.shape[1])
         for k, (norm, branch) in enumerate(zip(norms, branches, strict=True)):
-            arrays = _arrays(x, branch, stats[k], norm.weight, norm.bias, norm.running_mean, norm.running_var)
+            running = cast(tuple[Tensor, Tensor], (norm.running_mean, norm.running_var))
+            arrays = _arrays(x, branch, stats[k], norm.weight, norm.bias, *running)
             share = _share(norm) if norm.training else -1.0
             row_kernels.normalize(*arrays, norm.eps, share, out.numpy(), k > 0)
         ctx.save_for_backward(x, stats, *branches)
@@ -93,7 +94,8 @@ class _SumOfNorms(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, stats, *branches = ctx.saved_tensors
         grad, grad_x = grad.contiguous(), torch.empty_like(x)
-        of_branches, of_parameters = [], []
+        of_branches: list[Tensor] = []
+        of_parameters: list[Tensor] = []
         for k, branch in enumerate(branches):
             found = torch.empty_like(x), x.new_empty(x.shape[1]), x.new_empty(x.shape[1])
             row_kernels.normalize_backward(*_arrays(x, branch, stats[k], grad, grad_x, *found), k > 0)
