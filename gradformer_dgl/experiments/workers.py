@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar, cast
@@ -140,6 +141,8 @@ class Workers(Generic[Task]):
 @contextlib.contextmanager
 def _interruptions_held_back() -> Iterator[None]:
     """Let a process that begins here never see an interruption, which is the parent's to answer."""
+    # It begins with the first process otherwise, and lets interruptions through when it has.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
