@@ -103,9 +103,9 @@ def test_fewer_epochs_have_a_shorter_warm_up():
 
 
 def test_tuned_settings_where_there_are_some():
-    lines = experiments_of(TABLES["main"], ["NCI1", "MUTAG"], ["gradformer"], preset="tuned")
+    lines = experiments_of(TABLES["main"], ["NCI1", "COLLAB"], ["gradformer"], preset="tuned")
     assert [line.variant for line in lines] == ["tuned", "published"]
-    assert [line.config for line in lines] == [load_preset("nci1-tuned"), load_preset("mutag")]
+    assert [line.config for line in lines] == [load_preset("nci1-tuned"), load_preset("collab")]
 
 
 def test_names():
