@@ -23,7 +23,8 @@ SMALL = 20_000
 """Graphs with fewer nodes are searched without a look ahead."""
 PAIR_BYTES = 13
 """A pair takes 5 bytes, and half as many again, copied once, while the arrays grow."""
-HUB_SHARE = 0.01
+HUBS = 3
+"""Nodes with the most neighbours that a refusal names."""
 STEP_PEAK = 2.0
 """The peak of a training step, in what its forward pass keeps for the backward pass: 1.5 to 2.1, measured."""
 
@@ -38,13 +39,10 @@ class PairEstimate:
         Nodes of the graph.
     per_node : numpy.ndarray
         Shape (distances,): mean number of nodes within 0, 1, 2, ... hops of a node.
-    hub_share : float
-        Share of all pairs that the nodes with the most of them have, one in a hundred.
     """
 
     num_nodes: int
     per_node: Float64[np.ndarray, "distances"]
-    hub_share: float
 
     def pairs(self, max_distance: int) -> float:
         """Return the number of pairs within a cut-off."""
@@ -91,21 +89,52 @@ def estimate_pairs(
     if len(firsts) * run > sample:
         rng = np.random.default_rng(0)
         firsts = np.sort(rng.choice(num_nodes // run, sample // run, replace=False) * run).tolist()
-    counts, histogram = [np.empty(0, np.int32)], np.zeros(max_distance + 1, np.int64)
+    searched, histogram = 0, np.zeros(max_distance + 1, np.int64)
     for first in firsts:
         rows = (first, min(first + run, num_nodes))
         found, _, _, _, by_distance = packed_near_pairs(
             structures, np.uint8, directed, max_distance, rows=rows
         )
-        counts.append(found)
         histogram[: len(by_distance)] += by_distance
-    near = np.sort(np.concatenate(counts))
-    hubs = near[len(near) - max(1, round(HUB_SHARE * len(near))) :] if len(near) else near
-    return PairEstimate(
-        num_nodes,
-        np.cumsum(histogram) / max(1, len(near)),
-        float(hubs.sum() / max(1, near.sum())),
-    )
+        searched += len(found)
+    return PairEstimate(num_nodes, np.cumsum(histogram) / max(1, searched))
+
+
+def pairs_of_hubs(structures: "GraphStructures", directed: bool = False, most: int = HUBS) -> dict[int, int]:
+    """Return how many pairs within two hops the nodes with the most neighbours make, each by itself.
+
+    All neighbours of a hub are two hops apart at most: one with k of them makes (k + 1) ** 2 pairs.
+
+    Parameters
+    ----------
+    structures : GraphStructures
+        One graph.
+    directed : bool
+        Follow edges from source to destination only.
+    most : int
+        How many nodes.
+
+    Returns
+    -------
+    dict of int to int
+        Pairs by node, most first.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.preprocess import GraphStructures
+    >>> star = GraphStructures([5], [4], [0, 0, 0, 0], [1, 2, 3, 4])
+    >>> pairs_of_hubs(star, most=2)
+    {0: 25, 1: 4}
+    """
+    src, dst = structures.src, structures.dst
+    ends = np.bincount(np.concatenate([src, dst]), minlength=int(structures.node_counts[0]))
+    found = {}
+    for node in np.argsort(-ends, kind="stable")[:most].tolist():
+        after, before = dst[(src == node) & (dst != node)], src[(dst == node) & (src != node)]
+        if not directed:
+            after = before = np.concatenate([after, before])
+        found[node] = (len(np.unique(after)) + 1) * (len(np.unique(before)) + 1)
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
 def step_bytes(model: nn.Module, batch: "GraphBatch") -> float:
@@ -174,12 +203,13 @@ def require_memory(
     Raises
     ------
     GraphError
-        With the size, the cut-off that would fit, and the share of the pairs that hubs have.
+        With the size, the cut-off that would fit, and the share of the pairs that each hub makes.
     """
     memory = machine_memory() if memory is None else memory
     taken = 0.0
     for graph in np.flatnonzero(structures.node_counts >= SMALL).tolist():
-        found = estimate_pairs(structures.slice(graph, graph + 1), max_distance, directed)
+        part = structures.slice(graph, graph + 1)
+        found = estimate_pairs(part, max_distance, directed)
         step = node_bytes * found.num_nodes
         taken += found.num_bytes(max_distance) + step
         if taken <= memory:
@@ -195,8 +225,8 @@ def require_memory(
         raise GraphError(
             f"graph {graph} of {found.num_nodes:,} nodes has about {found.pairs(max_distance):,.0f} pairs "
             f"within {max_distance} hops, which take {_gib(found.num_bytes(max_distance))}{beside}; "
-            f"this machine has {_gib(memory)} of memory: {advice} (the 1 % of nodes with the most pairs "
-            f"have {100 * found.hub_share:.0f} % of them)"
+            f"this machine has {_gib(memory)} of memory: {advice}"
+            + _hubs(part, found.pairs(max_distance), max_distance, directed)
         )
 
 
@@ -249,6 +279,16 @@ def require_step(
         f"within {near.max_distance} hops and other data {_gib(beside + sizes[-1])}; this machine has "
         f"{_gib(memory)} of memory: {advice}"
     )
+
+
+def _hubs(structures: "GraphStructures", pairs: float, max_distance: int, directed: bool) -> str:
+    if max_distance < 2:
+        return ""
+    shares = [
+        f"node {node} makes {min(100, 100 * made / max(1, pairs)):.2g} %"
+        for node, made in pairs_of_hubs(structures, directed).items()
+    ]
+    return f" (of the pairs, the neighbourhood of {', of '.join(shares)})"
 
 
 def _gib(num_bytes: float) -> str:
