@@ -231,7 +231,8 @@ class Trainer:
         """
         share = min(self.config.average, (1 + step) / (10 + step))
         torch._foreach_lerp_(*self.averaged, 1 - share)
-        torch._foreach_copy_(*self.counted)
+        for kept, present in zip(*self.counted, strict=True):
+            kept.copy_(present)
 
     def run_epoch(self, epoch: int) -> dict[str, Any]:
         """Train one epoch, validate, and remember the weights where they are the best so far."""

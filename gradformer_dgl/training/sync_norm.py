@@ -13,11 +13,12 @@ def pooled_moments(
 ) -> tuple[Float[Tensor, ""], Float[Tensor, " channels"], Float[Tensor, " channels"]]:
     """Return the number of rows of all ranks, their mean, and their sum of squared deviations from it.
 
-    Every rank gives the moments about its own mean, which merge without the cancellation of
+    All three are of double precision, as are the sums that they come of. Every rank gives the moments about its own mean, which merge without the cancellation of
     :math:`E[x^2] - E[x]^2` (Chan, Golub and LeVeque, 1979). A rank may have no rows.
     """
-    mean = x.sum(0) / max(1, len(x))
-    own = torch.cat([x.new_full((1,), len(x)), mean, (x - mean).square().sum(0)])
+    mean = x.sum(0, dtype=torch.float64) / max(1, len(x))
+    squares = (x - mean.to(x.dtype)).square().sum(0, dtype=torch.float64)
+    own = torch.cat([mean.new_full((1,), len(x)), mean, squares])
     parts = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
     distributed.all_gather(parts, own)
     counts, means, squares = torch.stack(parts).split([1, x.shape[1], x.shape[1]], dim=1)
@@ -31,6 +32,7 @@ class _Standardize(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, total: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+        mean, scale = mean.to(x.dtype), scale.to(x.dtype)
         standardized = (x - mean) * scale
         ctx.save_for_backward(standardized, total, scale)
         return standardized
@@ -39,9 +41,10 @@ class _Standardize(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         standardized, total, scale = ctx.saved_tensors
-        sums = torch.stack([grad.sum(0), (grad * standardized).sum(0)])
+        parts = [part.sum(0, dtype=torch.float64) for part in (grad, grad * standardized)]
+        sums = torch.stack(parts)
         distributed.all_reduce(sums)
-        along_mean, along_scale = sums / total
+        along_mean, along_scale = (sums / total).to(grad.dtype)
         return scale * (grad - along_mean - standardized * along_scale), None, None, None
 
 
