@@ -13,8 +13,9 @@ def pooled_moments(
 ) -> tuple[Float[Tensor, ""], Float[Tensor, " channels"], Float[Tensor, " channels"]]:
     """Return the number of rows of all ranks, their mean, and their sum of squared deviations from it.
 
-    All three are of double precision, as are the sums that they come of. Every rank gives the moments about its own mean, which merge without the cancellation of
-    :math:`E[x^2] - E[x]^2` (Chan, Golub and LeVeque, 1979). A rank may have no rows.
+    All three are of double precision, as are the sums that they come of. Every rank gives the moments about
+    its own mean, which merge without the cancellation of :math:`E[x^2] - E[x]^2` (Chan, Golub and LeVeque,
+    1979). A rank may have no rows.
     """
     mean = x.sum(0, dtype=torch.float64) / max(1, len(x))
     squares = (x - mean.to(x.dtype)).square().sum(0, dtype=torch.float64)
