@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class _NoContext:
@@ -55,3 +55,25 @@ def is_bare(module: nn.Module) -> bool:
         or module._backward_hooks
         or module._backward_pre_hooks
     )
+
+
+def loops_take(x: Tensor) -> bool:
+    """Whether compiled loops take a tensor: of single precision, on the CPU.
+
+    Examples
+    --------
+    >>> loops_take(torch.ones(2)), loops_take(torch.ones(2).double())
+    (True, False)
+    """
+    return x.dtype == torch.float32 and x.device.type == "cpu"
+
+
+def arrays(*tensors: Tensor) -> list[Any]:
+    """Return tensors as NumPy arrays in the same memory, for compiled loops.
+
+    Examples
+    --------
+    >>> arrays(nn.Parameter(torch.ones(2)))
+    [array([1., 1.], dtype=float32)]
+    """
+    return [tensor.detach().numpy() for tensor in tensors]

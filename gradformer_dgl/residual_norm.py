@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from gradformer_dgl import row_kernels
-from gradformer_dgl.functions import apply, is_bare
+from gradformer_dgl.functions import apply, arrays, is_bare, loops_take
 
 
 def sum_of_norms(
@@ -56,22 +56,14 @@ def _suits(x: Tensor, branches: Sequence[Tensor], norms: Sequence[nn.BatchNorm1d
     return (
         x.ndim == 2
         and x.shape[0] > 1
-        and all(_is_plain(part) and part.shape == x.shape for part in (x, *branches))
+        and all(loops_take(part) and part.shape == x.shape for part in (x, *branches))
         and all(type(norm) is nn.BatchNorm1d and is_bare(norm) for norm in norms)
         and all(norm.affine and norm.track_running_stats for norm in norms)
-        and all(_is_plain(norm.weight) and norm.num_features == x.shape[1] for norm in norms)
+        and all(loops_take(norm.weight) and norm.num_features == x.shape[1] for norm in norms)
         # In evaluation the gradient is another one.
         and (all(norm.training for norm in norms) or not torch.is_grad_enabled())
         and not torch.compiler.is_compiling()
     )
-
-
-def _is_plain(x: Tensor) -> bool:
-    return x.dtype == torch.float32 and x.device.type == "cpu"
-
-
-def _arrays(*tensors: Tensor) -> list[Any]:
-    return [tensor.detach().numpy() for tensor in tensors]
 
 
 class _SumOfNorms(torch.autograd.Function):
@@ -83,9 +75,9 @@ class _SumOfNorms(torch.autograd.Function):
         out, stats = torch.empty_like(x), x.new_empty(len(norms), 4, x.shape[1])
         for k, (norm, branch) in enumerate(zip(norms, branches, strict=True)):
             running = cast(tuple[Tensor, Tensor], (norm.running_mean, norm.running_var))
-            arrays = _arrays(x, branch, stats[k], norm.weight, norm.bias, *running)
+            taken = arrays(x, branch, stats[k], norm.weight, norm.bias, *running)
             share = _share(norm) if norm.training else -1.0
-            row_kernels.normalize(*arrays, norm.eps, share, out.numpy(), k > 0)
+            row_kernels.normalize(*taken, norm.eps, share, out.numpy(), k > 0)
         ctx.save_for_backward(x, stats, *branches)
         return out
 
@@ -98,7 +90,7 @@ class _SumOfNorms(torch.autograd.Function):
         of_parameters: list[Tensor] = []
         for k, branch in enumerate(branches):
             found = torch.empty_like(x), x.new_empty(x.shape[1]), x.new_empty(x.shape[1])
-            row_kernels.normalize_backward(*_arrays(x, branch, stats[k], grad, grad_x, *found), k > 0)
+            row_kernels.normalize_backward(*arrays(x, branch, stats[k], grad, grad_x, *found), k > 0)
             of_branches.append(found[0])
             of_parameters.extend(found[1:])
         return None, grad_x, *of_branches, *of_parameters

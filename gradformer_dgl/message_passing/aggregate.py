@@ -15,7 +15,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from gradformer_dgl.edge_list import EdgeList, Graph
-from gradformer_dgl.functions import apply
+from gradformer_dgl.functions import apply, loops_take
 from gradformer_dgl.message_passing.compiled_sums import AddActivated, GatedMean
 
 EPSILON = 1e-6
@@ -27,7 +27,7 @@ _edges: WeakKeyDictionary[
 
 def compiled_runs_on(graph: Graph, x: Tensor) -> TypeGuard[dgl.DGLGraph]:
     """Whether the compiled loops take this graph and tensor."""
-    return dgl_runs_on(graph, x) and x.device.type == "cpu" and x.dtype == torch.float32
+    return dgl_runs_on(graph, x) and loops_take(x)
 
 
 def dgl_runs_on(graph: Graph, x: Tensor) -> TypeGuard[dgl.DGLGraph]:

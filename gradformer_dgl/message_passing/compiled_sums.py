@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from gradformer_dgl.functions import arrays
 from gradformer_dgl.message_passing import edge_kernels
 
 _incoming: WeakKeyDictionary[dgl.DGLGraph, tuple[Any, ...]] = WeakKeyDictionary()
@@ -26,10 +27,6 @@ def incoming(graph: dgl.DGLGraph) -> tuple[Any, ...]:
     return _incoming[graph]
 
 
-def _arrays(*tensors: Tensor) -> list[Any]:
-    return [tensor.detach().numpy() for tensor in tensors]
-
-
 class AddActivated(torch.autograd.Function):
     """Sum of x and of ``relu(x[u] + e[k])`` over the incoming edges; keeps its inputs alone."""
 
@@ -39,7 +36,7 @@ class AddActivated(torch.autograd.Function):
         ctx.edges = incoming(graph)
         ctx.save_for_backward(x, e)
         out = torch.empty_like(x)
-        edge_kernels.add_activated(*ctx.edges, *_arrays(x, e, out))
+        edge_kernels.add_activated(*ctx.edges, *arrays(x, e, out))
         return out
 
     @staticmethod
@@ -47,7 +44,7 @@ class AddActivated(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, e = ctx.saved_tensors
         grad_x, grad_e = torch.empty_like(x), torch.empty_like(e)
-        edge_kernels.add_activated_backward(*ctx.edges, *_arrays(x, e, grad.contiguous(), grad_x, grad_e))
+        edge_kernels.add_activated_backward(*ctx.edges, *arrays(x, e, grad.contiguous(), grad_x, grad_e))
         return grad_x, grad_e, None
 
 
@@ -69,7 +66,7 @@ class GatedMean(torch.autograd.Function):
         scale = target.new_empty(0) if scale is None else scale.flatten()
         inputs = [part.contiguous() for part in (target, origin, message, edges, scale)]
         mean, weight = torch.empty_like(inputs[0]), torch.empty_like(inputs[0])
-        edge_kernels.gated_mean(*ctx.edges, *_arrays(*inputs, mean, weight))
+        edge_kernels.gated_mean(*ctx.edges, *arrays(*inputs, mean, weight))
         ctx.save_for_backward(*inputs, mean, weight)
         return mean
 
@@ -80,7 +77,7 @@ class GatedMean(torch.autograd.Function):
         of_nodes = [torch.zeros_like(part) for part in saved[:3]]
         of_edges, of_scale = (torch.empty_like(part) for part in saved[3:5])
         edge_kernels.gated_mean_backward(
-            *ctx.edges, *_arrays(*saved, grad.contiguous(), *of_nodes, of_edges, of_scale)
+            *ctx.edges, *arrays(*saved, grad.contiguous(), *of_nodes, of_edges, of_scale)
         )
         by_edge, scaled = ctx.given
         return *of_nodes, of_edges if by_edge else None, of_scale[:, None] if scaled else None, None
