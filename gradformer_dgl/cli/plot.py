@@ -10,6 +10,7 @@ import click
 
 from gradformer_dgl.cli import options, results
 from gradformer_dgl.plots import FORMATS, PICTURE_NAMES
+from gradformer_dgl.suggestions import suggestion
 
 PAGE = "report.html"
 
@@ -29,8 +30,11 @@ class _Names(click.ParamType):
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> tuple[str, ...]:
         names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
-        if not names or not set(names) <= set(self._known):
-            self.fail(f"{value!r}: choose from {', '.join(self._known)}", parameter, context)
+        wrong = [name for name in names if name not in self._known]
+        if wrong or not names:
+            said = wrong[0] if wrong else value
+            known = f"{', '.join(self._known)}{suggestion(said, self._known)}"
+            self.fail(f"{said!r}: choose from {known}", parameter, context)
         return names
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from gradformer_dgl.cli import options, results
-from gradformer_dgl.cli.help import LongCommand
+from gradformer_dgl.cli.help import GuessingChoice, LongCommand
 from gradformer_dgl.data.options import DataOptions
 
 # Written out here, for the modules that define them load more than `--help` should wait for.
@@ -28,7 +28,7 @@ BACKENDS = ("threading", "loky", "dask", "ray")
 @click.option("--max-distance", type=click.IntRange(min=1), help="Treat farther pairs as unreachable.")
 @click.option(
     "--layout",
-    type=click.Choice(LAYOUTS),
+    type=GuessingChoice(LAYOUTS),
     default="dense",
     show_default=True,
     help="Keep all pairs, or those within --max-distance only.",
@@ -44,7 +44,7 @@ BACKENDS = ("threading", "loky", "dask", "ray")
 @options.jobs
 @click.option(
     "--backend",
-    type=click.Choice(BACKENDS),
+    type=GuessingChoice(BACKENDS),
     default="threading",
     show_default=True,
     help="Who computes: threads, processes (loky), or the workers of a Dask or Ray cluster.",

@@ -1,5 +1,6 @@
 """Raw files in a folder or a zip, and the tables of numbers in them."""
 
+import codecs
 import io
 import lzma
 import re
@@ -131,14 +132,24 @@ class RawFile:
         try:
             if self.member is None:
                 with self.path.open("rb") as file:
-                    yield from _blocks_of(file)
+                    yield from self._blocks_of(file)
             else:
                 with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as file:
-                    yield from _blocks_of(file)
+                    yield from self._blocks_of(file)
         except _BROKEN as error:
             raise DataError(
                 f"{self} cannot be read ({_reason(error)}); delete it and get it again"
             ) from error
+
+    def _blocks_of(self, file: IO[bytes]) -> Iterator[bytes]:
+        block = file.read(_PIECE)
+        if block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise DataError(f"{self} begins with the byte order mark of UTF-16; save it as UTF-8")
+        # That of UTF-8 is not part of the first number.
+        block = block.removeprefix(codecs.BOM_UTF8)
+        while block:
+            yield block
+            block = file.read(_PIECE)
 
 
 @dataclass(frozen=True)
@@ -191,11 +202,6 @@ _FAULTS = {
     tu_kernel.WRONG_COLUMNS: "the number of columns is not {columns}",
     tu_kernel.BLANK_LINE: "blank, but more lines follow",
 }
-
-
-def _blocks_of(file: IO[bytes]) -> Iterator[bytes]:
-    while block := file.read(_PIECE):
-        yield block
 
 
 def _narrow(values: np.ndarray) -> np.ndarray:

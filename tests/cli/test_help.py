@@ -104,6 +104,7 @@ def test_the_script_for_the_shell():
         (["preprocess", "a.csv", "--task", "regresion"], 2, "Did you mean regression?"),
         (["reproduce", "--table", "mian"], 2, "Did you mean main?"),
         (["evaluate", "runs/x", "--split", "vall"], 2, "Did you mean val?"),
+        (["preprocess", "SHAPES", "--layout", "sparce"], 2, "Did you mean sparse?"),
         (["train", "SHAPES", "--preset", "protein"], 1, "did you mean proteins?"),
         (["reproduce", "--models", "gradfromer"], 1, "did you mean gradformer?"),
         (["preprocess", "NCI-TSPA"], 1, "did you mean NCI-TPSA?"),

@@ -73,6 +73,36 @@ def test_blanks_carriage_returns_and_blank_last_lines_do_not_matter(write_tu: Wr
     assert torch.equal(plain.labels, other.labels)
 
 
+def test_byte_order_marks_are_no_part_of_the_first_number(write_tu: WriteTu) -> None:
+    folder = write_tu() / "TINY"
+    plain = read_tu("TINY", folder.parent).graphs
+    for file in folder.iterdir():
+        file.write_text(file.read_text(), encoding="utf-8-sig")
+    (folder.parent / "zips").mkdir()
+    (folder.parent / "zips" / "TINY.zip").write_bytes(zipped(folder))
+    for root in (folder.parent, folder.parent / "zips"):
+        marked = read_tu("TINY", root).graphs
+        for part in ("node_counts", "src", "dst", "node_features", "edge_features", "labels"):
+            assert torch.equal(getattr(marked, part), getattr(plain, part))
+
+
+def test_byte_order_marks_are_no_part_of_the_first_attribute(write_tu: WriteTu) -> None:
+    root = write_tu(node_labels=None)
+    file = root / "TINY" / "TINY_node_attributes.txt"
+    file.write_text(ATTRIBUTES, encoding="utf-8-sig")
+    expected = [[row + 0.5, -row / 10] for row in range(7)]
+    assert torch.equal(read_tu("TINY", root).graphs.node_features, torch.tensor(expected))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_byte_order_marks_of_utf_16_are_named(write_tu: WriteTu, encoding: str) -> None:
+    root = write_tu()
+    file = root / "TINY" / "TINY_graph_labels.txt"
+    file.write_text("\ufeff" + file.read_text(), encoding=encoding)
+    with pytest.raises(DataError, match=r"TINY_graph_labels.txt begins with the byte order mark of UTF-16"):
+        read_tu("TINY", root)
+
+
 def test_parallel_edges_go_and_self_loops_stay(write_tu: WriteTu) -> None:
     adjacency = "5, 6\n5, 6\n6, 5\n7, 7\n5, 6\n1, 2\n"
     graphs = read_tu("TINY", write_tu(A=adjacency, edge_labels="2\n3\n4\n5\n6\n7\n")).graphs

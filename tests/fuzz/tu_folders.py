@@ -28,6 +28,7 @@ HARMLESS = {
     "blank lines at the end": lambda text: text + "\n\n",
     "no last line end": lambda text: text.rstrip("\n"),
     "blanks": lambda text: text.replace("\n", " \n"),
+    "byte order mark": lambda text: "\ufeff" + text,
     "tabs": lambda text: text.replace(", ", ",\t"),
 }
 

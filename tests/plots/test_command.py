@@ -249,6 +249,9 @@ def test_mistakes_are_one_line(trained, command, copied, tmp_path):
             "cannot be written: Is a directory",
         ),
         ([folder, "--only", "curve"], 2, "'curve': choose from curves, decay, attention"),
+        ([folder, "--only", "decay,curve"], 2, "did you mean 'curves'?"),
+        ([folder, "--only", "roc"], 2, "predictions, distances\n"),
+        ([folder, "--format", "svgz"], 2, "'svgz': choose from png, svg, pdf; did you mean 'svg'?"),
         ([folder, "--format", ","], 2, "choose from png, svg, pdf"),
         ([folder, "--graph", -1], 2, "-1 is not in the range"),
     ]:
