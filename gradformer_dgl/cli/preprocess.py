@@ -22,7 +22,7 @@ BACKENDS = ("threading", "loky", "dask", "ray")
     "--encodings",
     multiple=True,
     metavar="NAME:K",
-    help="A node encoding to compute too: rwse:K, lappe:K or degree; may be repeated. Default: the preset's.",
+    help="A node encoding to compute: rwse:K, lappe:K or degree; may be repeated. [default: the preset's]",
 )
 @click.option("--directed", is_flag=True, help="Follow edges from source to target only.")
 @click.option("--max-distance", type=click.IntRange(min=1), help="Treat farther pairs as unreachable.")

@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import inspect
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -195,17 +196,38 @@ def is_one_graph(name: str) -> bool:
 def _load_other(name: str, root: Path | None, options: dict[str, Any]) -> "GraphDataset":
     listed = {tu_name.casefold(): tu_name for tu_name in TU_NAMES}.get(name.casefold())
     if listed is None and not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
-        raise DataError(_unknown(name))
+        raise DataError(_path_in_place_of_a_name(name) or _unknown(name))
     from gradformer_dgl.data import tu
     from gradformer_dgl.data.download import NotFoundError, default_folder
 
     folder = default_folder() if root is None else root
-    if listed is None and tu.find_raw_files(name, folder) is None and _close(name):
-        raise DataError(_unknown(name))
+    if listed is None and tu.find_raw_files(name, folder) is None:
+        if message := _path_in_place_of_a_name(name):
+            raise DataError(message)
+        if _close(name):
+            raise DataError(_unknown(name))
     try:
         return _read(_TU_READER, listed or name, folder, options)
     except NotFoundError as error:
         raise DataError(_unknown(name)) from error
+
+
+def _path_in_place_of_a_name(name: str) -> str:
+    """Say how the files at a path are read; nothing where there are none."""
+    path = Path(name)
+    if name and path.is_dir():
+        folder = path.resolve()
+        root = os.path.relpath(folder.parent)
+        return (
+            f"{name!r} is a folder, not the name of a data set; one in the TU format is read by the name "
+            f"{folder.name} with --data-root {root}"
+        )
+    if path.is_file():
+        return (
+            f"{name!r} is a file, but no CSV file (.csv, .csv.gz); "
+            "graphs of other files are read by MODULE:FUNCTION, a Python function that returns them"
+        )
+    return ""
 
 
 def _unknown(name: str) -> str:

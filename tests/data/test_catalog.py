@@ -32,6 +32,30 @@ def test_a_wrong_name_gets_suggestions_and_no_download(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("sets/TINY", "'sets/TINY' is a folder, .* by the name TINY with --data-root sets$"),
+        ("sets", r"'sets' is a folder, .* by the name sets with --data-root \.$"),
+        ("graphs.tsv", "'graphs.tsv' is a file, but no CSV file .* MODULE:FUNCTION"),
+        ("sets/graphs.tsv", "'sets/graphs.tsv' is a file, but no CSV file"),
+    ],
+)
+def test_a_path_in_place_of_a_name(
+    write_tu: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, name: str, message: str
+) -> None:
+    root = write_tu("sets/TINY")
+    for file in (root / "graphs.tsv", root / "sets" / "graphs.tsv"):
+        file.write_text("a\tb\n")
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("GRADFORMER_DGL_TU_URL", "nothing is asked of {name}")
+    with pytest.raises(DataError, match=message):
+        load_dataset(name)
+    with pytest.raises(DataError, match=message):
+        load_dataset(name, "elsewhere")
+    assert len(load_dataset("TINY", "sets")) == 3
+
+
 def test_names_are_found_in_any_case(data_root: Path) -> None:
     assert load_dataset("mutag", data_root).name == "MUTAG"
 
