@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gradformer_dgl.errors import ConfigError
-from gradformer_dgl.near_checks import MOST_HOPS
+from gradformer_dgl.near_checks import MOST_HOPS, checked_cutoff
 from gradformer_dgl.near_pairs import NearPairs
 
 MAX_LOGIT = 5.0
@@ -26,7 +26,7 @@ class HasTable(Protocol):
 
 
 def far_factor(decay: HasTable, max_distance: int) -> float:
-    """Return the largest factor, in any head, of a reachable pair beyond a cut-off (up to 254 hops).
+    """Return the largest factor, in any head, of a reachable pair beyond a cut-off (up to 255 hops).
 
     Examples
     --------
@@ -34,9 +34,20 @@ def far_factor(decay: HasTable, max_distance: int) -> float:
     >>> far_factor(ExponentialDecay(num_heads=2, gamma=0.5, hop=[0.0, 1.0]), max_distance=3)
     0.125
     """
+    first = checked_cutoff(max_distance) + 1
+    return float(_factors(decay)[:, first:-1].max())
+
+
+def _factors(decay: HasTable) -> Tensor:
+    """Return the size of the factors by head and hops, up to one hop beyond the largest cut-off."""
     with torch.no_grad():
-        beyond = decay.table(MOST_HOPS + 1)[:, max_distance + 1 : -1]
-    return float(beyond.abs().max()) if beyond.numel() else 0.0
+        return decay.table(MOST_HOPS + 2).abs()
+
+
+def _checked_logit(max_logit: float) -> float:
+    if not 0 <= max_logit < math.inf:
+        raise ConfigError(f"max_logit must be 0 or more, and finite, but is {max_logit}")
+    return max_logit
 
 
 def cutoff_error(decay: HasTable, max_distance: int, max_logit: float = MAX_LOGIT) -> float:
@@ -74,9 +85,7 @@ def cutoff_error(decay: HasTable, max_distance: int, max_logit: float = MAX_LOGI
     >>> round(cutoff_error(ExponentialDecay(1, gamma=0.5, hop=0.0), max_distance=9, max_logit=2.0), 6)
     0.000977
     """
-    if not max_logit >= 0:
-        raise ConfigError(f"max_logit must be 0 or more, but is {max_logit}")
-    return math.tanh(max_logit * far_factor(decay, max_distance) / 2)
+    return math.tanh(_checked_logit(max_logit) * far_factor(decay, max_distance) / 2)
 
 
 def cutoff_for(decay: HasTable, tolerance: float, max_logit: float = MAX_LOGIT) -> int:
@@ -99,7 +108,7 @@ def cutoff_for(decay: HasTable, tolerance: float, max_logit: float = MAX_LOGIT) 
     Raises
     ------
     ConfigError
-        If no cut-off of up to 254 hops is enough.
+        If no cut-off of up to 254 hops is enough, or tolerance or bound are no such numbers.
 
     Examples
     --------
@@ -109,13 +118,14 @@ def cutoff_for(decay: HasTable, tolerance: float, max_logit: float = MAX_LOGIT) 
     """
     if not tolerance > 0:
         raise ConfigError(f"tolerance must be above 0, but is {tolerance}")
-    with torch.no_grad():
-        factors = decay.table(MOST_HOPS + 1).abs()
+    factors = _factors(decay)
+    if bool(factors.isnan().any()):
+        raise ConfigError("no cut-off is enough: a factor of this decay is not a number")
     if bool((factors[:, -1] != 0).any()):
         raise ConfigError("no cut-off is enough: this decay is not 0 for unreachable pairs")
     # Of each distance the largest factor there or farther.
     largest = factors[:, :-1].amax(0).flip(0).cummax(0).values.flip(0)
-    within = torch.tanh(max_logit * largest.double() / 2) <= tolerance
+    within = torch.tanh(_checked_logit(max_logit) * largest.double() / 2) <= tolerance
     if not bool(within[-1]):
         raise ConfigError(
             f"no cut-off of up to {MOST_HOPS} hops keeps the error within {tolerance:g}: "
@@ -153,7 +163,8 @@ class CutoffWatch:
     def check(self, decay: HasTable) -> float:
         """Log a warning where the bound on the error exceeds the tolerance for the first time; return it."""
         error = cutoff_error(decay, self.max_distance, self.max_logit)
-        if error > self.tolerance and not self.has_warned:
+        # An error that is not a number is beyond it too.
+        if not error <= self.tolerance and not self.has_warned:
             self.has_warned = True
             _logger.warning(
                 "the decay has outgrown the cut-off of %d hops: farther pairs have factors of up to %.2g, "

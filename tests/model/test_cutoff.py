@@ -42,7 +42,7 @@ def test_a_decay_that_rises_again_is_followed_to_its_end():
 
 
 def test_cutoffs_that_there_are_not():
-    with pytest.raises(ConfigError, match=r"no cut-off of up to 254 hops .* still have the factor 0.78"):
+    with pytest.raises(ConfigError, match=r"no cut-off of up to 254 hops .* still have the factor 0.77"):
         cutoff_for(ExponentialDecay(1, gamma=0.999, hop=0.0), 0.01)
     with pytest.raises(ConfigError, match="not 0 for unreachable"):
         cutoff_for(NoDecay(1), 0.01)
@@ -50,6 +50,31 @@ def test_cutoffs_that_there_are_not():
         cutoff_for(ExponentialDecay(1), 0.0)
     with pytest.raises(ConfigError, match="max_logit must be 0 or more"):
         cutoff_error(ExponentialDecay(1), 3, max_logit=-1.0)
+    for bound in (-1.0, math.inf, math.nan):
+        with pytest.raises(ConfigError, match="max_logit must be 0 or more, and finite"):
+            cutoff_for(ExponentialDecay(1), 0.01, max_logit=bound)
+    for cutoff in (-1, 255):
+        with pytest.raises(ConfigError, match="must be between 0 and 254 hops"):
+            cutoff_error(ExponentialDecay(1), cutoff)
+
+
+def test_pairs_beyond_the_largest_cutoff_are_not_forgotten():
+    assert cutoff_error(ExponentialDecay(1, gamma=1.0), 254, 2.0) == pytest.approx(math.tanh(1.0))
+    decay = ExponentialDecay(1, gamma=0.5, hop=248.0)
+    assert far_factor(decay, 254) == pytest.approx(0.5**7)
+    assert cutoff_for(decay, math.tanh(0.5**7), max_logit=2.0) == 254
+    with pytest.raises(ConfigError, match=r"no cut-off .* still have the factor 0.0078"):
+        cutoff_for(decay, math.tanh(0.5**7) * 0.999, max_logit=2.0)
+
+
+def test_a_decay_that_is_not_a_number_is_told(caplog):
+    decay = ExponentialDecay(1)
+    decay.tau.data.fill_(math.nan)
+    with pytest.raises(ConfigError, match="a factor of this decay is not a number"):
+        cutoff_for(decay, 0.1)
+    with caplog.at_level(logging.WARNING, logger="gradformer_dgl"):
+        CutoffWatch(3).check(decay)
+    assert "factors of up to nan" in caplog.text
 
 
 def test_a_decay_that_outgrows_its_cutoff_is_told_once(caplog):
