@@ -56,6 +56,9 @@ def check_rows(
             raise GraphError(
                 f"{name} must be {dtype} of one dimension, but is {part.dtype} of shape {tuple(part.shape)}"
             )
+    places = [str(part.device) for part in (indptr, indices, distances)]
+    if len(set(places)) > 1:
+        raise GraphError(f"indptr, indices and distances must lie on one device, but lie on {places}")
     sizes = node_counts.tolist()
     nodes = sum(sizes)
     if sizes and min(sizes) < 0:
@@ -79,7 +82,8 @@ def check_rows(
             raise GraphError("a near node has an id beyond the nodes of its graph")
         if int(distances.max()) > max_distance:
             raise GraphError(f"the cut-off is {max_distance}, but a distance is {int(distances.max())}")
-        _check_once(indices, per_node, max(sizes))
+    _check_once(indices, per_node, max(sizes, default=0))
+    _check_own(indices, distances, per_node, sizes)
     return sizes
 
 
@@ -95,3 +99,16 @@ def _check_once(indices: Tensor, per_node: Tensor, largest: int) -> None:
     if bool((steps == 0).any()):
         pair = int(pairs[:-1][steps == 0][0])
         raise GraphError(f"node {pair // largest} has the near node {pair % largest} twice")
+
+
+def _check_own(indices: Tensor, distances: Tensor, per_node: Tensor, sizes: list[int]) -> None:
+    """Refuse rows without their own node, or with one that is some hops from itself."""
+    ids = torch.cat([torch.arange(0), *(torch.arange(size) for size in sizes)])
+    ids = ids.to(torch.int32).repeat_interleave(per_node).to(indices.device)
+    row = torch.arange(len(per_node)).repeat_interleave(per_node).to(indices.device)
+    own = indices == ids
+    has = torch.zeros(len(per_node), dtype=torch.bool, device=indices.device)
+    has[row[own & (distances == 0)]] = True
+    if not bool(has.all()):
+        node = int((~has).nonzero()[0])
+        raise GraphError(f"node {node} is not among its own near nodes, at the distance 0")

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from gradformer_dgl.near_pairs import NearPairs
     from gradformer_dgl.preprocess import GraphStructures
 
-SAMPLE = 256
-"""Nodes whose near nodes are counted, in runs of neighbouring ids."""
-RUN = 4
+SAMPLE = 1024
+"""Nodes whose near nodes are counted."""
 SMALL = 20_000
-"""Graphs with fewer nodes are searched without a look ahead."""
+"""Of graphs with fewer nodes only some are looked at: the largest, and a sample of the others."""
+LOOKED = 32
+"""How many of these, of either kind."""
 PAIR_BYTES = 13
 """A pair takes 5 bytes, and half as many again, copied once, while the arrays grow."""
 HUBS = 3
@@ -84,20 +85,23 @@ def estimate_pairs(
     from gradformer_dgl.preprocess.near_pairs import packed_near_pairs
 
     num_nodes = int(structures.node_counts[0])
-    run = RUN if num_nodes > sample else max(1, num_nodes)
-    firsts = range(0, num_nodes, run)
-    if len(firsts) * run > sample:
-        rng = np.random.default_rng(0)
-        firsts = np.sort(rng.choice(num_nodes // run, sample // run, replace=False) * run).tolist()
+    # One by one: neighbouring ids often have much the same near nodes.
+    blocks = [(0, num_nodes)]
+    if num_nodes > sample:
+        chosen = np.random.default_rng(0).choice(num_nodes, sample, replace=False)
+        blocks = [(node, node + 1) for node in np.sort(chosen).tolist()]
     searched, histogram = 0, np.zeros(max_distance + 1, np.int64)
-    for first in firsts:
-        rows = (first, min(first + run, num_nodes))
+    for rows in blocks:
         found, _, _, _, by_distance = packed_near_pairs(
             structures, np.uint8, directed, max_distance, rows=rows
         )
         histogram[: len(by_distance)] += by_distance
         searched += len(found)
-    return PairEstimate(num_nodes, np.cumsum(histogram) / max(1, searched))
+    per_node = np.cumsum(histogram) / max(1, searched)
+    # A sample may miss the neighbours of a hub, whose pairs are known.
+    made = max(pairs_of_hubs(structures, directed, most=1).values(), default=0)
+    per_node[2:] = np.maximum(per_node[2:], made / max(1, num_nodes))
+    return PairEstimate(num_nodes, per_node)
 
 
 def pairs_of_hubs(structures: "GraphStructures", directed: bool = False, most: int = HUBS) -> dict[int, int]:
@@ -192,7 +196,7 @@ def require_memory(
     Parameters
     ----------
     structures : GraphStructures
-        The graphs; only the large ones are looked at.
+        The graphs; none is looked at where all pairs of them would fit.
     max_distance, directed
         See :func:`estimate_pairs`.
     memory : int, optional
@@ -206,8 +210,13 @@ def require_memory(
         With the size, the cut-off that would fit, and the share of the pairs that each hub makes.
     """
     memory = machine_memory() if memory is None else memory
+    sizes = structures.node_counts.astype(np.float64)
+    if PAIR_BYTES * np.square(sizes).sum() + node_bytes * sizes.sum() <= memory:
+        return
+    order = np.argsort(-sizes, kind="stable")
+    alone = max(LOOKED, int((sizes >= SMALL).sum()))
     taken = 0.0
-    for graph in np.flatnonzero(structures.node_counts >= SMALL).tolist():
+    for graph in np.sort(order[:alone]).tolist():
         part = structures.slice(graph, graph + 1)
         found = estimate_pairs(part, max_distance, directed)
         step = node_bytes * found.num_nodes
@@ -228,6 +237,30 @@ def require_memory(
             f"this machine has {_gib(memory)} of memory: {advice}"
             + _hubs(part, found.pairs(max_distance), max_distance, directed)
         )
+    rest = order[alone:]
+    if len(rest):
+        pairs = _pairs_of_many(structures, rest, max_distance, directed)
+        taken += PAIR_BYTES * pairs + node_bytes * sizes[rest].sum()
+        if taken > memory:
+            raise GraphError(
+                f"{len(rest):,} of {len(sizes):,} graphs have about {pairs:,.0f} pairs within {max_distance} "
+                f"hops, and all together take {_gib(taken)}; this machine has {_gib(memory)} of memory: take "
+                "fewer graphs at a time, or a smaller max_distance"
+            )
+
+
+def _pairs_of_many(
+    structures: "GraphStructures", graphs: np.ndarray, max_distance: int, directed: bool
+) -> float:
+    """Return about how many pairs some graphs have together, judged by a sample of them."""
+    looked = graphs
+    if len(graphs) > LOOKED:
+        looked = np.random.default_rng(0).choice(graphs, LOOKED, replace=False)
+    nodes, pairs = 0, 0.0
+    for graph in looked.tolist():
+        found = estimate_pairs(structures.slice(graph, graph + 1), max_distance, directed)
+        nodes, pairs = nodes + found.num_nodes, pairs + found.pairs(max_distance)
+    return pairs * float(structures.node_counts[graphs].sum()) / max(1, nodes)
 
 
 def require_step(

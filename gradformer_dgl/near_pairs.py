@@ -32,12 +32,12 @@ class NearPairs:
         Shape (nodes + 1,), int64: where the pairs of each node begin, nodes of all graphs one after the
         other, and where the last ones end.
     indices : Tensor
-        Shape (pairs,), int32: the near nodes of each node, itself included, each once; ids are counted
-        from 0 in each graph.
+        Shape (pairs,), int32: the near nodes of each node, itself at the distance 0 among them, each once;
+        ids are counted from 0 in each graph.
     distances : Tensor
         Shape (pairs,), uint8, in hops.
     node_counts : Tensor
-        Shape (graphs,), int64: nodes per graph; 0 is allowed. Kept on the CPU too.
+        Shape (graphs,), int64: nodes per graph; 0 is allowed.
     max_distance : int
         The cut-off in hops: pairs that are not listed are farther, or there is no path.
 
@@ -62,7 +62,7 @@ class NearPairs:
     ) -> None:
         limit = checked_cutoff(max_distance)
         sizes = check_rows(indptr, indices, distances, node_counts, limit)
-        self._set(indptr, indices, distances, node_counts, sizes, limit)
+        self._set(indptr, indices, distances, node_counts.to(indices.device), sizes, limit)
 
     def _set(
         self,
@@ -75,6 +75,7 @@ class NearPairs:
     ) -> None:
         self.indptr, self.indices, self.distances = indptr, indices, distances
         self.node_counts, self.sizes, self.max_distance = node_counts, sizes, max_distance
+        self.num_nodes = sum(sizes)
         # What attention works out of a batch once for all layers, by what it was worked out for.
         self.plans: dict[Any, Any] = {}
 
@@ -186,7 +187,7 @@ class NearPairs:
         return cls._of(
             torch.from_numpy(_indptr(counts)),
             torch.from_numpy(indices),
-            torch.from_numpy(distances.astype(np.uint8)),
+            torch.from_numpy(distances.astype(np.uint8, copy=False)),
             node_counts,
             node_counts.tolist(),
             checked_cutoff(limit),
@@ -225,6 +226,8 @@ class NearPairs:
         >>> NearPairs.batch([path, path])
         NearPairs(graphs=2, nodes=4, pairs=8, max_distance=1)
         """
+        if not parts:
+            raise GraphError("there are no near pairs to put into a batch")
         limits = {part.max_distance for part in parts}
         if len(limits) != 1:
             raise GraphError(f"near pairs of one batch have one cut-off, but these have {sorted(limits)}")
@@ -286,11 +289,6 @@ class NearPairs:
     def pairs_per_graph(self) -> list[int]:
         """Number of near pairs of each graph."""
         return self._graph_ends().diff().tolist()
-
-    @property
-    def num_nodes(self) -> int:
-        """Number of nodes of all graphs together."""
-        return sum(self.sizes)
 
     @property
     def num_pairs(self) -> int:
@@ -357,6 +355,11 @@ def _structures(graph: Any) -> "GraphStructures":
 
     if isinstance(graph, GraphStructures):
         return graph
+    if isinstance(graph, list | tuple) and not (len(graph) == 3 and isinstance(graph[2], int | np.integer)):
+        raise GraphError(
+            "near pairs are those of one graph, or of a batch: put several into one with dgl.batch, or take "
+            "GraphStructures.from_graphs"
+        )
     if not callable(getattr(graph, "batch_num_nodes", None)):
         return GraphStructures.from_graphs([graph])
     node_counts, edge_counts = (

@@ -38,6 +38,17 @@ def test_search_finds_the_pairs_that_scipy_finds(kind, limit):
     assert (near.sizes, near.max_distance, near.num_distances) == ([len(graph)], limit, limit + 1)
 
 
+def test_lists_of_graphs_are_no_graph():
+    """The first of them alone would be taken for an item of a data set."""
+    for given in (
+        [nx.path_graph(3), nx.path_graph(4)],
+        [([0], [1], 2), ([0], [1], 2)],
+        (nx.path_graph(3), 1),
+    ):
+        with pytest.raises(GraphError, match="are those of one graph, or of a batch"):
+            NearPairs.from_graph(given, 2)
+
+
 def three_graphs():
     return [nx.grid_2d_graph(3, 4), nx.empty_graph(0), nx.path_graph(5)]
 
@@ -77,6 +88,8 @@ def test_batching_selecting_and_pickling_keep_the_rows():
     assert rows_of(chosen) == [row for number in (2, 0, 2) for row in rows_of(parts[number])]
     assert rows_of(pickle.loads(pickle.dumps(batch))) == rows_of(batch)
     assert batch.to("cpu") is batch
+    with pytest.raises(GraphError, match="no near pairs to put into a batch"):
+        NearPairs.batch([])
     with pytest.raises(GraphError, match=r"one cut-off, but these have \[1, 2\]"):
         NearPairs.batch([parts[0], NearPairs.from_graph(three_graphs()[0], 1)])
 
@@ -104,6 +117,19 @@ def parts_of_a_pair(**changed):
         ({"indices": torch.tensor([0, 1, 1, 1], dtype=torch.int32)}, "node 1 has the near node 1 twice"),
         ({"distances": torch.tensor([0, 2, 1, 0], dtype=torch.uint8)}, "is 1, but a distance is 2"),
         ({"node_counts": torch.tensor([3, -1])}, "must not be negative, but holds -1"),
+        ({"distances": torch.zeros(4, dtype=torch.uint8, device="meta")}, "must lie on one device"),
+        (
+            {"distances": torch.tensor([0, 1, 0, 1], dtype=torch.uint8)},
+            "node 1 is not among its own near nodes",
+        ),
+        (
+            {
+                "indptr": torch.tensor([0, 2, 3]),
+                "indices": torch.tensor([0, 1, 0], dtype=torch.int32),
+                "distances": torch.tensor([0, 1, 1], dtype=torch.uint8),
+            },
+            "node 1 is not among its own near nodes",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -114,8 +140,11 @@ def test_what_cannot_be_is_refused(changed, message):
 
 
 def test_near_nodes_may_come_in_any_order():
-    near = NearPairs(**parts_of_a_pair(indices=torch.tensor([1, 0, 0, 1], dtype=torch.int32)))
-    assert rows_of(near) == [{1: 0, 0: 1}, {0: 1, 1: 0}]
+    turned = torch.tensor([1, 0, 0, 1], dtype=torch.int32)
+    near = NearPairs(
+        **parts_of_a_pair(indices=turned, distances=torch.tensor([1, 0, 1, 0], dtype=torch.uint8))
+    )
+    assert rows_of(near) == [{1: 1, 0: 0}, {0: 1, 1: 0}]
 
 
 @pytest.mark.parametrize("limit", [0, 255, True])
@@ -178,6 +207,29 @@ def test_hubs_make_the_pairs_that_go_through_them(directed):
     assert found == {node: made[node] for node in found}
     near = NearPairs.from_graph(graph, 2, directed=directed)
     assert found[7] <= near.num_pairs
+
+
+def test_a_hub_whose_neighbours_a_sample_misses_is_counted():
+    nodes, neighbours = 50_000, 400
+    star = GraphStructures([nodes], [neighbours], [0] * neighbours, range(1, neighbours + 1))
+    pairs = NearPairs.from_graph(star, 2).num_pairs
+    assert estimate_pairs(star, 2, sample=4).pairs(2) == pytest.approx(pairs, rel=0.4)
+    assert estimate_pairs(star, 1, sample=4).pairs(1) < 2 * nodes
+
+
+def test_small_graphs_are_refused_where_their_pairs_would_not_fit():
+    star = nx.star_graph(799)
+    paths = [nx.path_graph(90 + number) for number in range(80)]
+    hub_last = GraphStructures.from_graphs([*paths, star])
+    # All of the pairs of the star are within two hops.
+    with pytest.raises(GraphError, match=r"graph 80 of 800 nodes .* max_distance=1 would take"):
+        require_memory(hub_last, 2, memory=13 * 800**2 - 1)
+    require_memory(hub_last, 2, memory=13 * (800**2 + sum(5 * len(path) for path in paths)))
+    many = GraphStructures.from_graphs(paths)
+    pairs = 13 * NearPairs.from_graph(many, 2).num_pairs
+    require_memory(many, 2, memory=int(1.05 * pairs))
+    with pytest.raises(GraphError, match=r"48 of 80 graphs have about [\d,]+ pairs .* take fewer graphs"):
+        require_memory(many, 2, memory=int(0.95 * pairs))
 
 
 def test_graphs_that_fit_one_by_one_are_refused_together(monkeypatch):
