@@ -198,10 +198,13 @@ class GradformerLayer(nn.Module):
         x = x.to(self.norm_out.weight.dtype)
         branches, norms = [], []
         if self.attention is not None and self.norm_global is not None:
-            branches.append(self._global(graph, x, distances, table))
+            # Not within the call of `append`: where they break a compiled graph, that would be compiled anew.
+            attended = self._global(graph, x, distances, table)
+            branches.append(attended)
             norms.append(self.norm_global)
         if self.message_passing is not None and self.norm_local is not None:
-            branches.append(self.dropout(self._local(graph, x, edge_features, encodings)))
+            passed = self._local(graph, x, edge_features, encodings)
+            branches.append(self.dropout(passed))
             norms.append(self.norm_local)
         h = sum_of_norms(x, branches, norms)
         return sum_of_norms(h, [self.mlp(h)], [self.norm_out])

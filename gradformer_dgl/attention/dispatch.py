@@ -178,17 +178,21 @@ def packed_decay_attention(
         seed = torch.randint(2**62, (), generator=generator)
         # In a compiled graph the number is not known yet.
         seed = seed if torch.compiler.is_compiling() else int(seed)
+    if not isinstance(distances, NearPairs):
+        return _dense(qkv, distances, table, dropout_p, seed)
     name, options = _forced[-1] if _forced else ("", {})
-    if isinstance(distances, NearPairs):
-        near_options = options if name == NEAR else {}
-        return near_attention(qkv, distances, table, dropout_p, int(seed), _dense, **near_options)
-    return _dense(qkv, distances, table, dropout_p, seed)
+    # What it works out of a batch is not for a compiled graph, which it breaks once.
+    attend = torch.compiler.disable(near_attention) if torch.compiler.is_compiling() else near_attention
+    return attend(qkv, distances, table, dropout_p, seed, _dense, **(options if name == NEAR else {}))
 
 
 def _dense(
     qkv: Tensor, distances: PairDistances, table: Tensor, dropout_p: float, seed: int | Tensor
 ) -> Tensor:
     name, options = _forced[-1] if _forced and _forced[-1][0] != NEAR else (_fastest(qkv), {})
+    if table.shape[1] > distances.unreachable + 1:
+        # The value that stands for unreachable pairs is no distance, and has no column of its own.
+        table = torch.cat([table[:, : distances.unreachable], table[:, -1:]], dim=1)
     return BACKENDS[name](qkv, distances, table, dropout_p, seed, **options)
 
 

@@ -5,6 +5,17 @@ from jaxtyping import Bool
 from torch import Tensor
 
 
+def as_threshold(dropout_p: float) -> int:
+    """Return the number below which 32 random bits drop a weight; never all of them do.
+
+    Examples
+    --------
+    >>> as_threshold(0.5) == 2**31, as_threshold(1 - 1e-15) == 2**32 - 1
+    (True, True)
+    """
+    return min(round(dropout_p * 2**32), 2**32 - 1)
+
+
 def kept(
     count: int, dropout_p: float, seed: int, device: torch.device
 ) -> tuple[Bool[Tensor, " count"], float]:

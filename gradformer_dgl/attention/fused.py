@@ -19,6 +19,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from gradformer_dgl.attention.backend import Backend, register, run
+from gradformer_dgl.attention.dropout import as_threshold
 from gradformer_dgl.distances import PairDistances
 from gradformer_dgl.errors import ConfigError
 
@@ -128,10 +129,6 @@ def _statistics(qkv: Tensor) -> list[Tensor]:
     return [qkv.new_empty(qkv.shape[0], qkv.shape[2], dtype=torch.float32)]
 
 
-def _threshold(dropout_p: float) -> int:
-    return min(round(dropout_p * 2**32), 2**32 - 1)
-
-
 def _attend(
     qkv: Tensor,
     table: Tensor,
@@ -143,7 +140,7 @@ def _attend(
 ) -> None:
     from gradformer_dgl.attention.fused_kernel import attend
 
-    threshold = _threshold(dropout_p)
+    threshold = as_threshold(dropout_p)
     items, options = _options(qkv, distances, threshold > 0)
     common = (distances.values.contiguous(), table, items, table.shape[1] - 1, seed, threshold)
     if len(items):
@@ -164,7 +161,7 @@ def _gradients(
 ) -> tuple[Tensor, Tensor | None]:
     from gradformer_dgl.attention.fused_kernel import attend_backward_keys, attend_backward_queries
 
-    grad_out, threshold = grad_out.contiguous(), _threshold(dropout_p)
+    grad_out, threshold = grad_out.contiguous(), as_threshold(dropout_p)
     items, options = _options(qkv, distances, threshold > 0)
     common = (distances.values.contiguous(), table, items, table.shape[1] - 1, seed, threshold)
     grad_qkv, mean = torch.empty_like(qkv), torch.empty_like(log_sum)

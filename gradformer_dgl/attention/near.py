@@ -17,7 +17,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from gradformer_dgl.attention.near_loop import near_loop
-from gradformer_dgl.attention.near_tensors import near_tensors
+from gradformer_dgl.attention.near_tensors import near_tensors, row_parts
 from gradformer_dgl.distances import PairDistances
 from gradformer_dgl.errors import ConfigError, GraphError
 from gradformer_dgl.near_pairs import NearPairs
@@ -31,6 +31,9 @@ NEAR_COST = {"cpu": 3.5, "cuda": 50.0}
 That of the CPU is measured. That of a GPU is a guess, which no measurement stands behind: matrices are what
 GPUs are fast at, so that more graphs are taken as matrices there.
 """
+
+PLACED = 1 << 22
+"""Near pairs that are put into matrices at a time."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,14 @@ def as_matrices(near: NearPairs) -> PairDistances:
     sizes = counts.repeat_interleave(counts, output_size=near.num_nodes)
     # A row begins where the rows before it end.
     begins = sizes.cumsum(0) - sizes
-    place = begins.repeat_interleave(near.indptr.diff(), output_size=near.num_pairs).add_(near.indices)
+    per_row = near.indptr.diff()
     total = sum(size * size for size in near.sizes)
     values = torch.full((total,), 255, dtype=torch.uint8, device=near.device)
-    values[place] = near.distances
+    # Where a pair belongs takes more room than the pair.
+    for rows, pairs in row_parts(near, PLACED):
+        length = pairs.stop - pairs.start
+        place = begins[rows].repeat_interleave(per_row[rows], output_size=length)
+        values[place.add_(near.indices[pairs])] = near.distances[pairs]
     return PairDistances(values, near.node_counts)
 
 
@@ -119,7 +126,7 @@ def near_attention(
     near: NearPairs,
     table: Float[Tensor, "heads columns"],
     dropout_p: float,
-    seed: int,
+    seed: int | Tensor,
     dense: Callable[..., Tensor],
     form: str | None = None,
     mixed: bool = True,
@@ -139,8 +146,8 @@ def near_attention(
         Probability for the weight of a near pair to be dropped; the others are scaled by
         1 / (1 - dropout_p). What far pairs add, a mean over many nodes, is kept whole: the expectation of
         the output is the output without dropout.
-    seed : int
-        Of the dropout.
+    seed : int or Tensor
+        Of the dropout; a tensor of shape (), on the CPU.
     dense : callable
         Called as ``dense(qkv, distances, table, dropout_p, seed)`` with the graphs that are cheaper dense.
     form : {"loop", "tensors"}, optional
@@ -156,6 +163,7 @@ def near_attention(
     ConfigError
         If there is no such form.
     """
+    seed = int(seed)
     if form is not None and form not in FORMS:
         raise ConfigError(f"no form of near attention named {form!r} (there are {', '.join(FORMS)})")
     _require_decay(near, table)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from gradformer_dgl.attention.dropout import as_threshold
 from gradformer_dgl.attention.near_kernel import attend, attend_backward
 from gradformer_dgl.near_pairs import NearPairs
 from gradformer_dgl.vectors import WIDTH
@@ -36,7 +37,7 @@ class NearLoop(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, table: Tensor, near: NearPairs, dropout_p: float, seed: int) -> Tensor:
         ctx.shape = heads, head_dim = qkv.shape[2:]
-        ctx.near, ctx.threshold, ctx.seed = near, round(dropout_p * 2**32), seed
+        ctx.near, ctx.threshold, ctx.seed = near, as_threshold(dropout_p), seed
         rows, scaled = _rows(qkv), (table.detach() * head_dim**-0.5).contiguous()
         out = rows.new_empty(len(rows), rows.shape[1] // 3)
         peak, inverse = rows.new_empty(len(rows), heads), rows.new_empty(len(rows), heads)

@@ -6,6 +6,7 @@ pass computes the weights of these rows anew.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -33,13 +34,26 @@ class _Rows:
     graph: Int64[Tensor, " rows"]
 
 
-def _cuts(indptr: np.ndarray, most: int) -> list[int]:
-    """Return where to cut the rows, so that a part has at most so many pairs, or is one row."""
-    cuts = [0]
-    while cuts[-1] < len(indptr) - 1:
-        end = int(np.searchsorted(indptr, indptr[cuts[-1]] + most, side="right")) - 1
-        cuts.append(max(end, cuts[-1] + 1))
-    return cuts
+def row_parts(near: NearPairs, most: int) -> list[tuple[slice, slice]]:
+    """Return rows and pairs of the parts into which to cut near pairs: of so many pairs at most, or one row.
+
+    Examples
+    --------
+    >>> row_parts(NearPairs.from_graph(([0, 1], [1, 2], 3), max_distance=1), most=5)
+    [(slice(0, 2, None), slice(0, 5, None)), (slice(2, 3, None), slice(5, 7, None))]
+    """
+    key = ("parts", most)
+    if key not in near.plans:
+        indptr = near.indptr.cpu().numpy()
+        cuts = [0]
+        while cuts[-1] < len(indptr) - 1:
+            end = int(np.searchsorted(indptr, indptr[cuts[-1]] + most, side="right")) - 1
+            cuts.append(max(end, cuts[-1] + 1))
+        ends = indptr[cuts].tolist()
+        near.plans[key] = [
+            (slice(*rows), slice(*pairs)) for rows, pairs in zip(pairwise(cuts), pairwise(ends), strict=True)
+        ]
+    return near.plans[key]
 
 
 def _owner(near: NearPairs) -> Int64[Tensor, " nodes"]:
@@ -48,17 +62,9 @@ def _owner(near: NearPairs) -> Int64[Tensor, " nodes"]:
 
 
 def _parts(near: NearPairs, channels: int) -> Iterator[_Rows]:
-    most = max(1, CHUNK // max(1, channels))
-    key = ("cuts", most)
-    if key not in near.plans:
-        indptr = near.indptr.cpu().numpy()
-        cuts = _cuts(indptr, most)
-        near.plans[key] = cuts, indptr[cuts].tolist()
-    cuts, ends = near.plans[key]
     owner, counts = _owner(near), near.node_counts.to(near.device)
     firsts, per_row = counts.cumsum(0) - counts, near.indptr.diff()
-    for number in range(len(cuts) - 1):
-        rows, pairs = slice(cuts[number], cuts[number + 1]), slice(ends[number], ends[number + 1])
+    for rows, pairs in row_parts(near, max(1, CHUNK // max(1, channels))):
         here = torch.arange(rows.stop - rows.start, device=near.device)
         row = here.repeat_interleave(per_row[rows], output_size=pairs.stop - pairs.start)
         graph = owner[rows]

@@ -11,6 +11,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from gradformer_dgl.attention.backend import Backend, register, run
+from gradformer_dgl.attention.dropout import as_threshold
 from gradformer_dgl.attention.ragged_kernel import attend, attend_backward
 from gradformer_dgl.distances import PairDistances
 
@@ -41,7 +42,7 @@ def _attend(
 ) -> None:
     if out.numel():
         arrays = (_rows(qkv), *_layout(distances), table.detach().numpy())
-        attend(*arrays, _threshold(dropout_p), seed, _rows(out), *(part.numpy() for part in kept))
+        attend(*arrays, as_threshold(dropout_p), seed, _rows(out), *(part.numpy() for part in kept))
 
 
 def _gradients(
@@ -62,7 +63,7 @@ def _gradients(
             _rows(qkv),
             *_layout(distances),
             table.detach().numpy(),
-            _threshold(dropout_p),
+            as_threshold(dropout_p),
             seed,
             _rows(out),
             *(part.numpy() for part in kept),
@@ -71,10 +72,6 @@ def _gradients(
             lanes.numpy(),
         )
     return grad_qkv, lanes.sum(0).to(table.dtype) if by_table else None
-
-
-def _threshold(dropout_p: float) -> int:
-    return round(dropout_p * 2**32)
 
 
 def _rows(x: Tensor) -> Any:

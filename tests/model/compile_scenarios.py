@@ -10,7 +10,7 @@ from unittest import mock
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from gradformer_dgl import GradformerLayer, PairDistances
+from gradformer_dgl import GradformerLayer, NearPairs, PairDistances
 from gradformer_dgl.attention import attention_backend
 from gradformer_dgl.edge_list import EdgeList
 
@@ -78,6 +78,25 @@ def dropout():
         assert ((drawn.mean(0) - layer.eval()(x, distances, table)).abs() < 5 * spread + 1e-4).all()
 
 
+def near():
+    """Near pairs break the graph, but are compiled around once, whatever the batches are."""
+    layer = GradformerLayer(8, 2, attn_drop=0.3).eval()
+    same = copy.deepcopy(layer)
+    made = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(same, backend=made)
+    frames = []
+    for sizes in ([3, 50, 2], [60, 4], [100], [70, 2, 9], [1, 2, 3], [33, 44], [30, 30]):
+        pairs = NearPairs.batch([NearPairs.from_graph((range(n - 1), range(1, n), n), 2) for n in sizes])
+        graph, _ = batch(sizes)
+        x = torch.randn(sum(sizes), 8)
+        expected = run(layer, layer, graph, x, pairs, None)
+        torch.testing.assert_close(run(compiled, same, graph, x, pairs, None), expected, rtol=1e-3, atol=1e-4)
+        frames.append(made.frame_count)
+    # Batches whose graphs are all taken as matrices, or none, or some, are of three kinds.
+    assert frames[3:] == [frames[3]] * 4, frames
+    compiled.train()(graph, x, pairs, None).sum().backward()
+
+
 if __name__ == "__main__":
     torch.manual_seed(0)
-    {"equal": equal, "plans": plans, "dropout": dropout}[sys.argv[1]]()
+    {"equal": equal, "plans": plans, "dropout": dropout, "near": near}[sys.argv[1]]()

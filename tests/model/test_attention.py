@@ -218,6 +218,22 @@ def test_uint8_values_index_a_full_table_and_long_distances_need_uint16():
     assert_alike(run("ragged", sizes, [t.detach().float() for t in tensors], far), dense, SINGLE)
 
 
+@pytest.mark.parametrize(("backend", "dtype"), [("blocks", torch.float64), ("ragged", torch.float32)])
+def test_unreachable_pairs_take_the_last_column_of_a_table_however_wide(backend, dtype):
+    values = torch.tensor([0, 255, 254, 0], dtype=torch.uint8)
+    distances = PairDistances(values, torch.tensor([2]))
+    leaves = [torch.randn(2, 2, 8, dtype=dtype) for _ in range(3)]
+    results = []
+    for name in (backend, "reference"):
+        table = torch.linspace(1, 2, 600, dtype=dtype).view(2, 300).requires_grad_()
+        with attention_backend(name):
+            out = decay_attention(*leaves, distances, table)
+        out.square().sum().backward()
+        results.append((out, table.grad))
+    torch.testing.assert_close(*results, rtol=1e-3, atol=1e-5)
+    assert (results[0][1][:, [254, 299]] != 0).all()
+
+
 def test_blocks_hold_every_graph_once_and_waste_little():
     sizes = [3, 0, 30, 31, 32, 33, 600, 2, 29]
     blocks = cut(sizes, overhead=2000)

@@ -15,10 +15,11 @@ from gradformer_dgl.attention import backend
     [
         pytest.param("equal", id="a layer is one graph, for batches of other sizes too"),
         pytest.param("plans", id="all passes share the plan of a batch"),
+        pytest.param("near", id="near pairs are compiled around once"),
         pytest.param("dropout", id="dropout is drawn anew and keeps the expectation"),
     ],
 )
-def test_layers_compile_without_breaks(scenario):
+def test_layers_compile(scenario):
     if scenario == "plans" and torch.__version__.startswith("2.4."):
         pytest.skip("torch 2.4 hands an operator copies of the tensors: the plan is made anew, and the same")
     script = Path(__file__).with_name("compile_scenarios.py")

@@ -282,6 +282,30 @@ def test_layer_and_model_take_near_pairs():
         torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-4)
 
 
+def test_matrices_that_are_filled_part_by_part_are_the_same(monkeypatch):
+    near = NearPairs.from_graph(dgl.batch([dgl.from_networkx(KINDS["tree"]()), dgl.graph(([], []))]), 3)
+    monkeypatch.setattr("gradformer_dgl.attention.near.PLACED", 97)
+    assert torch.equal(as_matrices(near)[0], dense_distances(hops(KINDS["tree"]()), 3)[0])
+
+
+@pytest.mark.parametrize("dropout_p", [1 - 1e-10, 1 - 2**-52])
+def test_dropout_of_all_but_everything_stays_a_number(dropout_p):
+    near, tensors = NearPairs.from_graph(nx.path_graph(29), 2), inputs(29, torch.float32, columns=4)
+    for mixed in (False, True):
+        found = near_run("loop", near, tensors, mixed=mixed, dropout_p=dropout_p)
+        assert all(torch.isfinite(part).all() for part in found)
+
+
+def test_a_table_wider_than_all_distances_leaves_unreachable_pairs_to_its_last_column():
+    """Within a batch of dense and sparse graphs."""
+    graphs = [nx.path_graph(3), nx.empty_graph(3), nx.grid_2d_graph(8, 9)]
+    near = NearPairs.from_graph(dgl.batch([dgl.from_networkx(graph) for graph in graphs]), 2)
+    assert dense_graphs(near) == [0, 1]
+    tensors = inputs(78, columns=300)
+    dense = dense_run(dense_of([dgl.from_networkx(graph) for graph in graphs], 2), tensors)
+    assert_alike(near_run("loop", near, [part.float() for part in tensors], mixed=True), dense, torch.float32)
+
+
 def test_what_does_not_go_together_is_refused():
     graph = nx.path_graph(5)
     near = NearPairs.from_graph(graph, 2)
