@@ -1,10 +1,13 @@
 import math
+from unittest import mock
 
 import dgl
 import networkx as nx
 import pytest
 import torch
 from near_graphs import KINDS, dense_distances, hops
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from gradformer_dgl import (
     ExponentialDecay,
@@ -17,6 +20,7 @@ from gradformer_dgl import (
 )
 from gradformer_dgl.attention import attention_backend
 from gradformer_dgl.attention.near import as_matrices, dense_graphs
+from gradformer_dgl.attention.near_tensors import NearTensors
 from gradformer_dgl.attention.reference import reference_attention
 from gradformer_dgl.cutoff import cutoff_error
 from gradformer_dgl.decay import NoDecay
@@ -172,6 +176,37 @@ def test_small_parts_of_rows_give_what_one_part_gives(monkeypatch):
     monkeypatch.setattr("gradformer_dgl.attention.near_tensors.CHUNK", 90 * HEADS * CHANNELS)
     for mine, other in zip(near_run("tensors", near, tensors), whole, strict=True):
         torch.testing.assert_close(mine, other, **CLOSE[torch.float64])
+
+
+class OneDevice(TorchDispatchMode):
+    """Fails where an operation takes tensors of several devices, numbers of no dimension apart."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        parts = tree_leaves((args, kwargs))
+        devices = {part.device.type for part in parts if isinstance(part, torch.Tensor) and part.ndim}
+        assert len(devices) <= 1, (func, devices)
+        return func(*args, **(kwargs or {}))
+
+
+def test_tensors_stay_on_the_device_that_the_pairs_lie_on():
+    """A device without memory stands for a GPU; where rows are cut is known from the CPU."""
+    near = NearPairs.from_graph(dgl.batch(pieces()), 2)
+    tensors = inputs(46, columns=4)
+    near_run("tensors", near, tensors)
+    there = near.to("meta")
+    there.plans = {key: near.plans[key] for key in near.plans if key[0] == "parts"}
+    query, key, value, table = (part.to("meta") for part in tensors)
+    context = mock.Mock(save_for_backward=lambda *kept: setattr(context, "saved_tensors", kept))
+    with OneDevice(), torch.no_grad():
+        out = NearTensors.forward(context, torch.stack([query, key, value], 1), table, there, 0.0, 0)
+        found = [out, *NearTensors.backward(context, torch.empty_like(out))[:2]]
+        with pytest.raises(AssertionError, match="index"):
+            NearTensors.forward(context, torch.stack([query, key, value], 1), table, near, 0.0, 0)
+    assert [(part.device.type, tuple(part.shape)) for part in found] == [
+        ("meta", (46, HEADS, CHANNELS)),
+        ("meta", (46, 3, HEADS, CHANNELS)),
+        ("meta", (HEADS, 4)),
+    ]
 
 
 def test_dense_graphs_of_a_batch_are_taken_as_matrices():
