@@ -40,7 +40,7 @@ class Graphormer(GraphModel):
         See :class:`Gradformer`.
     edge_encoder, edge_size
         See :class:`Gradformer`; edge features become a bias of each head.
-    colours, colour_drop, readout, head
+    colours, colour_drop, colours_apart, readout, head
         See :class:`Gradformer`.
     max_degree : int
         Larger degrees share an embedding. Degree 0 has none.
@@ -93,6 +93,7 @@ class Graphormer(GraphModel):
         encoding_norm: bool = False,
         colours: Sequence[Int64[Tensor, " _"]] | None = None,
         colour_drop: float = 0.0,
+        colours_apart: bool = False,
         max_degree: int = 64,
         max_distance: int = 20,
         dropout: float = 0.0,
@@ -122,6 +123,7 @@ class Graphormer(GraphModel):
             encoding_norm=encoding_norm,
             colours=colours,
             colour_drop=colour_drop,
+            colours_apart=colours_apart,
             readout=readout,
         )
         self.degree_encoder = DegreeEncoder(max_degree, feat_size)

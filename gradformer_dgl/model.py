@@ -81,6 +81,7 @@ class GraphModel(nn.Module):
         encoding_norm: bool = False,
         colours: Sequence[Int64[Tensor, " _"]] | None = None,
         colour_drop: float = 0.0,
+        colours_apart: bool = False,
         readout: str | None = "sum",
     ) -> None:
         super().__init__()
@@ -105,6 +106,7 @@ class GraphModel(nn.Module):
             self.structural_encoder = StructuralEncoder(_columns(encoding), channels, encoding_norm)
         self.node_encoder = make_encoder(NODE_ENCODERS, node_encoder, node_size, node_channels)
         self.colour_head = ColourHead(colours, out_size, colour_drop) if colours else None
+        self.colours_apart = colours_apart
         self.edge_encoder = None
         if edge_encoder is not None:
             self.edge_encoder = make_encoder(
@@ -129,6 +131,14 @@ class GraphModel(nn.Module):
         GraphError
             If the batch lacks something the model uses, or it has another shape than expected.
         """
+        return mean_of(self.parts(batch))
+
+    def parts(self, batch: GraphBatch) -> list[Float[Tensor, "rows out"]]:
+        """Return the outputs of a batch, those of the network and of the colours apart if they are so.
+
+        The outputs of the model are the mean of the parts. Parameters and errors are those of
+        :meth:`forward`.
+        """
         if batch.node_features is None:
             raise GraphError("the batch has no node features")
         # Under autocast a linear encoder gives bfloat16; what layers add up is not rounded to it.
@@ -150,8 +160,9 @@ class GraphModel(nn.Module):
             out = self.head(x)
         if self.colour_head is not None:
             of_nodes = self.colour_head(_encoding(batch, self.colour_head.encoding))
-            out = out + self._read_out(of_nodes, batch)
-        return out
+            of_colours = self._read_out(of_nodes, batch)
+            return [out, of_colours] if self.colours_apart else [out + of_colours]
+        return [out]
 
     def _read_out(self, x: Tensor, batch: GraphBatch) -> Tensor:
         if self.readout is None:
@@ -201,6 +212,9 @@ class Gradformer(GraphModel):
         for R rounds. What they add is read out as nodes are.
     colour_drop : float
         Chance that a colour is left out in training.
+    colours_apart : bool
+        Whether what the colours and the network say is averaged, not added up: :meth:`parts` has both, so
+        that each can be trained on a loss of its own.
     message_passing : str, callable or None
         See :class:`GradformerLayer`; a callable makes a module for every layer of the channels.
     gamma, hop, slope, learn_hop
@@ -255,6 +269,7 @@ class Gradformer(GraphModel):
         encoding_norm: bool = False,
         colours: Sequence[Int64[Tensor, " _"]] | None = None,
         colour_drop: float = 0.0,
+        colours_apart: bool = False,
         message_passing: str | Callable[[int], nn.Module] | None = "gin",
         gamma: float = 0.6,
         hop: float | Sequence[float] = 5.0,
@@ -283,6 +298,7 @@ class Gradformer(GraphModel):
             encoding_norm=encoding_norm,
             colours=colours,
             colour_drop=colour_drop,
+            colours_apart=colours_apart,
             readout=readout,
         )
         if isinstance(message_passing, nn.Module):
@@ -354,6 +370,17 @@ def distances_of(batch: GraphBatch) -> Distances:
     if batch.distances is None:
         raise GraphError("the batch has no distances: preprocess the graphs and attach the cache")
     return batch.distances
+
+
+def mean_of(parts: Sequence[Float[Tensor, "*shape"]]) -> Float[Tensor, "*shape"]:
+    """Return the mean of the parts of an output or of a loss; see :meth:`GraphModel.parts`.
+
+    Examples
+    --------
+    >>> mean_of([torch.tensor([[1.0, 4.0]]), torch.tensor([[3.0, 0.0]])])
+    tensor([[2., 2.]])
+    """
+    return parts[0] if len(parts) == 1 else torch.stack(list(parts)).mean(0)
 
 
 def _encoding(batch: GraphBatch, name: str) -> Tensor:

@@ -117,6 +117,9 @@ class RunConfig:
         False, "give every further node of a graph with the same colour another one, so that numbers matter"
     )
     wl_drop: float = _setting(0.5, "dropout on the colours of the nodes")
+    wl_apart: bool = _setting(
+        False, "train the colours and the network on a loss of their own each, and average what they say"
+    )
     dropout: float = _setting(0.0, "dropout on the branches of a layer")
     attn_drop: float = _setting(0.5, "dropout on attention weights")
     drop_path: float = _setting(0.0, "chance of skipping the attention branch for a graph")

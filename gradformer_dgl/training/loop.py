@@ -17,6 +17,7 @@ from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.data.colours import with_colours
 from gradformer_dgl.decay import ExponentialDecay
 from gradformer_dgl.errors import ConfigError, RunError
+from gradformer_dgl.model import mean_of
 from gradformer_dgl.near_pairs import NearPairs
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.distributed import ALONE, Ranks
@@ -212,8 +213,11 @@ class Trainer:
             whole = as_targets(labels_of(self.dataset, part), self.dataset.task)
         # Before the forward pass: gradients that lie about during it cut up the heap.
         self.optimizer.zero_grad(set_to_none=True)
-        outputs = self.parallel(batch)[chosen]
-        loss = self.objective.loss(outputs, targets, whole)
+        if self.config.wl_apart:
+            parts = list(self.parallel(batch, apart=True)[:, chosen])
+        else:
+            parts = [self.parallel(batch)[chosen]]
+        loss = mean_of([self.objective.loss(part, targets, whole) for part in parts])
         # Gradients are averaged over the ranks, but the losses of their shares add up.
         (loss * self.ranks.size).backward()
         if self.config.clip_norm:
@@ -221,7 +225,7 @@ class Trainer:
         self.optimizer.step()
         if self.config.average:
             self.update_average(step)
-        return Step(loss.detach(), len(whole), outputs.detach(), given)
+        return Step(loss.detach(), len(whole), mean_of([part.detach() for part in parts]), given)
 
     @torch.no_grad()
     def update_average(self, step: int) -> None:

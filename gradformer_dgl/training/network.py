@@ -59,6 +59,7 @@ def build_model(
         "encoding_norm": config.encoding_norm,
         "colours": colours,
         "colour_drop": config.wl_drop,
+        "colours_apart": config.wl_apart,
         "dropout": config.dropout,
         "attn_drop": config.attn_drop,
         "readout": None if dataset.level == "node" else config.readout,
@@ -116,10 +117,13 @@ class Network(nn.Module):
         self.register_buffer("target_mean", mean)
         self.register_buffer("target_deviation", deviation)
 
-    def forward(self, batch: GraphBatch) -> Tensor:
-        """Return the model's outputs, on the scale that the loss sees."""
+    def forward(self, batch: GraphBatch, apart: bool = False) -> Tensor:
+        """Return the model's outputs, on the scale that the loss sees.
+
+        ``apart`` asks for those of each part of the model: shape (parts, items, outputs).
+        """
         with autocast(self.precision, self.target_mean.device.type):
-            outputs = self.model(batch)
+            outputs = torch.stack(self.model.parts(batch)) if apart else self.model(batch)
         return outputs.float() if outputs.dtype == torch.bfloat16 else outputs
 
     def standardized(self, targets: Tensor) -> Tensor:

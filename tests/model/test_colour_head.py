@@ -95,6 +95,11 @@ def test_the_model_adds_colours_to_its_outputs(readout):
         None: of_nodes,
     }[readout]
     assert torch.allclose(model(batch), plain + added, atol=1e-6)
+    model.colours_apart = True
+    assert torch.allclose(model(batch), (plain + added) / 2, atol=1e-6)
+    of_network, of_colours = model.parts(batch)
+    assert torch.equal(of_network, plain)
+    assert torch.allclose(of_colours, added, atol=1e-6)
     batch.encodings = {}
     with pytest.raises(GraphError, match="the batch has no encoding 'wl:3'"):
         model(batch)

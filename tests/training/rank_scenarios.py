@@ -22,6 +22,7 @@ COMMON |= {"warmup_epochs": 1, "attn_drop": 0.0, "average": 0.5, "encoding": "rw
 COLOURS = {"wl_rounds": 2, "wl_min_graphs": 1, "wl_drop": 0.0}
 SCENARIOS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "classes": ("multiclass", "graph", {"message_passing": "gin", "class_weights": True, **COLOURS}),
+    "colours apart": ("regression", "graph", {"message_passing": "gin", "wl_apart": True, **COLOURS}),
     "missing targets": ("regression", "graph", {"message_passing": "gatedgcn", "encoding_norm": True}),
     "labels of nodes": ("multiclass", "node", {"message_passing": "gine", "class_weights": True}),
     "missing labels": ("multilabel", "graph", {"message_passing": "none", "clip_norm": 0.01}),

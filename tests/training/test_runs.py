@@ -122,6 +122,42 @@ def test_colours_are_known_again(request_for, tmp_path):
     assert again["runs"][0]["val"] == result["runs"][0]["val"]
 
 
+def test_colours_apart_learn_from_a_loss_of_their_own(request_for, tmp_path):
+    settings = {"clip_norm": 0.0, "wl_drop": 0.0, "attn_drop": 0.0, "epochs": 2}
+    apart = {"wl_rounds": 2, "wl_min_graphs": 1, "wl_apart": True}
+    trainers = [
+        Trainer(
+            (request := request_for(**settings, **more)).open_dataset(), request.config, 0, tmp_path / name
+        )
+        for name, more in (("plain", {}), ("apart", apart))
+    ]
+    for trainer in trainers:
+        part = trainer.split["train"]
+        (batch,) = trainer.supply.each([part])
+        trainer.train_step(0, part, batch)
+    plain, both = (dict(trainer.network.model.named_parameters()) for trainer in trainers)
+    assert set(both) - set(plain) == {"colour_head.weight"}
+    for name, parameter in plain.items():
+        torch.testing.assert_close(both[name].grad, parameter.grad / 2, msg=name)
+
+    # The colours alone: softmax regression on how often each occurs, at weights of 0.
+    request = request_for(**settings, **apart)
+    head, graphs = trainers[1].network.model.colour_head, request.open_dataset().graphs
+    colours, labels = node_colours(graphs, 2), graphs.labels.flatten().long()
+    owners = torch.arange(len(graphs)).repeat_interleave(graphs.node_counts)
+    counts = torch.zeros(len(graphs), len(head.known))
+    for place, known in enumerate(head.known):
+        column = colours[:, int(place >= head.sizes[0])]
+        counts[:, place] = torch.bincount(owners[column == known], minlength=len(graphs)).float()
+    classes = head.weight.shape[1]
+    error = torch.full((len(part), classes), 1 / classes) - torch.eye(classes)[labels[part]]
+    expected = counts[part].T @ error / len(part) / 2
+    torch.testing.assert_close(both["colour_head.weight"].grad, expected)
+
+    result = train_run(dataclasses.replace(request, folder=str(tmp_path / "run")))
+    assert evaluate_run(open_run(tmp_path / "run"))["mean"] == result["mean"]
+
+
 def test_another_distance_in_place_of_hops(request_for, tmp_path):
     request = request_for(epochs=1, distance="resistance")
     with pytest.raises(RunError, match=r"no resistance distances: run .* --extra-distances resistance"):
