@@ -99,7 +99,7 @@ _CATALOG = (
     ),
 )
 # Generated in the size that stands at the end of the name.
-SIZED = re.compile(r"(SBM-NODES)-(\d+)", re.IGNORECASE)
+SIZED = re.compile(r"(SBM-NODES)-(\d{1,18})", re.IGNORECASE)
 _ALIASES = {"ZINC12k": "ZINC", "molhiv": "ogbg-molhiv", "arxiv": "ogbn-arxiv"}
 
 
@@ -194,6 +194,9 @@ def is_one_graph(name: str) -> bool:
 
 
 def _load_other(name: str, root: Path | None, options: dict[str, Any]) -> "GraphDataset":
+    if max(len(part.encode()) for part in name.split("/")) > 255:
+        # No file can have that name, and to look for it would fail.
+        raise DataError(_unknown(f"{name[:60]}..."))
     listed = {tu_name.casefold(): tu_name for tu_name in TU_NAMES}.get(name.casefold())
     if listed is None and not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         raise DataError(_path_in_place_of_a_name(name) or _unknown(name))

@@ -1,6 +1,7 @@
 """Which tensors of a DGLGraph are its features and labels."""
 
 from collections.abc import Collection, Mapping
+from itertools import combinations
 from typing import Any
 
 import dgl
@@ -82,7 +83,7 @@ def split_by_masks(graph: dgl.DGLGraph) -> dict[str, Tensor] | None:
     Raises
     ------
     GraphError
-        If a mask is missing, or empty, or not one flag per node.
+        If a mask is missing, or empty, or not one flag per node, or a node is in two of them.
 
     Examples
     --------
@@ -102,6 +103,10 @@ def split_by_masks(graph: dgl.DGLGraph) -> dict[str, Tensor] | None:
             what = "no" if mask is None else "an empty" if mask.ndim == 1 else "more than one column of"
             raise GraphError(f"the graph has {what} ndata[{key!r}]: each part needs nodes")
         split[part] = mask.bool().nonzero()[:, 0]
+    for one, other in combinations(keys.values(), 2):
+        shared = int((graph.ndata[one].bool() & graph.ndata[other].bool()).sum())
+        if shared:
+            raise GraphError(f"{shared} nodes of the graph are in ndata[{one!r}] and in ndata[{other!r}]")
     return split
 
 

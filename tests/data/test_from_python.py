@@ -206,6 +206,11 @@ def test_one_graph_is_split_by_the_masks_of_its_nodes(make) -> None:
             graph = make_dataset()[0]
             graph.ndata.pop("test_mask")
             return [graph]
+
+        def shared():
+            graph = make_dataset()[0]
+            graph.ndata["test_mask"][1:3] = True
+            return [graph]
     """
     data = make(body)
     assert (data.level, data.splits) == ("node", None)
@@ -216,3 +221,5 @@ def test_one_graph_is_split_by_the_masks_of_its_nodes(make) -> None:
     }
     with pytest.raises(DataError, match=r"has no ndata\['test_mask'\]: each part needs nodes"):
         make(body, "without_test")
+    with pytest.raises(DataError, match=r"2 nodes .* in ndata\['train_mask'\] and in ndata\['test_mask'\]"):
+        make(body, "shared")

@@ -47,10 +47,25 @@ def test_an_sbm_is_the_same_for_the_same_seed_only():
     assert edges_of(one) != edges_of(other)
 
 
+def test_a_size_of_thousands_of_digits_is_none():
+    for name in ("SBM-NODES-" + 5000 * "9", 300 * "x", "folder/" + 300 * "ä"):
+        with pytest.raises(DataError, match=rf"there is no data set '{name[:60]}\.\.\.'"):
+            load_dataset(name)
+
+
 @pytest.mark.parametrize("name", ["SBM-NODES-99", "SBM-NODES-100000001"])
 def test_an_sbm_of_an_impossible_size_is_refused(name):
     with pytest.raises(DataError, match="the number of nodes is between 100 and 100,000,000"):
         load_dataset(name)
+
+
+def test_an_sbm_that_would_not_fit_into_memory_is_refused(monkeypatch):
+    monkeypatch.setattr("gradformer_dgl.data.sbm_nodes.machine_memory", lambda: 10**6)
+    assert len(read_sbm_nodes("SBM-NODES-1000").graphs.node_counts) == 1
+    with pytest.raises(DataError, match=r"takes about 1\.4 MB of memory to make, but this machine has 1 MB"):
+        read_sbm_nodes("SBM-NODES-2000")
+    with pytest.raises(DataError, match=r"takes about 1\.2 MB"):
+        read_sbm_nodes("SBM-NODES-1000", degree=11.5)
 
 
 ARXIV = {
