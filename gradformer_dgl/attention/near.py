@@ -116,7 +116,7 @@ def _require_decay(near: NearPairs, table: Tensor) -> None:
     if bool((table[:, -1] != 0).any()):
         raise GraphError(
             "near pairs stand for all where far pairs decay to 0, but this decay is not 0 for unreachable "
-            "pairs: use PairDistances"
+            "pairs: use PairDistances, or a dense cache"
         )
     near.plans["decays"] = True
 
