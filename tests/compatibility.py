@@ -21,6 +21,8 @@ SHOWN = ("torch", "dgl", "numpy", "numba", "scipy", "h5py", "click")
 VERSIONS = "import sys, importlib.metadata as m; print(*map(m.version, sys.argv[1:]))"
 # Without what starts many trainings or takes long: training, experiments, fuzz, docs.
 QUICK = ("model", "data", "cache", "preprocess", "prediction", "plots", "cli")
+# The log names each test, and where in the code one stands that takes so many seconds.
+PYTEST = ("-v", "-p", "no:cacheprovider", "-o", "faulthandler_timeout=600")
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def try_out(name: str, setting: Setting, tests: list[str]) -> dict[str, str]:
     try:
         python = install(name, setting, log)
         row |= dict(zip(SHOWN, run(log, python, "-c", VERSIONS, *SHOWN).split(), strict=True))
-        said = run(log, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
+        said = run(log, python, "-m", "pytest", *PYTEST, *tests)
         row["outcome"] = said.strip().splitlines()[-1].strip("= ")
     except SettingError as failure:
         row["outcome"] = f"not run: {failure}"
