@@ -12,8 +12,8 @@ from gradformer_dgl.batch import GraphBatch
 from gradformer_dgl.distances import PairDistances
 from gradformer_dgl.edge_list import Graph
 from gradformer_dgl.errors import ConfigError, GraphError
+from gradformer_dgl.graph_model import GraphModel, distances_of, make_head
 from gradformer_dgl.message_passing.aggregate import degrees, endpoints
-from gradformer_dgl.model import GraphModel, distances_of, make_head
 from gradformer_dgl.near_pairs import NearPairs
 
 

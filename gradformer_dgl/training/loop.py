@@ -17,7 +17,7 @@ from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.data.colours import with_colours
 from gradformer_dgl.decay import ExponentialDecay
 from gradformer_dgl.errors import ConfigError, RunError
-from gradformer_dgl.model import mean_of
+from gradformer_dgl.graph_model import mean_of
 from gradformer_dgl.near_pairs import NearPairs
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.distributed import ALONE, Ranks

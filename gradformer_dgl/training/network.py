@@ -12,8 +12,9 @@ from gradformer_dgl.colour_head import ColourHead
 from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.data.facts import DataFacts
 from gradformer_dgl.errors import GraphError, RunError
+from gradformer_dgl.graph_model import GraphModel
 from gradformer_dgl.graphormer import Graphormer
-from gradformer_dgl.model import Gradformer, GraphModel
+from gradformer_dgl.model import Gradformer
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.precision import autocast
 
