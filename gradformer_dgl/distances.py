@@ -3,6 +3,7 @@
 from typing import Any
 from weakref import WeakValueDictionary
 
+import numpy as np
 import torch
 from jaxtyping import Int, Int64, UInt
 from torch import Tensor
@@ -283,3 +284,23 @@ class PairDistances:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "plans": {}}
+
+
+def in_steps(distances: np.ndarray, unit: float) -> tuple[np.ndarray, int]:
+    """Return distances in whole steps of a unit, the dtype's maximum for no path, and the longest of them.
+
+    Examples
+    --------
+    >>> steps, longest = in_steps(np.array([0, 0.6, np.inf]), 0.25)
+    >>> steps.tolist(), longest
+    ([0, 2, 255], 2)
+    """
+    finite = np.isfinite(distances)
+    longest = int(np.rint(distances[finite].max(initial=0) / unit))
+    dtype = np.uint8 if longest < 255 else np.uint16
+    no_path = int(np.iinfo(dtype).max)
+    if longest >= no_path:
+        raise GraphError(f"a distance is {longest} steps of {unit:g}: take a larger unit")
+    steps = np.full(len(distances), no_path, dtype)
+    steps[finite] = np.rint(distances[finite] / unit)
+    return steps, longest

@@ -1,6 +1,6 @@
 """Which tensors of a DGLGraph are its features and labels."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import combinations
 from typing import Any
 
@@ -148,3 +148,36 @@ def _as_tensor(label: Any) -> Tensor:
 
 def _as_features(values: Tensor) -> Tensor:
     return values.float() if values.is_floating_point() or values.dtype == torch.bool else values.long()
+
+
+def graphs_and_labels(items: Iterable[Any]) -> tuple[list[dgl.DGLGraph], list[Any] | None]:
+    """Return the DGL graphs of a data set and, where its items are pairs with one, their labels.
+
+    Raises
+    ------
+    GraphError
+        If an item is no homogeneous DGL graph, or only some have a label.
+
+    Examples
+    --------
+    >>> graphs, labels = graphs_and_labels([(dgl.graph(([0], [1])), 4)])
+    >>> len(graphs), labels
+    (1, [4])
+    """
+    graphs, labels = [], []
+    for number, item in enumerate(items):
+        graph, *rest = item if isinstance(item, (tuple, list)) else (item,)
+        if not isinstance(graph, dgl.DGLGraph):
+            raise GraphError(
+                f"item {number} is a {type(graph).__name__}, not a DGLGraph; pack DGL graphs only"
+            )
+        if len(graph.ntypes) != 1 or len(graph.canonical_etypes) != 1:
+            raise GraphError(
+                f"graph {number} has {len(graph.ntypes)} node types and {len(graph.canonical_etypes)} edge "
+                "types: convert it with dgl.to_homogeneous first"
+            )
+        graphs.append(graph)
+        labels.extend(rest[:1])
+    if labels and len(labels) != len(graphs):
+        raise GraphError(f"{len(labels)} of {len(graphs)} graphs have a label; give all of them one, or none")
+    return graphs, labels or None

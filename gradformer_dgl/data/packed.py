@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any
 
 import dgl
-import numpy as np
 import torch
 from jaxtyping import Int32, Int64, Shaped
 from torch import Tensor
@@ -21,11 +20,12 @@ from gradformer_dgl.data.frames import (
     FeatureKey,
     feature_keys,
     frame_features,
+    graphs_and_labels,
     node_labels,
     stack_labels,
 )
 from gradformer_dgl.data.ragged import Rows, starts_of
-from gradformer_dgl.distances import PairDistances
+from gradformer_dgl.distances import PairDistances, in_steps
 from gradformer_dgl.edge_list import batched_graph
 from gradformer_dgl.errors import DataError, GraphError
 from gradformer_dgl.near_pairs import Distances, NearPairs
@@ -180,7 +180,7 @@ class PackedGraphs:
         GraphError
             If the graphs are not homogeneous DGL graphs with the same features.
         """
-        parts, own_labels = _split_items(graphs)
+        parts, own_labels = graphs_and_labels(graphs)
         if not parts:
             raise GraphError("no graphs to pack: the list is empty")
         # Only what is read has to agree. A graph without nodes or edges may lack their features.
@@ -399,46 +399,6 @@ def _features(rows: Rows, features: Tensor | None) -> Tensor | None:
         return None
     taken = rows.take(features)
     return taken.to(_IN_A_BATCH.get(taken.dtype, taken.dtype))
-
-
-def in_steps(distances: np.ndarray, unit: float) -> tuple[np.ndarray, int]:
-    """Return distances in whole steps of a unit, the dtype's maximum for no path, and the longest of them.
-
-    Examples
-    --------
-    >>> steps, longest = in_steps(np.array([0, 0.6, np.inf]), 0.25)
-    >>> steps.tolist(), longest
-    ([0, 2, 255], 2)
-    """
-    finite = np.isfinite(distances)
-    longest = int(np.rint(distances[finite].max(initial=0) / unit))
-    dtype = np.uint8 if longest < 255 else np.uint16
-    no_path = int(np.iinfo(dtype).max)
-    if longest >= no_path:
-        raise GraphError(f"a distance is {longest} steps of {unit:g}: take a larger unit")
-    steps = np.full(len(distances), no_path, dtype)
-    steps[finite] = np.rint(distances[finite] / unit)
-    return steps, longest
-
-
-def _split_items(items: Iterable[Any]) -> tuple[list[dgl.DGLGraph], list[Any] | None]:
-    graphs, labels = [], []
-    for number, item in enumerate(items):
-        graph, *rest = item if isinstance(item, (tuple, list)) else (item,)
-        if not isinstance(graph, dgl.DGLGraph):
-            raise GraphError(
-                f"item {number} is a {type(graph).__name__}, not a DGLGraph; pack DGL graphs only"
-            )
-        if len(graph.ntypes) != 1 or len(graph.canonical_etypes) != 1:
-            raise GraphError(
-                f"graph {number} has {len(graph.ntypes)} node types and {len(graph.canonical_etypes)} edge "
-                "types: convert it with dgl.to_homogeneous first"
-            )
-        graphs.append(graph)
-        labels.extend(rest[:1])
-    if labels and len(labels) != len(graphs):
-        raise GraphError(f"{len(labels)} of {len(graphs)} graphs have a label; give all of them one, or none")
-    return graphs, labels or None
 
 
 def _one_line(error: Exception) -> str:

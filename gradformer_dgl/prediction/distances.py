@@ -10,8 +10,7 @@ from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.cache.format import SPARSE
 from gradformer_dgl.data import PackedGraphs
 from gradformer_dgl.data.facts import DataFacts
-from gradformer_dgl.data.packed import in_steps
-from gradformer_dgl.distances import PairDistances
+from gradformer_dgl.distances import PairDistances, in_steps
 from gradformer_dgl.errors import CacheError
 from gradformer_dgl.near_checks import MOST_HOPS
 from gradformer_dgl.near_pairs import Distances, NearPairs
