@@ -13,7 +13,7 @@ from gradformer_dgl.cache.neighborhood import Neighborhood
 from gradformer_dgl.data import PackedGraphs
 from gradformer_dgl.edge_list import EdgeList
 from gradformer_dgl.errors import ConfigError, GraphError
-from gradformer_dgl.near_estimate import estimate_pairs, pairs_of_hubs, require_memory, step_bytes
+from gradformer_dgl.near_estimate import _Live, estimate_pairs, pairs_of_hubs, require_memory, step_bytes
 from gradformer_dgl.preprocess import GraphStructures, preprocess_graphs
 
 
@@ -256,10 +256,23 @@ def test_a_step_takes_about_what_its_activations_do(options):
         small, large = (step_bytes(model, batch_of(side)) for side in (17, 41))
         assert small == pytest.approx(large, rel=0.1)
         assert not model.training
+        assert all(part.grad is None for part in model.parameters())
         measured[layers] = large
         # Each layer keeps its query, key, value and output, inputs of three norms, and more.
         assert large > 4 * options["feat_size"] * 8 * layers
     assert measured[4] == pytest.approx(2 * measured[2], rel=0.15)
+
+
+def test_tensors_that_are_gone_take_no_memory():
+    live = _Live()
+    with live:
+        first = torch.zeros(1000)
+        second = first[:10].view(2, 5) + first[0]
+        first = first.add_(1) + 1
+        del first
+        third = torch.ones(500)
+    assert live.peak == 4 * (1000 + 10 + 1000)
+    assert live.now == 4 * (second.numel() + third.numel())
 
 
 def test_batches_of_packed_graphs_have_the_near_pairs_of_their_graphs(tmp_path):
