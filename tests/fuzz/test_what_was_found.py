@@ -124,6 +124,17 @@ def test_a_dgl_file_that_would_end_the_process(tmp_path):
     assert faults > 5
 
 
+def test_a_dgl_file_that_would_end_the_process_in_a_batch(tmp_path):
+    dgl.save_graphs(str(tmp_path / "two.bin"), [dgl.graph(([0, 1], [1, 2])), dgl.graph(([0], [1]))])
+    content = bytearray((tmp_path / "two.bin").read_bytes())
+    # The type of node at which the edges of the first graph end. DGL reads it when it puts graphs together.
+    place = content.index((0xDD2E60F0F6B4A127).to_bytes(8, "little")) - 17
+    content[place : place + 8] = (1 << 40).to_bytes(8, "little")
+    (tmp_path / "broken.bin").write_bytes(content)
+    with pytest.raises(DataError, match=r"broken\.bin is no whole DGL file"):
+        read_dgl_graphs(tmp_path / "broken.bin")
+
+
 def test_a_current_cache_with_a_flipped_bit_is_replaced(tmp_path):
     path, graphs = tmp_path / "x.h5", [nx.path_graph(97), nx.cycle_graph(5)]
     expected = preprocess_graphs(graphs, path, n_jobs=1, encodings=("rwse:3",)).encoding("rwse:3", 0)
