@@ -52,6 +52,8 @@ class Table:
         Sentences under the table.
     data_notes : mapping of str to str
         Sentences about a data set, where the table has results of it.
+    tuned : mapping of str to str
+        The tuned preset of a data set, where the table has another than ``NAME-tuned``.
     gathers : bool
         Whether the table has a line for all results that there are of it, with whatever preset and epochs,
         and not for those alone that are asked for.
@@ -66,6 +68,7 @@ class Table:
     paper: PaperNumbers = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
     data_notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    tuned: Mapping[str, str] = dataclasses.field(default_factory=dict)
     gathers: bool = False
 
 
@@ -171,6 +174,7 @@ _TABLES = (
         ),
         axis="train_share",
         paper=LOW_RESOURCE,
+        tuned={"NCI1": "nci1-few-tuned"},
     ),
     Table(
         "ablation",
@@ -248,7 +252,7 @@ def experiments_of(
     datasets, models : sequence of str
         Names; those of the table where empty.
     preset : {"published", "tuned"}
-        Settings to start from; ``"tuned"`` are those of ``NAME-tuned`` where that exists.
+        Settings to start from; ``"tuned"`` are those of ``NAME-tuned``, or of the table, where they exist.
     epochs : int, optional
         In place of the preset's; fewer of them shorten its warm-up in proportion.
     folds : int, optional
@@ -267,7 +271,7 @@ def experiments_of(
     """
     experiments = []
     for dataset in dict.fromkeys(canonical_name(name) for name in datasets or table.datasets):
-        origin, base = _base(dataset, preset)
+        origin, base = _base(table, dataset, preset)
         common = {} if epochs is None else _shortened(base, epochs)
         for model in dict.fromkeys(models or table.models):
             for setting in table.settings:
@@ -310,8 +314,8 @@ def canonical_name(dataset: str) -> str:
     return known.get(dataset.casefold(), dataset)
 
 
-def _base(dataset: str, preset: str) -> tuple[str, RunConfig]:
-    tuned = f"{dataset.lower()}-tuned"
+def _base(table: Table, dataset: str, preset: str) -> tuple[str, RunConfig]:
+    tuned = table.tuned.get(dataset, f"{dataset.lower()}-tuned")
     if preset == "tuned" and tuned in preset_names():
         return preset, load_preset(tuned)
     return "published", load_preset(preset_for(dataset))

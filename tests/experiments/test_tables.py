@@ -106,6 +106,12 @@ def test_tuned_settings_where_there_are_some():
     lines = experiments_of(TABLES["main"], ["NCI1", "COLLAB"], ["gradformer"], preset="tuned")
     assert [line.variant for line in lines] == ["tuned", "published"]
     assert [line.config for line in lines] == [load_preset("nci1-tuned"), load_preset("collab")]
+    few = experiments_of(TABLES["low-resource"], ["NCI1", "PROTEINS"], ["gradformer"], preset="tuned")
+    assert [line.config for line in few] == [
+        load_preset(preset).updated({"train_share": share})
+        for preset in ("nci1-few-tuned", "proteins-tuned")
+        for share in (0.05, 0.1, 0.25)
+    ]
 
 
 def test_names():
