@@ -88,6 +88,8 @@ def load_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(file, framework="pt") as stored:
             facts = json.loads((stored.metadata() or {}).get("facts", "{}"))
+            if not isinstance(facts, dict):
+                raise ValueError("its facts are no table")
             return {name: stored.get_tensor(name) for name in stored.keys()}, facts  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
         raise RunError(f"{file} is broken ({' '.join(str(error).split())}): train the run again") from None

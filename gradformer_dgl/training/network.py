@@ -147,6 +147,8 @@ class Network(nn.Module):
         """
         for name in ("target_mean", "target_deviation"):
             if name in tensors:
+                if tensors[name].ndim != 1:
+                    raise RunError(f"the saved weights do not fit the model of this run: {name} is no vector")
                 self.register_buffer(name, tensors[name].to(self.target_mean.device))
         try:
             self.load_state_dict(tensors)

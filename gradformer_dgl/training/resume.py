@@ -1,8 +1,11 @@
 """What a training goes on from after an interruption."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from gradformer_dgl.errors import RunError
 from gradformer_dgl.training.checkpoint import load_tensors
@@ -35,7 +38,7 @@ def load_checkpoint(trainer: "Trainer") -> None:
     Raises
     ------
     RunError
-        Where the checkpoint is of other settings or another seed.
+        Where the checkpoint is broken, or of other settings or another seed.
     """
     file = trainer.folder / CHECKPOINT
     checkpoint = trainer.ranks.from_first(lambda: load_tensors(file) if file.is_file() else None)
@@ -44,16 +47,43 @@ def load_checkpoint(trainer: "Trainer") -> None:
     tensors, facts = checkpoint
     if facts.get("seed") != trainer.seed or not trainer.config.matches(facts.get("config")):
         raise RunError(f"{trainer.folder} holds a run with other settings: choose another --out")
+    try:
+        _restore(trainer, tensors, facts)
+    except (RunError, LookupError, TypeError, ValueError) as error:
+        reason = error if isinstance(error, RunError) else f"{type(error).__name__} {error}"
+        raise RunError(f"{file} is broken ({reason}): train the run again, with --overwrite") from None
+
+
+def _restore(trainer: "Trainer", tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     parts: dict[str, dict[str, Tensor]] = {"network": {}, "scored": {}, "best": {}, "optimizer": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         parts[part][rest] = tensor
+    records, best, seconds = facts["records"], facts["best"], float(facts["seconds"])
+    if [record["epoch"] for record in records] != list(range(1, len(records) + 1)):
+        raise ValueError("its epochs have gaps")
+    if best:
+        # They are needed when the training ends, which is late to find that they do not fit.
+        trainer.scored.load(parts["best"])
+        float(best["val"]), float(best["val_loss"]), int(best["epoch"])
     trainer.network.load(parts["network"])
     trainer.scored.load(parts["scored"])
-    state = trainer.optimizer.state_dict()
-    for name, tensor in parts["optimizer"].items():
-        index, _, key = name.partition(".")
-        state["state"].setdefault(int(index), {})[key] = tensor
-    trainer.optimizer.load_state_dict(state)
+    trainer.optimizer.load_state_dict(_optimizer_state(trainer.optimizer, parts["optimizer"]))
     trainer.best_weights = {name: tensor.to(trainer.device) for name, tensor in parts["best"].items()}
-    trainer.records, trainer.best, trainer.seconds = facts["records"], facts["best"], facts["seconds"]
+    trainer.records, trainer.best, trainer.seconds = records, best, seconds
+
+
+def _optimizer_state(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the optimiser's state with saved tensors, each of the shape of its weight."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    state = optimizer.state_dict()
+    for name, tensor in tensors.items():
+        index, _, key = name.partition(".")
+        expected = {"step": torch.Size()}.get(key, weights[int(index)].shape)
+        if key not in ("step", "exp_avg", "exp_avg_sq") or tensor.shape != expected or int(index) < 0:
+            raise ValueError(f"optimizer.{name} of shape {tuple(tensor.shape)}")
+        state["state"].setdefault(int(index), {})[key] = tensor
+    for index, saved in state["state"].items():
+        if len(saved) < 3:
+            raise ValueError(f"optimizer.{index} lacks a tensor")
+    return state

@@ -10,11 +10,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gradformer_dgl.data.colours import node_colours
 from gradformer_dgl.errors import CacheError, RunError
 from gradformer_dgl.preprocess import preprocess_graphs
-from gradformer_dgl.training.checkpoint import load_tensors
+from gradformer_dgl.training.checkpoint import load_tensors, save_tensors
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.outputs import labels_of, predict
 from gradformer_dgl.training.runs import evaluate_run, free_folder, open_run, train_run
-from gradformer_dgl.training.seed_files import WEIGHTS
+from gradformer_dgl.training.seed_files import CHECKPOINT, WEIGHTS
 from gradformer_dgl.training.splits import random_split
 
 
@@ -182,6 +182,48 @@ def test_a_regression_is_compared_with_predicting_the_mean(request_for, relabell
     split = random_split(97, 0)
     expected = (sizes[split["test"]] - sizes[split["train"]].mean()).abs().mean().item()
     assert result["predicting_the_mean"] == pytest.approx(expected)
+
+
+def rename(tensors, facts, old, new):
+    tensors[new] = tensors.pop(old)
+
+
+BREAKS = {
+    "best weights of another name": lambda tensors, facts: rename(
+        tensors, facts, "best.model.head.bias", "best.model.head.bihs"
+    ),
+    "a part of another name": lambda tensors, facts: rename(
+        tensors, facts, "network.model.head.bias", "netwosk.model.head.bias"
+    ),
+    "a moment of another shape": lambda tensors, facts: tensors.update(
+        {"optimizer.0.exp_avg": tensors["optimizer.0.exp_avg"][1:]}
+    ),
+    "a moment of no weight": lambda tensors, facts: rename(
+        tensors, facts, "optimizer.0.exp_avg", "optimizer.999.exp_avg"
+    ),
+    "a moment that is missing": lambda tensors, facts: tensors.pop("optimizer.0.exp_avg_sq"),
+    "a scale that is no vector": lambda tensors, facts: tensors.update(
+        {"scored.target_mean": torch.zeros(2, 1)}
+    ),
+    "an epoch that is missing": lambda tensors, facts: facts["records"].pop(0),
+    "no best epoch": lambda tensors, facts: facts["best"].pop("epoch"),
+    "no records": lambda tensors, facts: facts.pop("records"),
+    "a word for seconds": lambda tensors, facts: facts.update({"seconds": "long"}),
+}
+
+
+@pytest.mark.parametrize("kind", BREAKS)
+def test_a_broken_checkpoint_is_told(request_for, kind):
+    request = request_for(epochs=2)
+    train_run(request)
+    file = request.seed_folder(0) / CHECKPOINT
+    tensors, facts = load_tensors(file)
+    BREAKS[kind](tensors, facts)
+    save_tensors(file, tensors, facts)
+    broken = file.read_bytes()
+    with pytest.raises(RunError, match=r"checkpoint\.safetensors is broken \(.*\): train the run again"):
+        train_run(request_for(epochs=2, resume=True))
+    assert file.read_bytes() == broken
 
 
 def test_a_run_is_not_lost_to_another(request_for, tmp_path):
