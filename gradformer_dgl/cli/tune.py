@@ -70,8 +70,8 @@ def command(
 ) -> None:
     """Search good settings for DATASET with Optuna, by validation scores alone.
 
-    No test score is computed. The same command again, with more --trials, goes on. A setting given as an
-    option is fixed. What is found is in best.yaml in the folder.
+    The same command again, with more --trials, goes on. A setting given as an option is fixed. What is found
+    is in best.yaml in the folder.
 
     Example: gradformer-dgl tune NCI1 --data-root data --trials 100 --jobs 2
 

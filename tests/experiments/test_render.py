@@ -193,7 +193,7 @@ def test_the_main_table_keeps_what_other_commands_trained(made_up, tmp_path):
     with (tmp_path / "main.csv").open() as stream:
         facts = [(row["epochs"], row["preset_epochs"]) for row in csv.DictReader(stream)]
     assert facts[2] == ("30", "100")
-    assert facts[4] == ("40", "40")
+    assert facts[4] == ("30", "30")
 
 
 def test_a_result_that_cannot_be_read_is_named(made_up, tmp_path):
