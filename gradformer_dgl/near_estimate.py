@@ -194,8 +194,9 @@ class _Live(TorchDispatchMode):
         given = {part.untyped_storage().data_ptr() for part in _tensors((args, kwargs))}
         for part in _tensors(out):
             storage = part.untyped_storage()
-            if storage.data_ptr() not in given | self._storages.keys():
-                self._add(storage.data_ptr(), storage)
+            place = storage.data_ptr()
+            if place not in given and place not in self._storages:
+                self._add(place, storage)
         self.peak = max(self.peak, self.now)
         return out
 

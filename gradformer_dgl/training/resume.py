@@ -14,6 +14,9 @@ from gradformer_dgl.training.seed_files import CHECKPOINT
 if TYPE_CHECKING:
     from gradformer_dgl.training.loop import Trainer
 
+OF_A_WEIGHT = {"step", "exp_avg", "exp_avg_sq"}
+"""What Adam and AdamW keep of each weight."""
+
 
 def save_checkpoint(trainer: "Trainer") -> None:
     """Write all that the next epoch depends on."""
@@ -78,12 +81,13 @@ def _optimizer_state(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> dic
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     state = optimizer.state_dict()
     for name, tensor in tensors.items():
-        index, _, key = name.partition(".")
-        expected = {"step": torch.Size()}.get(key, weights[int(index)].shape)
-        if key not in ("step", "exp_avg", "exp_avg_sq") or tensor.shape != expected or int(index) < 0:
+        number, _, key = name.partition(".")
+        index = int(number)
+        expected = torch.Size() if key == "step" else weights[index].shape
+        if key not in OF_A_WEIGHT or index < 0 or tensor.shape != expected:
             raise ValueError(f"optimizer.{name} of shape {tuple(tensor.shape)}")
-        state["state"].setdefault(int(index), {})[key] = tensor
+        state["state"].setdefault(index, {})[key] = tensor
     for index, saved in state["state"].items():
-        if len(saved) < 3:
+        if saved.keys() != OF_A_WEIGHT:
             raise ValueError(f"optimizer.{index} lacks a tensor")
     return state
