@@ -18,7 +18,7 @@ from gradformer_dgl.cache.lock import exclusive
 from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.data.facts import DataFacts
 from gradformer_dgl.data.options import DataOptions
-from gradformer_dgl.errors import ConfigError, DataError, RunError
+from gradformer_dgl.errors import ConfigError, DataError, GradformerError, RunError
 from gradformer_dgl.json_text import json_text
 from gradformer_dgl.training.checkpoint import load_tensors, remove_drafts, write_whole
 from gradformer_dgl.training.config import RunConfig, read_settings
@@ -28,9 +28,10 @@ from gradformer_dgl.training.loop import EpochCallback, SeedResult, Trainer
 from gradformer_dgl.training.objectives import objective_for
 from gradformer_dgl.training.outputs import labels_of
 from gradformer_dgl.training.request import RunRequest
-from gradformer_dgl.training.seed_files import WEIGHTS
+from gradformer_dgl.training.seed_files import METRICS, WEIGHTS
 from gradformer_dgl.training.seeds import train_seed, train_seeds_in_processes
 from gradformer_dgl.training.splits import split_of
+from gradformer_dgl.training.tensorboard import EVENTS
 
 CONFIG, RESULT = "config.yaml", "result.json"
 DATA = "data"
@@ -83,18 +84,23 @@ def _train_run(
     ranks: Ranks,
 ) -> dict[str, Any]:
     begin = time.perf_counter()
-    if ranks.is_first:
-        _prepare_folder(request)
+    goes_on = ranks.is_first and _goes_on(request)
     alone = jobs == 1 or len(request.seeds) == 1
     if dataset is None:
         dataset = request.open_dataset() if alone else request.load_dataset()
     if ranks.is_first:
         description = yaml.safe_dump(_description(request, dataset), sort_keys=False)
+        _prepare_folder(request)
         write_whole(Path(request.folder) / CONFIG, description)
-    if alone:
-        results = [train_seed(request, seed, dataset, on_epoch, ranks) for seed in request.seeds]
-    else:
-        results = train_seeds_in_processes(request, min(jobs, len(request.seeds)), on_epoch)
+    try:
+        if alone:
+            results = [train_seed(request, seed, dataset, on_epoch, ranks) for seed in request.seeds]
+        else:
+            results = train_seeds_in_processes(request, min(jobs, len(request.seeds)), on_epoch)
+    except GradformerError:
+        if ranks.is_first and not goes_on:
+            _withdraw(request)
+        raise
     summary = summarize(request, dataset, results, time.perf_counter() - begin)
     if ranks.is_first:
         _write_report(request, summary)
@@ -108,7 +114,8 @@ def _write_report(request: RunRequest, summary: dict[str, Any]) -> None:
     decay_figure(folder, seed_folders, request.config)
 
 
-def _prepare_folder(request: RunRequest) -> None:
+def _goes_on(request: RunRequest) -> bool:
+    """Return whether the folder holds a run to go on with; RunError where it may not be touched."""
     folder = Path(request.folder)
     holds_run = (folder / CONFIG).exists()
     if holds_run and not request.overwrite:
@@ -123,6 +130,12 @@ def _prepare_folder(request: RunRequest) -> None:
             raise RunError(
                 f"{folder} holds the seeds {known}: --resume them with --seed {min(seeds)} --runs {span}"
             )
+    return holds_run and request.resume
+
+
+def _prepare_folder(request: RunRequest) -> None:
+    folder = Path(request.folder)
+    holds_run = (folder / CONFIG).exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         remove_drafts(folder)
@@ -134,6 +147,21 @@ def _prepare_folder(request: RunRequest) -> None:
             (folder / RESULT).unlink(missing_ok=True)
     except OSError as error:
         raise RunError(f"{folder} cannot be made ready: {error.strerror}") from None
+
+
+def _withdraw(request: RunRequest) -> None:
+    """Remove what a failed run has written if no seed came to the end of an epoch: there is no run to keep."""
+    folder, seed_folders = Path(request.folder), [request.seed_folder(seed) for seed in request.seeds]
+    if any(file.stat().st_size for one in seed_folders for file in one.glob(METRICS)):
+        return
+    with contextlib.suppress(OSError):
+        (folder / CONFIG).unlink()
+    for one in [*seed_folders, folder]:
+        with contextlib.suppress(OSError):
+            for file in [*one.glob(METRICS), *one.glob(EVENTS)]:
+                file.unlink()
+            # What else lies there is not ours to remove.
+            one.rmdir()
 
 
 def _same_data(found: dict[str, Any], request: RunRequest) -> bool:

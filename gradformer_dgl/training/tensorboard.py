@@ -8,6 +8,9 @@ from typing import Any
 from gradformer_dgl.errors import RunError
 
 
+EVENTS = "events.out.tfevents.*"
+
+
 class EventWriter:
     """Write the records of epochs as TensorBoard scalars into the folder of a seed.
 
@@ -30,7 +33,7 @@ class EventWriter:
 
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            earlier = list(folder.glob("events.out.tfevents.*"))
+            earlier = list(folder.glob(EVENTS))
             for file in earlier:
                 file.unlink()
             # A TensorBoard that is looking on forgets what it has read of them.

@@ -8,7 +8,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gradformer_dgl.data.colours import node_colours
-from gradformer_dgl.errors import CacheError, RunError
+from gradformer_dgl.errors import CacheError, DataError, GradformerError, RunError
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.training.checkpoint import load_tensors, save_tensors
 from gradformer_dgl.training.loop import Trainer
@@ -241,6 +241,51 @@ def test_a_run_is_not_lost_to_another(request_for, tmp_path):
     assert free_folder(tmp_path / "run") == tmp_path / "run-2"
     train_run(dataclasses.replace(request_for(epochs=2, seeds=(1,)), overwrite=True))
     assert [folder.name for folder in (tmp_path / "run").glob("seed-*")] == ["seed-1"]
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+@pytest.mark.parametrize(("jobs", "heads", "fault"), [(1, 3, "heads"), (2, 3, "heads"), (1, 2, "of a step")])
+def test_a_run_that_fails_at_once_leaves_no_run(
+    request_for, tmp_path, monkeypatch, jobs, heads, fault, foreign
+):
+    def failing(*_):
+        raise RunError("of a step")
+
+    folder = tmp_path / "run"
+    if foreign:
+        (folder / "seed-0").mkdir(parents=True)
+        (folder / "seed-0" / "mine.txt").write_text("kept")
+    with monkeypatch.context() as patch, pytest.raises(GradformerError, match=fault):
+        patch.setattr(Trainer, "train_step", failing)
+        train_run(request_for(epochs=1, seeds=(0, 1), num_heads=heads), jobs)
+    left = [str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()]
+    assert left == (["run/seed-0/mine.txt"] if foreign else [])
+    assert folder.exists() == foreign
+    train_run(request_for(epochs=1))
+    assert (folder / "result.json").exists()
+
+
+def test_a_run_that_fails_later_is_kept(request_for, tmp_path, monkeypatch):
+    def failing(trainer, epoch, run_epoch=Trainer.run_epoch):
+        if epoch == 1:
+            raise RunError("of the second epoch")
+        return run_epoch(trainer, epoch)
+
+    with monkeypatch.context() as patch, pytest.raises(RunError, match="of the second epoch"):
+        patch.setattr(Trainer, "run_epoch", failing)
+        train_run(request_for(epochs=2))
+    assert (tmp_path / "run" / "config.yaml").exists()
+    resumed = train_run(request_for(epochs=2, resume=True))
+    assert resumed["runs"][0]["test"] == train_run(request_for(epochs=2, folder="whole"))["runs"][0]["test"]
+
+
+def test_data_that_cannot_be_read_replace_no_run(request_for, tmp_path):
+    train_run(request_for(epochs=1))
+    request = dataclasses.replace(request_for(epochs=1), overwrite=True, data_root=str(tmp_path / "none"))
+    before = sorted((tmp_path / "run").rglob("*"))
+    with pytest.raises(DataError):
+        train_run(request)
+    assert sorted((tmp_path / "run").rglob("*")) == before
 
 
 def test_folders_that_are_not_a_run_are_left_alone(request_for, tmp_path):
