@@ -150,7 +150,7 @@ def _prepare_folder(request: RunRequest) -> None:
 
 
 def _withdraw(request: RunRequest) -> None:
-    """Remove what a failed run has written if no seed came to the end of an epoch: there is no run to keep."""
+    """Remove what a failed run has written where no seed came to the end of an epoch."""
     folder, seed_folders = Path(request.folder), [request.seed_folder(seed) for seed in request.seeds]
     if any(file.stat().st_size for one in seed_folders for file in one.glob(METRICS)):
         return

@@ -7,7 +7,6 @@ from typing import Any
 
 from gradformer_dgl.errors import RunError
 
-
 EVENTS = "events.out.tfevents.*"
 
 

@@ -255,9 +255,10 @@ def test_a_run_that_fails_at_once_leaves_no_run(
     if foreign:
         (folder / "seed-0").mkdir(parents=True)
         (folder / "seed-0" / "mine.txt").write_text("kept")
-    with monkeypatch.context() as patch, pytest.raises(GradformerError, match=fault):
+    with monkeypatch.context() as patch:
         patch.setattr(Trainer, "train_step", failing)
-        train_run(request_for(epochs=1, seeds=(0, 1), num_heads=heads), jobs)
+        with pytest.raises(GradformerError, match=fault):
+            train_run(request_for(epochs=1, seeds=(0, 1), num_heads=heads), jobs)
     left = [str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()]
     assert left == (["run/seed-0/mine.txt"] if foreign else [])
     assert folder.exists() == foreign
@@ -271,9 +272,10 @@ def test_a_run_that_fails_later_is_kept(request_for, tmp_path, monkeypatch):
             raise RunError("of the second epoch")
         return run_epoch(trainer, epoch)
 
-    with monkeypatch.context() as patch, pytest.raises(RunError, match="of the second epoch"):
+    with monkeypatch.context() as patch:
         patch.setattr(Trainer, "run_epoch", failing)
-        train_run(request_for(epochs=2))
+        with pytest.raises(RunError, match="of the second epoch"):
+            train_run(request_for(epochs=2))
     assert (tmp_path / "run" / "config.yaml").exists()
     resumed = train_run(request_for(epochs=2, resume=True))
     assert resumed["runs"][0]["test"] == train_run(request_for(epochs=2, folder="whole"))["runs"][0]["test"]
