@@ -7,7 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from gradformer_dgl.batch import GraphBatch
-from gradformer_dgl.colour_head import ColourHead
+from gradformer_dgl.colour_weights import ColourWeights
 from gradformer_dgl.encoders import (
     EDGE_ENCODERS,
     NODE_ENCODERS,
@@ -30,6 +30,9 @@ HEADS: dict[str, Callable[[int, int], nn.Module]] = {
     ),
 }
 """What maps channels to outputs, by name."""
+
+COLOUR_USES = ("head", "embedding", "both")
+"""Where the weights of colours are added: to the outputs, to the nodes before the first layer, or to both."""
 
 
 class GraphModel(nn.Module):
@@ -78,6 +81,7 @@ class GraphModel(nn.Module):
         colours: Sequence[Int64[Tensor, " _"]] | None = None,
         colour_drop: float = 0.0,
         colours_apart: bool = False,
+        colour_use: str = "head",
         readout: str | None = "sum",
     ) -> None:
         super().__init__()
@@ -101,7 +105,12 @@ class GraphModel(nn.Module):
                 node_channels = feat_size - channels
             self.structural_encoder = StructuralEncoder(_columns(encoding), channels, encoding_norm)
         self.node_encoder = make_encoder(NODE_ENCODERS, node_encoder, node_size, node_channels)
-        self.colour_head = ColourHead(colours, out_size, colour_drop) if colours else None
+        _known(colour_use, COLOUR_USES, "colour_use")
+        self.colour_head = self.colour_embedding = None
+        if colours and colour_use != "embedding":
+            self.colour_head = ColourWeights(colours, out_size, colour_drop)
+        if colours and colour_use != "head":
+            self.colour_embedding = ColourWeights(colours, feat_size, colour_drop)
         self.colours_apart = colours_apart
         self.edge_encoder = None
         if edge_encoder is not None:
@@ -146,6 +155,8 @@ class GraphModel(nn.Module):
             encodings = _encoding(batch, self.encoding).to(dtype)
             encoded = self.structural_encoder(encodings)
             x = x + encoded if self.encoding_mode == "add" else torch.cat([x, encoded], dim=1)
+        if self.colour_embedding is not None:
+            x = x + self.colour_embedding(_encoding(batch, self.colour_embedding.encoding))
         edges = None
         if self.edge_encoder is not None:
             if batch.edge_features is None:

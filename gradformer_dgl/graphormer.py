@@ -40,7 +40,7 @@ class Graphormer(GraphModel):
         See :class:`Gradformer`.
     edge_encoder, edge_size
         See :class:`Gradformer`; edge features become a bias of each head.
-    colours, colour_drop, colours_apart, readout, head
+    colours, colour_drop, colours_apart, colour_use, readout, head
         See :class:`Gradformer`.
     max_degree : int
         Larger degrees share an embedding. Degree 0 has none.
@@ -94,6 +94,7 @@ class Graphormer(GraphModel):
         colours: Sequence[Int64[Tensor, " _"]] | None = None,
         colour_drop: float = 0.0,
         colours_apart: bool = False,
+        colour_use: str = "head",
         max_degree: int = 64,
         max_distance: int = 20,
         dropout: float = 0.0,
@@ -124,6 +125,7 @@ class Graphormer(GraphModel):
             colours=colours,
             colour_drop=colour_drop,
             colours_apart=colours_apart,
+            colour_use=colour_use,
             readout=readout,
         )
         self.degree_encoder = DegreeEncoder(max_degree, feat_size)

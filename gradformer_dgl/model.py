@@ -44,14 +44,18 @@ class Gradformer(GraphModel):
     encoding_norm : bool
         Batch norm of the raw encoding.
     colours : sequence of Tensor, optional
-        For every round of colour refinement the colours that have weights of their own in the outputs;
-        see :class:`~gradformer_dgl.colour_head.ColourHead`. The batch must have an encoding ``"wl:R"``
-        for R rounds. What they add is read out as nodes are.
+        For every round of colour refinement the colours that have weights of their own; see
+        :class:`~gradformer_dgl.colour_weights.ColourWeights`. The batch must have an encoding ``"wl:R"``
+        for R rounds.
     colour_drop : float
         Chance that a colour is left out in training.
     colours_apart : bool
         Whether what the colours and the network say is averaged, not added up: :meth:`parts` has both, so
         that each can be trained on a loss of its own.
+    colour_use : {"head", "embedding", "both"}
+        Where the weights are added: to the outputs, read out as nodes are, to the encoded nodes before the
+        first layer, or to both, with weights for each. An embedding is for colours that do not depend on
+        the order of nodes, as counted ones do.
     message_passing : str, callable or None
         See :class:`GradformerLayer`; a callable makes a module for every layer of the channels.
     gamma, hop, slope, learn_hop
@@ -107,6 +111,7 @@ class Gradformer(GraphModel):
         colours: Sequence[Int64[Tensor, " _"]] | None = None,
         colour_drop: float = 0.0,
         colours_apart: bool = False,
+        colour_use: str = "head",
         message_passing: str | Callable[[int], nn.Module] | None = "gin",
         gamma: float = 0.6,
         hop: float | Sequence[float] = 5.0,
@@ -136,6 +141,7 @@ class Gradformer(GraphModel):
             colours=colours,
             colour_drop=colour_drop,
             colours_apart=colours_apart,
+            colour_use=colour_use,
             readout=readout,
         )
         if isinstance(message_passing, nn.Module):

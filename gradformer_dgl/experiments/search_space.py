@@ -33,6 +33,9 @@ class Range:
 Space = dict[str, Range | tuple[Any, ...]]
 """For each setting that is searched its range, or its choices."""
 
+# What the configuration refuses is refused of some combinations of these.
+_TOGETHER = (("feat_size", "num_heads"), ("wl_counted", "wl_use"), ("val_share", "test_share"))
+
 DEFAULT_SPACE: Space = {
     "feat_size": (16, 32, 64, 96),
     "num_layers": Range(1, 6),
@@ -144,10 +147,11 @@ def check_space(space: Space, config: RunConfig) -> None:
             candidates[name] = _ends(values, getattr(config, name))
         else:
             candidates[name] = list(values)
-    # Each value by itself, beside the sizes that it may have to go with.
-    sizes = {name: candidates.pop(name) for name in ("feat_size", "num_heads") if name in candidates}
-    for combination in itertools.product(*sizes.values()):
-        config.updated(dict(zip(sizes, combination, strict=True)))
+    # Each value by itself, but for those that have to go together.
+    for names in _TOGETHER:
+        group = {name: candidates.pop(name) for name in names if name in candidates}
+        for combination in itertools.product(*group.values()):
+            config.updated(dict(zip(group, combination, strict=True)))
     for name, choices in candidates.items():
         for value in choices:
             config.updated({name: value})

@@ -109,8 +109,13 @@ class RunConfig:
     encoding_norm: bool = _setting(False, "normalise the raw encoding over the batch")
     wl_rounds: int = _setting(
         0,
-        "rounds of Weisfeiler-Leman colour refinement whose colours have weights of their own in the "
-        "outputs, beside the network; 0 for none",
+        "rounds of Weisfeiler-Leman colour refinement whose colours have weights of their own; 0 for none",
+    )
+    wl_use: str = _setting(
+        "head",
+        "what the weights of colours are added to: the outputs, beside the network (head), the nodes before "
+        "the first layer (embedding), or both",
+        ("head", "embedding", "both"),
     )
     wl_min_graphs: int = _setting(2, "training graphs that a colour must occur in to have weights")
     wl_counted: bool = _setting(
@@ -148,6 +153,12 @@ class RunConfig:
         if self.feat_size % self.num_heads:
             raise ConfigError(
                 f"feat_size {self.feat_size} is not a multiple of num_heads {self.num_heads}: change one"
+            )
+
+        if self.wl_counted and self.wl_use != "head":
+            raise ConfigError(
+                "wl_counted tells nodes of one colour apart by the order in which they stand: that is for "
+                f"outputs of whole graphs, not for wl_use {self.wl_use}"
             )
 
     def updated(self, settings: Mapping[str, Any]) -> "RunConfig":

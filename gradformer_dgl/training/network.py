@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from gradformer_dgl.batch import GraphBatch
-from gradformer_dgl.colour_head import ColourHead
+from gradformer_dgl.colour_weights import ColourWeights
 from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.data.facts import DataFacts
 from gradformer_dgl.errors import GraphError, RunError
@@ -61,6 +61,7 @@ def build_model(
         "colours": colours,
         "colour_drop": config.wl_drop,
         "colours_apart": config.wl_apart,
+        "colour_use": config.wl_use,
         "dropout": config.dropout,
         "attn_drop": config.attn_drop,
         "readout": None if dataset.level == "node" else config.readout,
@@ -175,7 +176,8 @@ def restored_network(facts: DataFacts, config: RunConfig, tensors: Mapping[str, 
         Where the weights are those of another model.
     """
     try:
-        colours = ColourHead.known_in(tensors, "model.colour_head.")
+        part = "colour_embedding" if config.wl_use == "embedding" else "colour_head"
+        colours = ColourWeights.known_in(tensors, f"model.{part}.")
     except GraphError as error:
         raise RunError(f"{error}: train the run again") from None
     network = Network(build_model(facts, config, colours), precision=config.precision)

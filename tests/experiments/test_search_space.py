@@ -49,6 +49,8 @@ def test_settings_without_effect_are_not_searched():
         ("lr: {low: 0.1, high: 1, step: -1}", "the step of lr is above 0, not -1"),
         ("feat_size: [16, 18]", "feat_size 18 is not a multiple of num_heads 4"),
         ("feat_size: {low: 16, high: 24}", "feat_size 17 is not a multiple of num_heads 4"),
+        ("{wl_use: [head, both], wl_counted: [false, true]}", "outputs of whole graphs, not for wl_use both"),
+        ("{val_share: [0.1, 0.5], test_share: [0.1, 0.6]}", "leave nothing to train on"),
         ("{feat_size: [6], num_heads: [2, 5]}", "feat_size 6 is not a multiple of num_heads 5"),
     ],
 )

@@ -39,6 +39,7 @@ def test_whole_numbers_serve_as_numbers():
         ({"gamma": float("nan")}, "gamma lies between"),
         ({"optimizer": "sgd"}, "optimizer is one of adam, adamw, not 'sgd'"),
         ({"feat_size": 30, "num_heads": 4}, "feat_size 30 is not a multiple of num_heads 4"),
+        ({"wl_counted": True, "wl_use": "both"}, "wl_counted tells nodes .* not for wl_use both"),
         ({"train_share": 0.0}, "train_share lies between 1e-06 and 1"),
         ({"train_share": 1.1}, "train_share lies between"),
         (

@@ -108,11 +108,17 @@ def test_parameters_are_counted(request_for, tmp_path):
     assert isinstance(trainer.network.model.decay.tau, torch.nn.Parameter)
 
 
-def test_colours_are_known_again(request_for, tmp_path):
-    request = request_for(epochs=2, wl_rounds=3, wl_min_graphs=4)
+@pytest.mark.parametrize(
+    ("use", "parts"), [("head", {"head"}), ("embedding", {"embedding"}), ("both", {"head", "embedding"})]
+)
+def test_colours_are_known_again(request_for, tmp_path, use, parts):
+    request = request_for(epochs=2, wl_rounds=3, wl_min_graphs=4, wl_use=use)
     result = train_run(request)
     weights = load_tensors(request.seed_folder(0) / WEIGHTS)[0]
-    known, weight = weights["model.colour_head.known"], weights["model.colour_head.weight"]
+    names = [name.split(".")[1] for name in weights if name.endswith(".weight")]
+    assert {name.removeprefix("colour_") for name in names if name.startswith("colour_")} == parts
+    part = min(parts)
+    known, weight = weights[f"model.colour_{part}.known"], weights[f"model.colour_{part}.weight"]
     assert len(known) == len(weight) > 3
     assert weight.any(1).all()
     colours = node_colours(request.open_dataset().graphs, 3)

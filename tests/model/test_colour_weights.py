@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from gradformer_dgl import Gradformer, GraphBatch, PairDistances
-from gradformer_dgl.colour_head import ColourHead
+from gradformer_dgl.colour_weights import ColourWeights
 from gradformer_dgl.edge_list import EdgeList
 from gradformer_dgl.errors import ConfigError, GraphError
 
@@ -12,7 +12,7 @@ COLOURS = torch.tensor([[-4, 1, 9], [9, -4, 2**63 - 1], [8, 9, 10], [-(2**63), 0
 
 @pytest.fixture
 def head():
-    made = ColourHead(KNOWN, out_size=6).double()
+    made = ColourWeights(KNOWN, out_size=6).double()
     torch.nn.init.normal_(made.weight)
     return made
 
@@ -47,7 +47,7 @@ def test_known_colours_add_their_weights(head):
 
 
 def test_a_colour_means_nothing_before_it_is_trained():
-    assert not ColourHead(KNOWN, out_size=3)(COLOURS).any()
+    assert not ColourWeights(KNOWN, out_size=3)(COLOURS).any()
 
 
 def test_colours_are_dropped_in_training_only(head):
@@ -66,14 +66,14 @@ def test_colours_are_dropped_in_training_only(head):
 
 def test_no_colour_is_known():
     empty = torch.tensor([], dtype=torch.int64)
-    assert ColourHead([empty, empty], out_size=3)(torch.tensor([[1, 2]])).tolist() == [[0.0, 0.0, 0.0]]
+    assert ColourWeights([empty, empty], out_size=3)(torch.tensor([[1, 2]])).tolist() == [[0.0, 0.0, 0.0]]
 
 
 def test_mistakes_are_named(head):
     with pytest.raises(GraphError, match=r"colours must have the shape \(nodes, 3\)"):
         head(COLOURS[:, :2])
     with pytest.raises(ConfigError, match="colour_drop must be at least 0 and below 1"):
-        ColourHead(KNOWN, out_size=3, drop=1.0)
+        ColourWeights(KNOWN, out_size=3, drop=1.0)
 
 
 @pytest.mark.parametrize("readout", ["sum", "mean", None])
@@ -103,3 +103,43 @@ def test_the_model_adds_colours_to_its_outputs(readout):
     batch.encodings = {}
     with pytest.raises(GraphError, match="the batch has no encoding 'wl:3'"):
         model(batch)
+
+
+@pytest.mark.parametrize("mode", ["add", "concat"])
+@pytest.mark.parametrize("use", ["embedding", "both"])
+def test_the_model_adds_colours_to_its_nodes(use, mode):
+    torch.manual_seed(0)
+    batch = GraphBatch(
+        EdgeList(torch.tensor([0, 1]), torch.tensor([1, 0]), 4, torch.tensor([3, 1]), torch.tensor([2, 0])),
+        PairDistances(torch.zeros(10, dtype=torch.uint8), torch.tensor([3, 1])),
+        node_features=torch.rand(4, 5),
+        encodings={"wl:3": COLOURS, "rwse:2": torch.rand(4, 2)},
+    )
+    options = {"node_size": 5, "encoding": "rwse:2", "encoding_mode": mode}
+    model = Gradformer(2, 8, 1, 2, colours=KNOWN, colour_use=use, **options).eval()
+    plain = Gradformer(2, 8, 1, 2, **options).eval()
+    plain.load_state_dict(
+        {name: value for name, value in model.state_dict().items() if not name.startswith("colour")}
+    )
+    assert torch.equal(model(batch), plain(batch))
+    for weights in (model.colour_embedding, model.colour_head):
+        if weights is not None:
+            torch.nn.init.normal_(weights.weight)
+    transform = plain.transform
+    shift = by_hand(model.colour_embedding.weight.double()).float()
+    plain.transform = lambda batch, x, *rest: transform(batch, x + shift, *rest)
+    expected = plain(batch)
+    if use == "both":
+        of_nodes = by_hand(model.colour_head.weight.double()).float()
+        expected = expected + torch.stack([of_nodes[:3].sum(0), of_nodes[3]])
+    else:
+        assert model.colour_head is None
+        assert len(model.parts(batch)) == 1
+    assert torch.allclose(model(batch), expected, atol=1e-5)
+    gradient = torch.autograd.grad(model(batch).sum(), model.colour_embedding.weight)[0]
+    assert gradient.abs().sum(1).gt(0).tolist() == [True] * 5
+
+
+def test_uses_of_colours_are_known():
+    with pytest.raises(ConfigError, match="colour_use must be one of head, embedding, both, but is 'heads'"):
+        Gradformer(2, 8, 1, 2, node_size=5, colours=KNOWN, colour_use="heads")

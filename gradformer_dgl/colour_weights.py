@@ -1,4 +1,4 @@
-"""A linear model over the colours of nodes, beside the network."""
+"""Weights for the colours of nodes: a linear model beside the network, or an embedding of its nodes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,12 +11,13 @@ from torch.nn import functional
 from gradformer_dgl.errors import ConfigError, GraphError
 
 
-class ColourHead(nn.Module):
-    """What the colours of a node add to the outputs: a weight for each known colour and output.
+class ColourWeights(nn.Module):
+    """What the colours of a node add to its outputs or channels: weights for each known colour.
 
-    Summed over the nodes of a graph this is a linear model of how often each rooted neighbourhood occurs,
-    the features of the Weisfeiler-Leman subtree kernel, which tells apart what sums of channels merge. All
-    weights begin at 0, and a colour that is not known adds nothing.
+    For outputs, summed over the nodes of a graph, this is a linear model of how often each rooted
+    neighbourhood occurs, the features of the Weisfeiler-Leman subtree kernel, which tells apart what sums of
+    channels merge. For channels it is an embedding: the network sees which neighbourhood a node stands in.
+    All weights begin at 0, and a colour that is not known adds nothing.
 
     Parameters
     ----------
@@ -24,7 +25,7 @@ class ColourHead(nn.Module):
         For every round of refinement the colours that have weights: int64 hashes in ascending order, from
         :func:`gradformer_dgl.data.colours.common_colours`.
     out_size : int
-        Outputs.
+        Outputs, or channels.
     drop : float
         Chance that a node's colour of a round is left out in training.
 
@@ -34,8 +35,8 @@ class ColourHead(nn.Module):
 
     Examples
     --------
-    >>> head = ColourHead([torch.tensor([3, 8]), torch.tensor([5])], out_size=4)
-    >>> head(torch.tensor([[8, 5], [7, 9]])).shape, head.encoding
+    >>> weights = ColourWeights([torch.tensor([3, 8]), torch.tensor([5])], out_size=4)
+    >>> weights(torch.tensor([[8, 5], [7, 9]])).shape, weights.encoding
     (torch.Size([2, 4]), 'wl:2')
     """
 
