@@ -127,7 +127,7 @@ class CacheWriter:
         self._finished = False
         with self._writing():
             self._temporary.parent.mkdir(parents=True, exist_ok=True)
-            self._file = h5py.File(self._temporary, "w", libver=("v110", "v110"), locking="best-effort")
+            self._file = _new_file(self._temporary)
             for layout in self.layouts.values():
                 self._create(layout)
 
@@ -225,6 +225,9 @@ class CacheWriter:
 
     def _create(self, layout: ArrayLayout) -> None:
         assert self._file is not None
+        group = layout.name.rpartition("/")[0]
+        if group and group not in self._file:
+            h5py.h5g.create(self._file.id, group.encode(), gcpl=_untimed(h5py.h5p.GROUP_CREATE))
         if layout.empty:
             self._file.create_dataset(layout.name, layout.shape, layout.dtype)
             return
@@ -264,6 +267,25 @@ class CacheWriter:
         except (OSError, RuntimeError) as error:
             self.abort()
             raise CacheError(f"cannot write {self.path}: {reason_of(error)}") from error
+
+
+def _new_file(path: Path) -> h5py.File:
+    """Create a file in the format 1.10, as h5py does, but without the time.
+
+    h5py before 3.15 writes it into every group of that format, so that no two files are the same.
+    """
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
+    access.set_file_locking(True, True)
+    creation = _untimed(h5py.h5p.FILE_CREATE)
+    return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, creation, access))
+
+
+def _untimed(kind: Any) -> Any:
+    properties = h5py.h5p.create(kind)
+    properties.set_obj_track_times(False)
+    return properties
 
 
 def sync(path: Path) -> None:

@@ -1,4 +1,5 @@
 import shutil
+import time
 
 import h5py
 import hypothesis.strategies as st
@@ -93,6 +94,14 @@ def test_repacked_by_another_tool(copy, structures):
     np.testing.assert_array_equal(cache[-1].ravel(), expected[len(expected) - cache[-1].size :])
     cache.verify()
     cache.verify(structures)
+
+
+def test_the_file_does_not_hold_the_time(structures, cache_file, tmp_path):
+    options = {"encodings": ("rwse:5", "lappe:3")}
+    # HDF5 counts seconds.
+    time.sleep(max(0, cache_file.stat().st_mtime + 1.1 - time.time()))
+    again = preprocess_graphs(structures, tmp_path / "again.h5", n_jobs=1, **options)
+    assert again.path.read_bytes() == cache_file.read_bytes()
 
 
 @settings(max_examples=20, deadline=None)
