@@ -30,6 +30,8 @@ def graphs_of(structures, numbers):
 
 
 def hops(src, dst, size):
+    # SciPy before 1.15 searches matrices with indices of 32 bits only.
+    src, dst = src.astype(np.int32), dst.astype(np.int32)
     matrix = csr_array((np.ones(len(src)), (src, dst)), shape=(size, size))
     found = shortest_path(matrix, directed=False, unweighted=True)
     return np.where(np.isinf(found), -1, found).astype(np.int64)

@@ -27,6 +27,8 @@ def by_networkx(graph, max_distance=None):
 
 
 def by_scipy(src, dst, num_nodes, directed, unreachable):
+    # SciPy before 1.15 searches matrices with indices of 32 bits only.
+    src, dst = np.asarray(src, np.int32), np.asarray(dst, np.int32)
     matrix = sparse.csr_array((np.ones(len(src)), (src, dst)), shape=(num_nodes, num_nodes))
     result = csgraph.shortest_path(matrix, directed=directed, unweighted=True)
     return np.where(np.isinf(result), unreachable, result).astype(np.int64)
