@@ -30,8 +30,8 @@ class Record:
         Of two scores.
     runs : list of dict
         For each training: ``seed``, ``fold`` (or None), ``best_epoch``, the scores ``val`` and ``test``
-        there, ``parameters``, ``seconds`` (None where the training was halted in between), ``tau`` where
-        the model has it, ``version`` of the package, and ``machine``.
+        there, ``parameters``, ``seconds`` (None where the training was halted in between, or other work had
+        a part of its core), ``tau`` where the model has it, ``version`` of the package, and ``machine``.
     efficiency : dict, optional
         ``epochs`` measured, ``seconds_per_epoch``, ``peak_memory_bytes``, ``memory_before_bytes``, and
         ``machine``.
