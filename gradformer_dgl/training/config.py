@@ -154,7 +154,6 @@ class RunConfig:
             raise ConfigError(
                 f"feat_size {self.feat_size} is not a multiple of num_heads {self.num_heads}: change one"
             )
-
         if self.wl_counted and self.wl_use != "head":
             raise ConfigError(
                 "wl_counted tells nodes of one colour apart by the order in which they stand: that is for "

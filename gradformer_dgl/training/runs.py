@@ -154,11 +154,11 @@ def _withdraw(request: RunRequest) -> None:
     folder, seed_folders = Path(request.folder), [request.seed_folder(seed) for seed in request.seeds]
     if any(file.stat().st_size for one in seed_folders for file in one.glob(METRICS)):
         return
-    with contextlib.suppress(OSError):
-        (folder / CONFIG).unlink()
-    for one in [*seed_folders, folder]:
+    written = {one: [*one.glob(METRICS), *one.glob(EVENTS)] for one in seed_folders}
+    written[folder] = [folder / CONFIG]
+    for one, files in written.items():
         with contextlib.suppress(OSError):
-            for file in [*one.glob(METRICS), *one.glob(EVENTS)]:
+            for file in files:
                 file.unlink()
             # What else lies there is not ours to remove.
             one.rmdir()

@@ -261,12 +261,13 @@ def test_a_run_that_fails_at_once_leaves_no_run(
     if foreign:
         (folder / "seed-0").mkdir(parents=True)
         (folder / "seed-0" / "mine.txt").write_text("kept")
+        (folder / "metrics.jsonl").write_text("kept")
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "train_step", failing)
         with pytest.raises(GradformerError, match=fault):
             train_run(request_for(epochs=1, seeds=(0, 1), num_heads=heads), jobs)
-    left = [str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()]
-    assert left == (["run/seed-0/mine.txt"] if foreign else [])
+    left = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()}
+    assert left == ({"run/seed-0/mine.txt", "run/metrics.jsonl"} if foreign else set())
     assert folder.exists() == foreign
     train_run(request_for(epochs=1))
     assert (folder / "result.json").exists()
