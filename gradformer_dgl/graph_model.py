@@ -81,6 +81,7 @@ class GraphModel(nn.Module):
         colours: Sequence[Int64[Tensor, " _"]] | None = None,
         colour_drop: float = 0.0,
         colours_apart: bool = False,
+        colour_share: float = 0.5,
         colour_use: str = "head",
         readout: str | None = "sum",
     ) -> None:
@@ -106,12 +107,14 @@ class GraphModel(nn.Module):
             self.structural_encoder = StructuralEncoder(_columns(encoding), channels, encoding_norm)
         self.node_encoder = make_encoder(NODE_ENCODERS, node_encoder, node_size, node_channels)
         _known(colour_use, COLOUR_USES, "colour_use")
+        if not 0 <= colour_share <= 1:
+            raise ConfigError(f"colour_share must lie between 0 and 1, but is {colour_share}")
         self.colour_head = self.colour_embedding = None
         if colours and colour_use != "embedding":
             self.colour_head = ColourWeights(colours, out_size, colour_drop)
         if colours and colour_use != "head":
             self.colour_embedding = ColourWeights(colours, feat_size, colour_drop)
-        self.colours_apart = colours_apart
+        self.colours_apart, self.colour_share = colours_apart, colour_share
         self.edge_encoder = None
         if edge_encoder is not None:
             self.edge_encoder = make_encoder(
@@ -136,12 +139,12 @@ class GraphModel(nn.Module):
         GraphError
             If the batch lacks something the model uses, or it has another shape than expected.
         """
-        return mean_of(self.parts(batch))
+        return self.averaged(self.parts(batch))
 
     def parts(self, batch: GraphBatch) -> list[Float[Tensor, "rows out"]]:
         """Return the outputs of a batch, those of the network and of the colours apart if they are so.
 
-        The outputs of the model are the mean of the parts. Parameters and errors are those of
+        :meth:`averaged` makes the outputs of the model of them. Parameters and errors are those of
         :meth:`forward`.
         """
         if batch.node_features is None:
@@ -170,6 +173,10 @@ class GraphModel(nn.Module):
             of_colours = self._read_out(of_nodes, batch)
             return [out, of_colours] if self.colours_apart else [out + of_colours]
         return [out]
+
+    def averaged(self, parts: Sequence[Float[Tensor, "rows out"]]) -> Float[Tensor, "rows out"]:
+        """Return the outputs of the model, given its :meth:`parts`: each with its share."""
+        return parts[0] if len(parts) == 1 else torch.lerp(parts[0], parts[1], self.colour_share)
 
     def _read_out(self, x: Tensor, batch: GraphBatch) -> Tensor:
         if self.readout is None:
@@ -207,17 +214,6 @@ def distances_of(batch: GraphBatch) -> Distances:
     if batch.distances is None:
         raise GraphError("the batch has no distances: preprocess the graphs and attach the cache")
     return batch.distances
-
-
-def mean_of(parts: Sequence[Float[Tensor, "*shape"]]) -> Float[Tensor, "*shape"]:
-    """Return the mean of the parts of an output or of a loss; see :meth:`GraphModel.parts`.
-
-    Examples
-    --------
-    >>> mean_of([torch.tensor([[1.0, 4.0]]), torch.tensor([[3.0, 0.0]])])
-    tensor([[2., 2.]])
-    """
-    return parts[0] if len(parts) == 1 else torch.stack(list(parts)).mean(0)
 
 
 def _encoding(batch: GraphBatch, name: str) -> Tensor:

@@ -40,7 +40,7 @@ class Graphormer(GraphModel):
         See :class:`Gradformer`.
     edge_encoder, edge_size
         See :class:`Gradformer`; edge features become a bias of each head.
-    colours, colour_drop, colours_apart, colour_use, readout, head
+    colours, colour_drop, colours_apart, colour_share, colour_use, readout, head
         See :class:`Gradformer`.
     max_degree : int
         Larger degrees share an embedding. Degree 0 has none.
@@ -94,6 +94,7 @@ class Graphormer(GraphModel):
         colours: Sequence[Int64[Tensor, " _"]] | None = None,
         colour_drop: float = 0.0,
         colours_apart: bool = False,
+        colour_share: float = 0.5,
         colour_use: str = "head",
         max_degree: int = 64,
         max_distance: int = 20,
@@ -125,6 +126,7 @@ class Graphormer(GraphModel):
             colours=colours,
             colour_drop=colour_drop,
             colours_apart=colours_apart,
+            colour_share=colour_share,
             colour_use=colour_use,
             readout=readout,
         )

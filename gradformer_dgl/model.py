@@ -52,6 +52,8 @@ class Gradformer(GraphModel):
     colours_apart : bool
         Whether what the colours and the network say is averaged, not added up: :meth:`parts` has both, so
         that each can be trained on a loss of its own.
+    colour_share : float
+        Weight of the colours in that average, in [0, 1]; the network has the rest.
     colour_use : {"head", "embedding", "both"}
         Where the weights are added: to the outputs, read out as nodes are, to the encoded nodes before the
         first layer, or to both, with weights for each. An embedding is for colours that do not depend on
@@ -111,6 +113,7 @@ class Gradformer(GraphModel):
         colours: Sequence[Int64[Tensor, " _"]] | None = None,
         colour_drop: float = 0.0,
         colours_apart: bool = False,
+        colour_share: float = 0.5,
         colour_use: str = "head",
         message_passing: str | Callable[[int], nn.Module] | None = "gin",
         gamma: float = 0.6,
@@ -141,6 +144,7 @@ class Gradformer(GraphModel):
             colours=colours,
             colour_drop=colour_drop,
             colours_apart=colours_apart,
+            colour_share=colour_share,
             colour_use=colour_use,
             readout=readout,
         )

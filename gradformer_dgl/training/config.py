@@ -125,6 +125,7 @@ class RunConfig:
     wl_apart: bool = _setting(
         False, "train the colours and the network on a loss of their own each, and average what they say"
     )
+    wl_share: float = _setting(0.5, "weight of the colours in that average, the network's being the rest")
     dropout: float = _setting(0.0, "dropout on the branches of a layer")
     attn_drop: float = _setting(0.5, "dropout on attention weights")
     drop_path: float = _setting(0.0, "chance of skipping the attention branch for a graph")
@@ -217,6 +218,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("wl_rounds", 0, 100),
     ("wl_min_graphs", 1, 10**9),
     ("wl_drop", 0, 0.999),
+    ("wl_share", 0, 1),
     ("dropout", 0, 0.999),
     ("attn_drop", 0, 0.999),
     ("drop_path", 0, 0.999),

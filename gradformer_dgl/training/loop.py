@@ -17,7 +17,6 @@ from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.data.colours import with_colours
 from gradformer_dgl.decay import ExponentialDecay
 from gradformer_dgl.errors import ConfigError, RunError
-from gradformer_dgl.graph_model import mean_of
 from gradformer_dgl.near_pairs import NearPairs
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.distributed import ALONE, Ranks
@@ -217,7 +216,7 @@ class Trainer:
             parts = list(self.parallel(batch, apart=True)[:, chosen])
         else:
             parts = [self.parallel(batch)[chosen]]
-        loss = mean_of([self.objective.loss(part, targets, whole) for part in parts])
+        loss = torch.stack([self.objective.loss(part, targets, whole) for part in parts]).mean()
         # Gradients are averaged over the ranks, but the losses of their shares add up.
         (loss * self.ranks.size).backward()
         if self.config.clip_norm:
@@ -225,7 +224,8 @@ class Trainer:
         self.optimizer.step()
         if self.config.average:
             self.update_average(step)
-        return Step(loss.detach(), len(whole), mean_of([part.detach() for part in parts]), given)
+        outputs = self.network.model.averaged([part.detach() for part in parts])
+        return Step(loss.detach(), len(whole), outputs, given)
 
     @torch.no_grad()
     def update_average(self, step: int) -> None:

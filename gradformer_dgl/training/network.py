@@ -61,6 +61,7 @@ def build_model(
         "colours": colours,
         "colour_drop": config.wl_drop,
         "colours_apart": config.wl_apart,
+        "colour_share": config.wl_share,
         "colour_use": config.wl_use,
         "dropout": config.dropout,
         "attn_drop": config.attn_drop,

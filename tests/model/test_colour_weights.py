@@ -97,6 +97,8 @@ def test_the_model_adds_colours_to_its_outputs(readout):
     assert torch.allclose(model(batch), plain + added, atol=1e-6)
     model.colours_apart = True
     assert torch.allclose(model(batch), (plain + added) / 2, atol=1e-6)
+    model.colour_share = 0.75
+    assert torch.allclose(model(batch), plain / 4 + 0.75 * added, atol=1e-6)
     of_network, of_colours = model.parts(batch)
     assert torch.equal(of_network, plain)
     assert torch.allclose(of_colours, added, atol=1e-6)
@@ -143,3 +145,5 @@ def test_the_model_adds_colours_to_its_nodes(use, mode):
 def test_uses_of_colours_are_known():
     with pytest.raises(ConfigError, match="colour_use must be one of head, embedding, both, but is 'heads'"):
         Gradformer(2, 8, 1, 2, node_size=5, colours=KNOWN, colour_use="heads")
+    with pytest.raises(ConfigError, match=r"colour_share must lie between 0 and 1, but is 1\.5"):
+        Gradformer(2, 8, 1, 2, node_size=5, colours=KNOWN, colours_apart=True, colour_share=1.5)
