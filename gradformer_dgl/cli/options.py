@@ -10,7 +10,7 @@ import click
 
 from gradformer_dgl.cli.help import ExplainedOption, GuessingChoice, complete_dataset, complete_preset
 from gradformer_dgl.data.catalog import is_one_graph
-from gradformer_dgl.data.options import TASKS, DataOptions
+from gradformer_dgl.data.options import TASKS, TU_FEATURES, DataOptions
 from gradformer_dgl.data.sources import find_csv, is_csv, is_function
 from gradformer_dgl.errors import DataError
 from gradformer_dgl.training.config import RunConfig, preset_for
@@ -93,6 +93,12 @@ _DATA_OPTIONS = (
         "--edge-features",
         metavar="KEY",
         help="Features in edata of a Python function's graphs, or none. [default: feat, attr, ...]",
+    ),
+    _own_data(
+        "--tu-features",
+        type=GuessingChoice(TU_FEATURES),
+        help="Features of a TU set: labels of nodes and edges, or all, their attributes too. [default: "
+        "labels, and attributes where there are none]",
     ),
 )
 

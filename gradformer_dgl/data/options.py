@@ -6,6 +6,7 @@ from typing import Any
 
 from gradformer_dgl.errors import ConfigError
 
+TU_FEATURES = ("labels", "all")
 TASKS = ("regression", "binary", "multiclass", "multilabel")
 
 
@@ -25,11 +26,13 @@ class DataOptions:
         ``"regression"``, ``"binary"``, ``"multiclass"`` or ``"multilabel"``.
     node_features, edge_features : str, optional
         Keys in ``ndata`` and ``edata`` of the graphs of a Python function; ``"none"`` takes no features.
+    tu_features : str, optional
+        ``"labels"`` or ``"all"``, labels and attributes, of the nodes and edges of a TU set.
 
     Raises
     ------
     ConfigError
-        For a task that there is not.
+        For a task or features that there are not.
 
     Examples
     --------
@@ -43,6 +46,7 @@ class DataOptions:
     task: str | None = None
     node_features: str | None = None
     edge_features: str | None = None
+    tu_features: str | None = None
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -52,6 +56,8 @@ class DataOptions:
                 raise ConfigError(f"the option {field.name} of a data set takes words")
         if self.task is not None and self.task not in TASKS:
             raise ConfigError(f"a task is one of {', '.join(TASKS)}, not {self.task!r}")
+        if self.tu_features is not None and self.tu_features not in TU_FEATURES:
+            raise ConfigError(f"tu_features is one of {', '.join(TU_FEATURES)}, not {self.tu_features!r}")
 
     @classmethod
     def read(cls, saved: Mapping[str, Any]) -> "DataOptions":

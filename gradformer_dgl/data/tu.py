@@ -30,6 +30,7 @@ def read_tu(
     name: str,
     data_root: str | Path | None = None,
     *,
+    tu_features: str | None = None,
     use_node_attributes: bool | None = None,
     use_edge_attributes: bool | None = None,
     max_degree: int = MAX_DEGREE,
@@ -49,6 +50,9 @@ def read_tu(
         The folder with ``NAME/NAME.zip``, ``NAME.zip``, or ``NAME_A.txt`` and its siblings in ``NAME/``,
         ``NAME/NAME/``, ``NAME/raw/`` or DGL's ``NAME_<hash>/NAME/``. What is not there is downloaded to
         ``NAME/NAME.zip``. Default: ``~/.cache/gradformer_dgl``.
+    tu_features : {"labels", "all"}, optional
+        Whether the attributes that there are, of nodes and of edges, are put in front of the labels' columns.
+        Default: as the next two say.
     use_node_attributes, use_edge_attributes : bool, optional
         Put the attributes in front of the labels' columns. Default: only where there are no labels.
         (So PROTEINS has its 3 node labels, and not the attribute, as in the published benchmarks.)
@@ -74,6 +78,8 @@ def read_tu(
     root = default_folder() if data_root is None else Path(data_root)
     folder = find_raw_files(name, root) or _download(name, root)
     layout = _read_layout(folder, name)
+    if tu_features is not None:
+        use_node_attributes, use_edge_attributes = _attributes_used(folder, name, tu_features)
     nodes = _node_features(folder, name, layout, use_node_attributes, max_degree)
     edges = _edge_features(folder, name, layout, use_edge_attributes)
     task, labels, names = _read_targets(folder, name, layout)
@@ -317,6 +323,16 @@ def _node_features(
     encoder = "linear" if parts else None
     columns = _columns(parts or [degree_columns(layout.out_degrees, max_degree)])
     return _Features(columns, encoder, columns.shape[1], values)
+
+
+def _attributes_used(folder: RawFolder, name: str, features: str) -> tuple[bool, bool]:
+    """Whether the attributes of nodes and those of edges are features."""
+    if features == "labels":
+        return False, False
+    nodes, edges = (folder.get(f"{name}_{of}_attributes.txt") is not None for of in ("node", "edge"))
+    if not (nodes or edges):
+        raise DataError(f"{folder.path} has attributes neither of nodes nor of edges: it has labels alone")
+    return nodes, edges
 
 
 def _labels(

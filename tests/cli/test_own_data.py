@@ -183,3 +183,38 @@ def test_each_data_set_has_a_preset_that_suits_it():
         16,
     )
     assert (published.message_passing, published.readout) == ("gatedgcn_gate", "mean")
+
+
+def test_attributes_of_a_tu_set_beside_its_labels(command, mistake, raw, tmp_path):
+    folder = raw / "SHAPES"
+    graph_of = [int(line) for line in (folder / "SHAPES_graph_indicator.txt").read_text().split()]
+    classes = [graph * 5 % 7 % 2 for graph in range(97)]
+    # What the attributes tell alone: the class of a graph is the sign of its nodes.
+    signs = [2 * classes[graph - 1] - 1 for graph in graph_of]
+    (folder / "SHAPES_graph_labels.txt").write_text("".join(f"{label}\n" for label in classes))
+    places = ("--data-root", raw, "--cache-dir", tmp_path / "cache")
+    wanted = ("--tu-features", "all")
+    assert command("preprocess", "SHAPES", *places, "--jobs", "1").status == 0
+    assert "SHAPES has attributes neither of nodes nor" in mistake("train", "SHAPES", *places, *wanted)
+    (folder / "SHAPES_node_attributes.txt").write_text("".join(f"{sign}.0, 0.5\n" for sign in signs))
+
+    settings = (*QUICK, "--epochs", "10", "--lr", "1e-2")
+    results = {}
+    for name in ("labels", "all"):
+        told = ("--tu-features", name, "--out", tmp_path / name)
+        done = command("train", "SHAPES", *places, *settings, *told, "--json")
+        assert done.status == 0, done.err
+        results[name] = json.loads(done.out)["mean"]
+    assert results["all"] == 100
+    assert results["labels"] < 90
+    table = tmp_path / "predictions.csv"
+    done = command("predict", tmp_path / "all", folder, "-o", table)
+    assert done.status == 0, done.err
+    assert [row["class"] for row in csv.DictReader(table.read_text().splitlines())] == [
+        str(label) for label in classes
+    ]
+    (folder / "SHAPES_node_attributes.txt").unlink()
+    assert "has no SHAPES_node_attributes.txt" in mistake(
+        "predict", tmp_path / "all", folder, "-o", tmp_path / "new.csv"
+    )
+    assert "takes no tu features" in mistake("train", "NCI-TPSA", *places, *wanted)

@@ -168,6 +168,22 @@ def test_attributes_alone_are_used(write_tu: WriteTu) -> None:
     assert data.graphs.edge_features.flatten().tolist() == [1.5] * 9 + [2.5]
 
 
+def test_which_features_a_set_is_read_with(write_tu: WriteTu) -> None:
+    with pytest.raises(DataError, match="attributes neither of nodes nor of edges: it has labels alone"):
+        read_tu("TINY", write_tu(), tu_features="all")
+    root = write_tu(node_attributes=ATTRIBUTES)
+    data = read_tu("TINY", root, tu_features="all")
+    assert data.graphs.node_features[3].tolist() == pytest.approx([3.5, -0.3, 0, 1, 0])
+    assert data.edge_encoder == "embedding"
+    write_tu(node_labels=None, edge_attributes="1.5\n" * 9 + "2.5\n")
+    data = read_tu("TINY", root, tu_features="all")
+    assert (data.node_size, data.edge_encoder, data.edge_size) == (5, "linear", 4)
+    write_tu(node_labels=None)
+    (root / "TINY" / "TINY_node_labels.txt").unlink()
+    data = read_tu("TINY", root, tu_features="labels")
+    assert (data.node_size, data.source.degrees, data.edge_encoder) == (4, True, "embedding")
+
+
 def test_edge_attributes_stand_before_labels_where_wanted(write_tu: WriteTu) -> None:
     root = write_tu(edge_attributes="1.5\n" * 10)
     assert read_tu("TINY", root).edge_encoder == "embedding"
