@@ -60,6 +60,9 @@ class RunConfig:
     select_by: str = _setting(
         "metric", "what the best epoch is the best in on the validation graphs", ("metric", "loss")
     )
+    select_after: float = _setting(
+        0.0, "share of the epochs after which the best one is looked for; earlier ones are forgotten then"
+    )
     patience: int = _setting(
         0, "epochs without a better one after which training ends early; 0 trains all epochs"
     )
@@ -204,6 +207,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("warmup_epochs", 0, 10**6),
     ("clip_norm", 0, 1e9),
     ("average", 0, 0.99999),
+    ("select_after", 0, 0.999),
     ("patience", 0, 10**6),
     ("val_share", 0.001, 0.998),
     ("test_share", 0.001, 0.998),

@@ -146,6 +146,11 @@ class Trainer:
         self.seconds = 0.0
 
     @property
+    def first_candidate(self) -> int:
+        """Number of the first epoch, from 0, that can be the best of a training that goes on to its end."""
+        return int(self.config.epochs * self.config.select_after + 1e-6)
+
+    @property
     def parameters(self) -> int:
         """Number of trained values."""
         return sum(parameter.numel() for parameter in self.network.parameters() if parameter.requires_grad)
@@ -259,7 +264,7 @@ class Trainer:
             record["tau"] = decay.tau.detach().tolist()
             if self.watch is not None:
                 self.watch.check(decay)
-        if self._is_best(val_score, val_loss):
+        if epoch == self.first_candidate or self._is_best(val_score, val_loss):
             self.best = {"epoch": epoch + 1, "val": val_score, "val_loss": val_loss}
             self.best_weights = {name: tensor.clone() for name, tensor in self.scored.state_dict().items()}
         self.records.append(record)
@@ -304,9 +309,8 @@ class Trainer:
     def is_over(self) -> bool:
         """Whether the last epoch is done, or none has been better for as long as the settings wait."""
         done, patience = len(self.records), self.config.patience
-        return done >= self.config.epochs or bool(
-            patience and done - self.best.get("epoch", done) >= patience
-        )
+        since = max(self.best.get("epoch", done), self.first_candidate)
+        return done >= self.config.epochs or bool(patience and done - since >= patience)
 
     def run(self, on_epoch: EpochCallback | None = None, resume: bool = False) -> SeedResult:
         """Train until it :attr:`is_over`, and test the best weights.

@@ -37,6 +37,21 @@ def test_it_waits_so_many_epochs_for_a_better_one(shapes, tmp_path, patience, se
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == epochs
 
 
+@pytest.mark.parametrize(
+    ("select_after", "patience", "epochs", "best"),
+    [(0.0, 0, 9, 2), (0.3, 0, 9, 4), (0.5, 0, 9, 7), (0.5, 2, 9, 7), (0.999, 0, 9, 9), (0.3, 2, 6, 4)],
+)
+def test_the_best_is_looked_for_among_the_later_epochs(
+    shapes, tmp_path, select_after, patience, epochs, best
+):
+    scores = [50.0, 90.0, 50.0, 70.0, 60.0, 55.0, 65.0, 60.0, 60.0]
+    told = [(0.5, score) for score in scores]
+    settings = {"select_after": select_after, "patience": patience}
+    trainer, result = trained(shapes, tmp_path, told, **settings)
+    assert (len(trainer.records), result.best_epoch) == (epochs, best)
+    assert trainer.best["val"] == scores[best - 1]
+
+
 def test_a_run_that_ended_early_has_ended(request_for, tmp_path):
     request = request_for(epochs=30, patience=2, lr=0.1)
     result = train_run(request)
