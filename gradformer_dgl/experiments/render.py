@@ -180,8 +180,17 @@ def _notes(table: Table, lines: Sequence[Line]) -> Iterator[str]:
             "Epochs such as 30 of 100: training was shortened from the preset's 100 epochs to 30, a cosine "
             "and its warm-up with it. The score is what so much training gives, not what the settings reach."
         )
+    if late := _selected_late(lines):
+        yield f"The best validation epoch is looked for after the first part of the epochs: {late}."
     trained = {line.experiment.dataset for line in lines if line.record.runs}
     yield from (note for dataset, note in table.data_notes.items() if dataset in trained)
+
+
+def _selected_late(lines: Sequence[Line]) -> str:
+    """Name the presets that pass over early epochs, and which share of them, such as "MUTAG tuned (50 %)"."""
+    made = [line.experiment for line in lines if line.experiment.config.select_after]
+    names = (f"{one.dataset} {one.origin} ({one.config.select_after:.0%})".replace("%", " %") for one in made)
+    return ", ".join(dict.fromkeys(names))
 
 
 def _grid(table: Table, lines: Sequence[Line]) -> str:

@@ -221,6 +221,17 @@ def test_the_presets_of_an_ablation_are_named(made_up, tmp_path):
     )
 
 
+def test_presets_that_pass_over_early_epochs_are_named(made_up, tmp_path):
+    table = TABLES["main"]
+    asked = experiments_of(table, ["NCI1", "MUTAG"], ["gin"], preset="tuned")
+    made_up([*asked, *experiments_of(table, ["MUTAG"], ["gin"])])
+    text = render(table, asked, tmp_path).read_text()
+    assert "is looked for after the first part of the epochs: MUTAG tuned (50 %).\n" in text
+    published = experiments_of(TABLES["ablation"], ["MUTAG"])
+    made_up(published)
+    assert "is looked for" not in render(TABLES["ablation"], published, tmp_path).read_text()
+
+
 @pytest.mark.parametrize("name", ["depth", "low-resource", "efficiency", "decay"])
 def test_tables_with_a_figure(name, made_up, tmp_path):
     table = TABLES[name]
