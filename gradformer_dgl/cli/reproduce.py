@@ -43,6 +43,7 @@ PRESETS = ("published", "tuned")
     "--epochs", type=click.IntRange(min=1), help="In place of the preset's; a warm-up shortens with them."
 )
 @options.jobs
+@options.device
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -72,6 +73,7 @@ def command(
     folds: int | None,
     epochs: int | None,
     jobs: int | None,
+    device: str,
     out: Path,
     work: Path,
     data_root: Path | None,
@@ -101,7 +103,7 @@ def command(
     experiments = experiments_of(chosen, _names(datasets), _names(models), preset, epochs, folds)
     if not render_only:
         use_threads(1)
-        place = Place(out, work, cache_dir, data_root)
+        place = Place(out, work, cache_dir, data_root, options.chosen_device(device))
         jobs = available_processors() if jobs == -1 else (jobs or 1)
         with TaskProgress("trainings", shown=not obj["quiet"]) as progress:
             reproduce(

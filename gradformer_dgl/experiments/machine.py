@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 
-def describe_machine() -> dict[str, Any]:
-    """Name of the processor, number of those that may be used, and version of torch.
+def describe_machine(device: str = "cpu") -> dict[str, Any]:
+    """Name of the processor, number of those that may be used, version of torch; ``gpu``, its name, if used.
+
+    Parameters
+    ----------
+    device : str
+        ``"cpu"`` or a CUDA device.
 
     Examples
     --------
@@ -20,11 +25,17 @@ def describe_machine() -> dict[str, Any]:
 
     from gradformer_dgl.training.threads import available_processors
 
-    return {"cpu": _processor(), "cores": available_processors(), "torch": torch.__version__}
+    machine = {"cpu": _processor(), "cores": available_processors(), "torch": torch.__version__}
+    return machine if device == "cpu" else machine | {"gpu": torch.cuda.get_device_name(device)}
 
 
-def peak_memory() -> int:
-    """Largest resident set of this process so far, in bytes.
+def peak_memory(device: str = "cpu") -> int:
+    """Largest resident set of this process so far, or the most that torch held on a GPU, in bytes.
+
+    Parameters
+    ----------
+    device : str
+        ``"cpu"`` or a CUDA device.
 
     Examples
     --------
@@ -32,6 +43,10 @@ def peak_memory() -> int:
     >>> peak_memory() > 2**20
     True
     """
+    if device != "cpu":
+        import torch
+
+        return torch.cuda.max_memory_allocated(device)
     # Into ru_maxrss Linux counts what the parent held at the fork; VmHWM begins with the program.
     status = Path("/proc/self/status")
     if status.is_file():

@@ -169,8 +169,13 @@ def _explanation(table: Table, lines: Sequence[Line]) -> str:
     return (
         f"Test scores, mean ± sample standard deviation over {splits}, each at its best validation epoch; "
         f"nothing is chosen on test data. Settings: the presets ({', '.join(origins)}) but for what "
-        "the line says. Seconds are those of one training on one thread."
+        f"the line says. Seconds are those of one training on one thread{_gpus(lines)}."
     )
+
+
+def _gpus(lines: Sequence[Line]) -> str:
+    used = any("gpu" in run["machine"] for line in lines for run in line.record.runs)
+    return ", and a GPU where one is named below" if used else ""
 
 
 def _notes(table: Table, lines: Sequence[Line]) -> Iterator[str]:
@@ -316,5 +321,6 @@ def _origin(lines: Iterable[Line]) -> str:
         for run in line.record.runs:
             versions[run["version"]] = None
             machine = run["machine"]
-            machines[f"{machine['cpu']} (cores: {machine['cores']}, torch {machine['torch']})"] = None
+            name = machine["cpu"] if "gpu" not in machine else f"{machine['gpu']} beside {machine['cpu']}"
+            machines[f"{name} (cores: {machine['cores']}, torch {machine['torch']})"] = None
     return f"gradformer-dgl {', '.join(versions)} on {'; '.join(machines)}."

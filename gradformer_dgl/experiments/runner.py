@@ -31,7 +31,7 @@ MEASURED_EPOCHS = 6
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Folders of a reproduction.
+    """Folders of a reproduction, and the device.
 
     Parameters
     ----------
@@ -43,12 +43,15 @@ class Place:
         Caches of distances.
     data_root : Path, optional
         Raw data.
+    device : str
+        Where the trainings are done, ``"cpu"`` or a CUDA device.
     """
 
     out: Path
     work: Path
     cache_dir: Path
     data_root: Path | None = None
+    device: str = "cpu"
 
     def request(self, experiment: Experiment, seeds: Sequence[int]) -> RunRequest:
         """Describe the trainings of an experiment; a training with its files there goes on from them."""
@@ -60,6 +63,7 @@ class Place:
             folder=str(folder.resolve()),
             config=experiment.config,
             seeds=tuple(seeds),
+            device=self.device,
             resume=True,
         )
 
@@ -218,7 +222,7 @@ def train(task: Training, report: Report) -> dict[str, Any]:
     objective = objective_for(dataset.task, request.config.class_weights)
     run = {"seed": task.seed, "fold": task.fold, **dataclasses.asdict(result)}
     run |= {"tau": best["tau"]} if "tau" in best else {}
-    run |= {"version": gradformer_dgl.__version__, "machine": describe_machine()}
+    run |= {"version": gradformer_dgl.__version__, "machine": describe_machine(request.device)}
     return {"run": run, "objective": (objective.name, objective.unit, objective.higher_is_better)}
 
 
@@ -240,19 +244,19 @@ def _measure_all(tasks: Sequence[Training], place: Place, progress: Progress) ->
 
 def measure_epochs(task: Training, report: Report) -> dict[str, Any]:
     """Train a few epochs, and return their time and the memory of this process; nothing is written."""
-    dataset = _opened(task.request)
-    trainer = Trainer(dataset, task.request.config, task.seed, task.request.seed_folder(task.seed))
-    before, seconds = peak_memory(), []
-    for epoch in range(min(MEASURED_EPOCHS, task.request.config.epochs)):
+    request, device = task.request, task.request.device
+    trainer = Trainer(_opened(request), request.config, task.seed, request.seed_folder(task.seed), device)
+    before, seconds = peak_memory(device), []
+    for epoch in range(min(MEASURED_EPOCHS, request.config.epochs)):
         begin = time.perf_counter()
         report(trainer.run_epoch(epoch))
         seconds.append(time.perf_counter() - begin)
     return {
         "epochs": len(seconds),
         "seconds_per_epoch": round(statistics.median(seconds[1:] or seconds), 4),
-        "peak_memory_bytes": peak_memory(),
+        "peak_memory_bytes": peak_memory(device),
         "memory_before_bytes": before,
-        "machine": describe_machine(),
+        "machine": describe_machine(device),
     }
 
 

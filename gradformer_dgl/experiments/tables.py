@@ -198,7 +198,8 @@ _TABLES = (
         notes=(
             "Time of an epoch (training and validation, the median) and peak memory are measured in a "
             "process of its own for each model, with one thread and nothing else of this command at work. "
-            "Peak memory is the largest resident set, libraries included; in brackets what training added.",
+            "Peak memory is the largest resident set, libraries included, or what torch held on a GPU; in "
+            "brackets what training added.",
         ),
     ),
     Table(

@@ -55,6 +55,8 @@ def test_reproduce_with_folds(command, folders, place):
         (["--folds", "10", "--table", "depth"], 1, "--folds goes with --table main, not with depth"),
         (["--folds", "2"], 2, "2 is not in the range x>=3"),
         (["--render-only"], 1, "holds no results of this table"),
+        (["--render-only", "--device", "cuda"], 1, "holds no results of this table"),
+        (["--device", "gpu"], 1, "the device is auto, cpu, cuda or cuda:N, not 'gpu'"),
     ],
 )
 def test_mistakes_in_reproduce(command, folders, arguments, status, message):

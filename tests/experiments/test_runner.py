@@ -12,7 +12,9 @@ from gradformer_dgl.experiments import runner
 from gradformer_dgl.experiments.caches import ensure_cache
 from gradformer_dgl.experiments.progress import Progress
 from gradformer_dgl.experiments.records import load_record, record_file
+from gradformer_dgl.experiments.render import render
 from gradformer_dgl.experiments.runner import reproduce
+from gradformer_dgl.experiments.tables import TABLES
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.runs import train_run
 
@@ -214,3 +216,36 @@ def test_results_that_cannot_be_used(shapes_experiments, place):
         with pytest.raises(RunError, match="cannot be read as results") as caught:
             load_record(place.out, experiment)
         assert "\n" not in str(caught.value)
+
+
+def test_trainings_on_a_gpu(shapes_experiments, place, monkeypatch):
+    (experiment,) = shapes_experiments(models=["gin"])
+    place = dataclasses.replace(place, device="cuda:1")
+    memory, devices = iter([3000, 8000]), []
+
+    def on_the_cpu(train):
+        def wrapper(request, *arguments):
+            devices.append(request.device)
+            return train(dataclasses.replace(request, device="cpu"), *arguments)
+
+        return wrapper
+
+    def trainer(dataset, config, seed, folder, device):
+        devices.append(device)
+        return Trainer(dataset, config, seed, folder, "cpu")
+
+    monkeypatch.setattr(runner, "train_seed", on_the_cpu(runner.train_seed))
+    monkeypatch.setattr(runner, "Trainer", trainer)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"Abacus of {device}")
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: next(memory))
+    reproduce([experiment], place, range(1))
+    (run,) = load_record(place.out, experiment).runs
+    assert run["machine"]["gpu"] == "Abacus of cuda:1"
+    task = runner.Training(experiment, place.request(experiment, (0,)), seed=0)
+    measured = runner.measure_epochs(task, lambda record: True)
+    assert (measured["memory_before_bytes"], measured["peak_memory_bytes"]) == (3000, 8000)
+    assert measured["machine"]["gpu"] == "Abacus of cuda:1"
+    assert devices == ["cuda:1", "cuda:1"]
+    text = render(TABLES["main"], [experiment], place.out).read_text()
+    assert "on one thread, and a GPU where one is named below." in text
+    assert f"on Abacus of cuda:1 beside {run['machine']['cpu']} (cores" in text
