@@ -79,6 +79,8 @@ def test_an_interruption_leaves_what_can_be_resumed(folders, place, jobs):
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         start_new_session=True,
+        # Whoever runs the tests in the background may have interruptions ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     checkpoints = place.work / "SHAPES" / "published,epochs=100000" / "gin"
     try:
