@@ -200,11 +200,11 @@ def _load_other(name: str, root: Path | None, options: dict[str, Any]) -> "Graph
     listed = {tu_name.casefold(): tu_name for tu_name in TU_NAMES}.get(name.casefold())
     if listed is None and not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         raise DataError(_path_in_place_of_a_name(name) or _unknown(name))
-    from gradformer_dgl.data import tu
     from gradformer_dgl.data.download import NotFoundError, default_folder
+    from gradformer_dgl.data.tu_files import find_raw_files
 
     folder = default_folder() if root is None else root
-    if listed is None and tu.find_raw_files(name, folder) is None:
+    if listed is None and find_raw_files(name, folder) is None:
         if message := _path_in_place_of_a_name(name):
             raise DataError(message)
         if _close(name):

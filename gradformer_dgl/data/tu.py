@@ -4,8 +4,6 @@ Format: Morris et al., "TUDataset: A collection of benchmark datasets for learni
 https://chrsmrrs.github.io/datasets/docs/format/.
 """
 
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,15 +13,14 @@ import torch
 from torch import Tensor
 
 from gradformer_dgl.data.dataset import FeatureSource, GraphDataset
-from gradformer_dgl.data.download import default_folder, download_zip
+from gradformer_dgl.data.download import default_folder
 from gradformer_dgl.data.label_values import label_codes, one_hot, values_of
 from gradformer_dgl.data.packed import PackedGraphs
 from gradformer_dgl.data.raw_files import RawFile, RawFolder
+from gradformer_dgl.data.tu_files import download_raw_files, find_raw_files, the_data_set_in
 from gradformer_dgl.errors import DataError
 
-TU_URL = "https://www.chrsmrrs.com/graphkerneldatasets/{name}.zip"
 MAX_DEGREE = 512
-_ADJACENCY = "_A.txt"
 
 
 def read_tu(
@@ -76,7 +73,7 @@ def read_tu(
     in place of the data set's name.
     """
     root = default_folder() if data_root is None else Path(data_root)
-    folder = find_raw_files(name, root) or _download(name, root)
+    folder = find_raw_files(name, root) or download_raw_files(name, root)
     layout = _read_layout(folder, name)
     if tu_features is not None:
         use_node_attributes, use_edge_attributes = _attributes_used(folder, name, tu_features)
@@ -134,52 +131,13 @@ def read_tu_graphs(
     DataError
         If a file is missing or broken, or has labels that the other data set does not have.
     """
-    folder, name = _only_data_set(path)
+    folder, name = the_data_set_in(path)
     layout = _read_layout(folder, name)
     nodes = _node_features(folder, name, layout, use_node_attributes, MAX_DEGREE, source.node_labels)
     if not with_edges:
         return layout.packed(nodes.columns, None)
     edges = _edge_features(folder, name, layout, use_edge_attributes, source.edge_labels)
     return layout.packed(nodes.columns, edges.columns)
-
-
-def _only_data_set(path: Path) -> tuple[RawFolder, str]:
-    folder = RawFolder.open(path)
-    if not any(file.endswith(_ADJACENCY) for file in folder.files):
-        folder = find_raw_files(path.name, path.parent) or folder
-    names = sorted(file.removesuffix(_ADJACENCY) for file in folder.files if file.endswith(_ADJACENCY))
-    if len(names) != 1:
-        found = f"the data sets {', '.join(names)}: choose one" if names else "no NAME_A.txt"
-        raise DataError(f"{path} has {found}")
-    return folder, names[0]
-
-
-def find_raw_files(name: str, root: Path) -> RawFolder | None:
-    """Find the raw files of a data set below a folder.
-
-    Raises
-    ------
-    DataError
-        If there is a zip of that name that is not one.
-    """
-    for folder in _folders(name, root):
-        if folder.is_dir() and any(folder.glob(f"{name}_*.txt")):
-            return RawFolder.open(folder)
-    for archive in (root / name / f"{name}.zip", root / f"{name}.zip"):
-        if archive.is_file():
-            return RawFolder.open(archive)
-    return None
-
-
-def _folders(name: str, root: Path) -> Iterator[Path]:
-    yield from (root / name, root / name / name, root / name / "raw", root / name / name / "raw")
-    for hashed in sorted(root.glob(f"{name}_????????")):
-        yield from (hashed / name, hashed)
-
-
-def _download(name: str, root: Path) -> RawFolder:
-    url = os.environ.get("GRADFORMER_DGL_TU_URL", TU_URL).format(name=name)
-    return RawFolder.open(download_zip(url, root / name / f"{name}.zip"))
 
 
 @dataclass(frozen=True)

@@ -264,14 +264,14 @@ class Trainer:
             record["tau"] = decay.tau.detach().tolist()
             if self.watch is not None:
                 self.watch.check(decay)
-        if epoch == self.first_candidate or self._is_best(val_score, val_loss):
+        if self._is_best(epoch, val_score, val_loss):
             self.best = {"epoch": epoch + 1, "val": val_score, "val_loss": val_loss}
             self.best_weights = {name: tensor.clone() for name, tensor in self.scored.state_dict().items()}
         self.records.append(record)
         return record
 
-    def _is_best(self, score: float, loss: float) -> bool:
-        if not self.best:
+    def _is_best(self, epoch: int, score: float, loss: float) -> bool:
+        if not self.best or epoch == self.first_candidate:
             return True
         # A score that validation graphs of one class do not give cannot tell epochs apart.
         if self.config.select_by == "loss" or math.isnan(score):
