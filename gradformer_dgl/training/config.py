@@ -68,6 +68,9 @@ class RunConfig:
     )
     class_weights: bool = _setting(False, "weight the classes of a batch by their rarity in the loss")
     standardize: bool = _setting(True, "train a regression on targets of mean 0 and deviation 1")
+    standardize_features: bool = _setting(
+        True, "bring numeric features to mean 0 and deviation 1; columns of zeros and ones stay"
+    )
     precision: str = _setting(
         "fp32",
         "precision of matrix products; bf16: bfloat16 by autocast; tf32: TensorFloat-32 on CUDA, "

@@ -20,6 +20,7 @@ from gradformer_dgl.errors import ConfigError, RunError
 from gradformer_dgl.near_pairs import NearPairs
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.distributed import ALONE, Ranks
+from gradformer_dgl.training.feature_scale import feature_scales
 from gradformer_dgl.training.network import Network, build_model
 from gradformer_dgl.training.objectives import as_targets, objective_for
 from gradformer_dgl.training.outputs import EVALUATION_BATCHES, labels_of, predict
@@ -106,11 +107,11 @@ class Trainer:
         if dataset.splits_nodes and ranks.size > 1:
             raise ConfigError(f"{dataset.name} is one graph, which several processes cannot share: take one")
         self.split = split_of(dataset, config, seed)
+        known_graphs = THE_ONLY_GRAPH if dataset.splits_nodes else self.split["train"]
         colours = None
         if config.wl_rounds:
-            graphs = THE_ONLY_GRAPH if dataset.splits_nodes else self.split["train"]
             dataset, colours = with_colours(
-                dataset, config.wl_rounds, graphs, config.wl_min_graphs, config.wl_counted
+                dataset, config.wl_rounds, known_graphs, config.wl_min_graphs, config.wl_counted
             )
         self.dataset, self.config, self.seed, self.folder, self.device = dataset, config, seed, folder, device
         self.ranks = ranks
@@ -121,7 +122,8 @@ class Trainer:
         targets = as_targets(labels_of(dataset, self.split["train"]), dataset.task)
         scaled = dataset.task == "regression" and config.standardize
         model = build_model(dataset, config, colours)
-        self.network = Network(model, targets if scaled else None, config.precision)
+        scales = feature_scales(dataset.graphs, known_graphs) if config.standardize_features else (None, None)
+        self.network = Network(model, targets if scaled else None, config.precision, *scales)
         self.network.to(device)
         ranks.synchronize_norms(self.network)
         # What is validated, tested and kept: the network that is trained, or its running average.

@@ -1,5 +1,6 @@
 """The model of a run: built from its settings and the facts of its data set."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,11 +12,13 @@ from gradformer_dgl.batch import GraphBatch
 from gradformer_dgl.colour_weights import ColourWeights
 from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.data.facts import DataFacts
+from gradformer_dgl.encoders import LinearEncoder
 from gradformer_dgl.errors import GraphError, RunError
 from gradformer_dgl.graph_model import GraphModel
 from gradformer_dgl.graphormer import Graphormer
 from gradformer_dgl.model import Gradformer
 from gradformer_dgl.training.config import RunConfig
+from gradformer_dgl.training.feature_scale import FeatureScale
 from gradformer_dgl.training.precision import autocast
 
 BASELINES: dict[str, dict[str, Any]] = {
@@ -86,7 +89,7 @@ def build_model(
 
 
 class Network(nn.Module):
-    """A model whose outputs are in the unit of the targets, whatever scale it is trained on.
+    """A model that takes features and gives outputs in their units, whatever scale it is trained on.
 
     Parameters
     ----------
@@ -97,19 +100,26 @@ class Network(nn.Module):
         ``(target - mean) / deviation`` and predictions are scaled back.
     precision : str
         ``"fp32"``, ``"tf32"`` or ``"bf16"``. Outputs are float32 in all of them.
+    node_scale, edge_scale : FeatureScale, optional
+        What brings features of nodes and edges to the scale that the model sees.
     """
 
     target_mean: Tensor
     target_deviation: Tensor
+    node_scale: FeatureScale | None
+    edge_scale: FeatureScale | None
 
     def __init__(
         self,
         model: GraphModel,
         targets: Float[Tensor, "items outputs"] | None = None,
         precision: str = "fp32",
+        node_scale: FeatureScale | None = None,
+        edge_scale: FeatureScale | None = None,
     ) -> None:
         super().__init__()
         self.model, self.precision = model, precision
+        self.node_scale, self.edge_scale = node_scale, edge_scale
         mean, deviation = torch.zeros(1), torch.ones(1)
         if targets is not None:
             given = torch.where(targets.isnan(), 0.0, targets)
@@ -125,9 +135,18 @@ class Network(nn.Module):
 
         ``apart`` asks for those of each part of the model: shape (parts, items, outputs).
         """
+        batch = self._scaled(batch)
         with autocast(self.precision, self.target_mean.device.type):
             outputs = torch.stack(self.model.parts(batch)) if apart else self.model(batch)
         return outputs.float() if outputs.dtype == torch.bfloat16 else outputs
+
+    def _scaled(self, batch: GraphBatch) -> GraphBatch:
+        nodes, edges = batch.node_features, batch.edge_features
+        if self.node_scale is not None and nodes is not None:
+            batch = dataclasses.replace(batch, node_features=self.node_scale(nodes))
+        if self.edge_scale is not None and edges is not None:
+            batch = dataclasses.replace(batch, edge_features=self.edge_scale(edges))
+        return batch
 
     def standardized(self, targets: Tensor) -> Tensor:
         """Bring targets to the scale of the model's outputs."""
@@ -140,7 +159,7 @@ class Network(nn.Module):
         return outputs * self.target_deviation.to(outputs.device) + self.target_mean.to(outputs.device)
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Take over saved weights.
+        """Take over saved weights, and the scales that they were trained with.
 
         Raises
         ------
@@ -152,11 +171,24 @@ class Network(nn.Module):
                 if tensors[name].ndim != 1:
                     raise RunError(f"the saved weights do not fit the model of this run: {name} is no vector")
                 self.register_buffer(name, tensors[name].to(self.target_mean.device))
+        self.node_scale = self._saved_scale("node", tensors, self.model.node_encoder)
+        self.edge_scale = self._saved_scale("edge", tensors, self.model.edge_encoder)
         try:
             self.load_state_dict(tensors)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1].strip()
             raise RunError(f"the saved weights do not fit the model of this run: {reason}") from None
+
+    def _saved_scale(
+        self, of: str, tensors: Mapping[str, Tensor], encoder: nn.Module | None
+    ) -> FeatureScale | None:
+        mean, deviation = (tensors.get(f"{of}_scale.{part}") for part in ("mean", "deviation"))
+        if mean is None or deviation is None:
+            return None
+        columns = encoder.linear.in_features if isinstance(encoder, LinearEncoder) else None
+        if mean.shape != (columns,) or deviation.shape != (columns,):
+            raise RunError(f"the saved weights do not fit the model of this run: {of}_scale has other columns")
+        return FeatureScale(mean, deviation).to(self.target_mean.device)
 
 
 def restored_network(facts: DataFacts, config: RunConfig, tensors: Mapping[str, Tensor]) -> Network:
