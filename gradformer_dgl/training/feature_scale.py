@@ -72,13 +72,10 @@ def feature_scales(
     """Return the scales of the features of nodes and of edges in some of the graphs."""
     are_chosen = torch.zeros(len(graphs), dtype=torch.bool)
     are_chosen[chosen] = True
-    scales = []
-    for features, counts in (
-        (graphs.node_features, graphs.node_counts),
-        (graphs.edge_features, graphs.edge_counts),
-    ):
+
+    def scale(features: Tensor | None, counts: Tensor) -> FeatureScale | None:
         if features is None or not features.is_floating_point():
-            scales.append(None)
-        else:
-            scales.append(FeatureScale.of(features[are_chosen.repeat_interleave(counts)]))
-    return scales[0], scales[1]
+            return None
+        return FeatureScale.of(features[are_chosen.repeat_interleave(counts)])
+
+    return scale(graphs.node_features, graphs.node_counts), scale(graphs.edge_features, graphs.edge_counts)

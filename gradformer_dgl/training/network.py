@@ -187,7 +187,7 @@ class Network(nn.Module):
             return None
         columns = encoder.linear.in_features if isinstance(encoder, LinearEncoder) else None
         if mean.shape != (columns,) or deviation.shape != (columns,):
-            raise RunError(f"the saved weights do not fit the model of this run: {of}_scale has other columns")
+            raise RunError(f"the saved weights do not fit the model of this run: wrong columns in {of}_scale")
         return FeatureScale(mean, deviation).to(self.target_mean.device)
 
 

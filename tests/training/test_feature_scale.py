@@ -130,7 +130,8 @@ def test_a_checkpoint_of_before_goes_on_with_raw_features(tmp_path):
     trainer = trainer_of("missing targets", tmp_path / "run")
     assert trainer.network.node_scale is not None
     load_checkpoint(trainer)
-    assert trainer.network.node_scale is None and trainer.network.edge_scale is None
+    assert trainer.network.node_scale is None
+    assert trainer.network.edge_scale is None
     assert trainer.evaluate("val") == older.evaluate("val")
 
 
@@ -147,5 +148,5 @@ def test_saved_weights_bring_their_scale(tmp_path):
 @pytest.mark.parametrize("broken", [torch.ones(1), torch.ones(5, 1), torch.ones(())])
 def test_a_scale_of_other_columns_is_refused(broken, tmp_path):
     network = trainer_of("missing targets", tmp_path).network
-    with pytest.raises(RunError, match="node_scale has other columns"):
+    with pytest.raises(RunError, match="wrong columns in node_scale"):
         network.load(network.state_dict() | {"node_scale.mean": broken})
