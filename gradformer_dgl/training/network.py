@@ -101,7 +101,8 @@ class Network(nn.Module):
     precision : str
         ``"fp32"``, ``"tf32"`` or ``"bf16"``. Outputs are float32 in all of them.
     node_scale, edge_scale : FeatureScale, optional
-        What brings features of nodes and edges to the scale that the model sees.
+        What brings features of nodes and edges to the scale that the model sees; left out where it has no
+        linear encoder for them.
     """
 
     target_mean: Tensor
@@ -119,7 +120,8 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         self.model, self.precision = model, precision
-        self.node_scale, self.edge_scale = node_scale, edge_scale
+        self.node_scale = node_scale if isinstance(model.node_encoder, LinearEncoder) else None
+        self.edge_scale = edge_scale if isinstance(model.edge_encoder, LinearEncoder) else None
         mean, deviation = torch.zeros(1), torch.ones(1)
         if targets is not None:
             given = torch.where(targets.isnan(), 0.0, targets)

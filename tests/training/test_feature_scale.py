@@ -145,6 +145,22 @@ def test_saved_weights_bring_their_scale(tmp_path):
     assert torch.equal(restored.eval()(batch), trainer.scored.eval()(batch))
 
 
+@pytest.mark.parametrize(
+    "name", ["classes", "missing labels", "labels of nodes", "graphormer", "no attention"]
+)
+def test_features_that_the_model_does_not_read(name, tmp_path):
+    trainer = trainer_of(name, tmp_path / "run")
+    trainer.files.begin([])
+    trainer.run_epoch(0)
+    save_checkpoint(trainer)
+    again = trainer_of(name, tmp_path / "run")
+    load_checkpoint(again)
+    # Without labels of both kinds the metric is NaN, the loss is not.
+    assert again.evaluate("val")[0] == trainer.evaluate("val")[0]
+    assert (again.network.edge_scale is None) == (again.network.model.edge_encoder is None)
+    assert again.network.node_scale is not None
+
+
 @pytest.mark.parametrize("broken", [torch.ones(1), torch.ones(5, 1), torch.ones(())])
 def test_a_scale_of_other_columns_is_refused(broken, tmp_path):
     network = trainer_of("missing targets", tmp_path).network
