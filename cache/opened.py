@@ -251,7 +251,7 @@ class CacheFile:
 
 def _natural(name: str) -> tuple[str, int]:
     kind, _, size = name.partition(":")
-    return kind, int(size) if size.isdigit() else 0
+    return kind, int(size) if size.isdecimal() else 0
 
 
 def _line(error: BaseException) -> str:

@@ -8,10 +8,12 @@ head and one column per distance, from which attention gathers. Anything with a 
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gradformer_dgl.distances import with_minus_one
 from gradformer_dgl.errors import ConfigError, GraphError
 from gradformer_dgl.suggestions import suggestion
 
@@ -51,7 +53,8 @@ class Decay(nn.Module):
         Parameters
         ----------
         distances : Tensor
-            Shape (graphs, N, N), integer, in hops; -1 for unreachable pairs and for padding.
+            Shape (graphs, N, N), integer, in hops; -1 for unreachable pairs and for padding. In uint8 and
+            uint16, which have no -1, the dtype's maximum, as in a cache.
 
         Returns
         -------
@@ -70,7 +73,7 @@ class Decay(nn.Module):
             raise GraphError(
                 f"distances must have the shape (graphs, N, N), but have {tuple(distances.shape)}"
             )
-        index = distances.long()
+        index = with_minus_one(distances)
         if index.numel() and int(index.min()) < -1:
             raise GraphError(f"distances must be -1 (unreachable) or more, but one is {int(index.min())}")
         num_distances = int(index.max()) + 1 if index.numel() else 0
@@ -138,7 +141,7 @@ class ExponentialDecay(Decay):
             raise ConfigError(f"gamma must be above 0 and at most 1, but is {gamma}")
         if not (math.isfinite(slope) and slope >= 0):
             raise ConfigError(f"slope must be a finite number, 0 or more, but is {slope}")
-        hops = [float(hop)] * num_heads if isinstance(hop, (int, float)) else [float(h) for h in hop]
+        hops = [float(h) for h in hop] if np.ndim(hop) else [float(hop)] * num_heads
         if len(hops) != num_heads:
             raise ConfigError(
                 f"hop must be one number or {num_heads}, one per head, but {len(hops)} are given"

@@ -26,7 +26,8 @@ class PairDistances:
     Parameters
     ----------
     values : Tensor
-        Shape (pairs,), uint8 or uint16, in hops. The dtype's maximum (255 or 65535) means unreachable.
+        Shape (pairs,), uint8 or uint16, in hops. The dtype's maximum (255 or 65535) means unreachable. They
+        must not be changed afterwards: what is worked out of them is kept.
     node_counts : Tensor
         Shape (graphs,), int64: nodes per graph; 0 is allowed. It may lie on the CPU while ``values``
         lie on another device: then nothing ever waits for that device.
@@ -101,7 +102,12 @@ class PairDistances:
         True
         """
         found = _living.get(id(values))
-        if found is not None and found.values is values:
+        # The same values may be those of other graphs.
+        if (
+            found is not None
+            and found.values is values
+            and (found.node_counts is node_counts or found.sizes == node_counts.tolist())
+        ):
             return found
         made = object.__new__(cls)
         made._set(values, node_counts, node_counts.tolist(), None)
@@ -114,8 +120,9 @@ class PairDistances:
         Parameters
         ----------
         padded : Tensor
-            Shape (graphs, max_nodes, max_nodes), integer, in hops; -1 for unreachable pairs. What
-            stands in padding rows and columns does not matter.
+            Shape (graphs, max_nodes, max_nodes), integer, in hops; -1 for unreachable pairs, and in uint8
+            and uint16, which have no -1, the dtype's maximum, as in a cache. What stands in padding rows
+            and columns does not matter.
         node_counts : Tensor
             Shape (graphs,), int64.
 
@@ -150,7 +157,7 @@ class PairDistances:
                 f"{tuple(padded.shape)}"
             )
         real = torch.arange(padded.shape[1], device=padded.device) < node_counts.to(padded.device)[:, None]
-        values = padded.long()[real[:, :, None] & real[:, None, :]]
+        values = with_minus_one(padded)[real[:, :, None] & real[:, None, :]]
         lowest, longest = (int(values.min()), int(values.max())) if len(values) else (0, 0)
         if lowest < -1 or longest > 65534:
             wrong = lowest if lowest < -1 else longest
@@ -284,6 +291,22 @@ class PairDistances:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "plans": {}}
+
+
+def with_minus_one(distances: Int[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
+    """Return distances as int64, with -1 for unreachable pairs whatever dtype they had.
+
+    Examples
+    --------
+    >>> with_minus_one(torch.tensor([1, 255], dtype=torch.uint8)).tolist()
+    [1, -1]
+    >>> with_minus_one(torch.tensor([-1, 255])).tolist()
+    [-1, 255]
+    """
+    index = distances.long()
+    if distances.dtype not in (torch.uint8, torch.uint16):
+        return index
+    return index.masked_fill(index == torch.iinfo(distances.dtype).max, -1)
 
 
 def in_steps(distances: np.ndarray, unit: float) -> tuple[np.ndarray, int]:

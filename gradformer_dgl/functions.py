@@ -1,5 +1,7 @@
 """How functions with a backward pass of their own are called, and which modules they may stand for."""
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import torch
@@ -38,6 +40,54 @@ def apply(function: type[torch.autograd.Function], *args: Any) -> Any:
     if torch.is_grad_enabled():
         return function.apply(*args)
     return function.forward(_NoContext(), *args)
+
+
+class _Once(torch.autograd.Function):
+    """Pass gradients on as functions of some inputs, the first ``count`` tensors, that have no derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, count: int, *tensors: Tensor | None) -> tuple[Tensor | None, ...]:
+        return tuple(None if one is None else one.view_as(one) for one in tensors[count:])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        raise RuntimeError("second derivatives are not available: this function is differentiable once")
+
+
+def differentiable_once(backward: Callable[..., tuple[Tensor | None, ...]]) -> Callable[..., Any]:
+    """Make what a backward pass returns an error to differentiate by the tensors that were saved for it.
+
+    torch's own decorator takes gradients for constants where the gradient that came in is one, as that of a
+    sum is. Inputs must be saved as they were given, not as copies, for autograd to know them.
+
+    Examples
+    --------
+    >>> class Square(torch.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x * x
+    ...     @staticmethod
+    ...     @differentiable_once
+    ...     def backward(ctx, grad):
+    ...         return (2 * ctx.saved_tensors[0] * grad,)
+    >>> x = torch.tensor([3.0], requires_grad=True)
+    >>> (first,) = torch.autograd.grad(Square.apply(x).sum(), x, create_graph=True)
+    >>> torch.autograd.grad(first, x)
+    Traceback (most recent call last):
+    RuntimeError: second derivatives are not available: this function is differentiable once
+    """
+
+    @wraps(backward)
+    def once(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        with torch.no_grad():
+            found = backward(ctx, *gradients)
+        if not torch.is_grad_enabled():
+            return found
+        inputs = [one for one in (*ctx.saved_tensors, *gradients) if one is not None and one.requires_grad]
+        return _Once.apply(len(inputs), *inputs, *found) if inputs else found
+
+    return once
 
 
 def is_bare(module: nn.Module) -> bool:

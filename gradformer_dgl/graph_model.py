@@ -225,7 +225,7 @@ def _encoding(batch: GraphBatch, name: str) -> Tensor:
 
 def _columns(encoding: str) -> int:
     _, _, columns = encoding.partition(":")
-    if not columns.isdigit() or int(columns) < 1:
+    if not columns.isdecimal() or int(columns) < 1:
         raise ConfigError(
             f"an encoding is named with its number of columns, like 'rwse:20', but this is {encoding!r}"
         )

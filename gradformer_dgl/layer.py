@@ -195,7 +195,8 @@ class GradformerLayer(nn.Module):
                 f"(nodes, feat_size), but have {tuple(x.shape)}"
             )
         # Autocast makes products bfloat16; sums of branches, and what is normalised, are not.
-        x = x.to(self.norm_out.weight.dtype)
+        weight = getattr(self.norm_out, "weight", None)
+        x = x if weight is None else x.to(weight.dtype)
         branches, norms = [], []
         if self.attention is not None and self.norm_global is not None:
             # Not within the call of `append`: where they break a compiled graph, that would be compiled anew.
@@ -220,6 +221,7 @@ class GradformerLayer(nn.Module):
             raise GraphError(
                 f"the graph has {len(x)} nodes, but the distances are those of {distances.num_nodes} nodes"
             )
+        _require_same_sizes(graph, distances)
         if table is None:
             table = cast(Decay, self.decay).table(distances.num_distances)
         attended = cast(DecayAttention, self.attention)(x, distances, table)
@@ -253,6 +255,28 @@ class GradformerLayer(nn.Module):
         keep = 1 - self.drop_path
         stays = branch.new_empty(len(distances), 1).bernoulli_(keep).div_(keep)
         return branch * stays.repeat_interleave(distances.node_counts, dim=0, output_size=len(branch))
+
+
+def _require_same_sizes(graph: Graph, distances: Distances) -> None:
+    """Refuse the distances of other graphs, where that takes no waiting for a GPU.
+
+    Of a batch that DGL has as one graph, as some of its transforms leave it, only the nodes are known.
+    """
+    if torch.compiler.is_compiling() or graph.batch_size == 1:
+        return
+    counts = graph.batch_num_nodes()
+    if counts is distances.node_counts or counts.device.type != "cpu":
+        return
+    sizes = counts.tolist()
+    if sizes != distances.sizes:
+        raise GraphError(
+            f"the batch has graphs of {_few(sizes)} nodes, but the distances are those of graphs of "
+            f"{_few(distances.sizes)} nodes"
+        )
+
+
+def _few(sizes: list[int]) -> str:
+    return ", ".join(str(size) for size in sizes[:8]) + (", ..." if len(sizes) > 8 else "")
 
 
 def _ragged(graph: Graph, padded: Tensor) -> PairDistances:

@@ -49,4 +49,4 @@ def _number_in(file: Path) -> list[int]:
         text = file.read_text().strip()
     except OSError:
         return []
-    return [int(text)] if text.isdigit() else []
+    return [int(text)] if text.isdecimal() else []

@@ -5,11 +5,10 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from gradformer_dgl import row_kernels
-from gradformer_dgl.functions import apply, is_bare, loops_take
+from gradformer_dgl.functions import apply, differentiable_once, is_bare, loops_take
 
 
 class PlainPerceptron(torch.autograd.Function):
@@ -30,7 +29,7 @@ class PlainPerceptron(torch.autograd.Function):
         return F.linear(hidden, w2, b2)
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, w1, w2, hidden = ctx.saved_tensors
         grad_w2, back = grad.t() @ hidden, grad @ w2
@@ -59,7 +58,9 @@ class Perceptron(nn.Sequential):
     def forward(self, x: Float[Tensor, "nodes channels"]) -> Float[Tensor, "nodes channels_out"]:
         parts = [part for part in self if not (isinstance(part, nn.Dropout) and _is_idle(part))]
         # Autocast casts in each product, and a compiler chooses by itself what to keep.
-        if not _is_plain(parts) or torch.is_autocast_enabled(x.device.type) or torch.compiler.is_compiling():
+        if torch.is_autocast_enabled(x.device.type) or torch.compiler.is_compiling():
+            return super().forward(x)
+        if x.ndim != 2 or not _is_plain(parts):
             return super().forward(x)
         up, _, down = parts
         return apply(PlainPerceptron, x, up.weight, up.bias, down.weight, down.bias)

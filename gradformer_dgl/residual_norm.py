@@ -6,10 +6,9 @@ from typing import Any, cast
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from gradformer_dgl import row_kernels
-from gradformer_dgl.functions import apply, arrays, is_bare, loops_take
+from gradformer_dgl.functions import apply, arrays, differentiable_once, is_bare, loops_take
 
 
 def sum_of_norms(
@@ -44,7 +43,7 @@ def sum_of_norms(
     """
     if _suits(x, branches, norms):
         parameters = [part for norm in norms for part in (norm.weight, norm.bias)]
-        return apply(_SumOfNorms, norms, x, *branches, *parameters)
+        return apply(_SumOfNorms, norms, *(part.contiguous() for part in (x, *branches)), *parameters)
     out = norms[0](x + branches[0])
     for branch, norm in zip(branches[1:], norms[1:], strict=True):
         out = out + norm(x + branch)
@@ -71,20 +70,21 @@ class _SumOfNorms(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, norms: Sequence[nn.BatchNorm1d], x: Tensor, *given: Tensor) -> Tensor:
-        x, *branches = (part.contiguous() for part in (x, *given[: len(norms)]))
+        branches = given[: len(norms)]
         out, stats = torch.empty_like(x), x.new_empty(len(norms), 4, x.shape[1])
         for k, (norm, branch) in enumerate(zip(norms, branches, strict=True)):
             running = cast(tuple[Tensor, Tensor], (norm.running_mean, norm.running_var))
             taken = arrays(x, branch, stats[k], norm.weight, norm.bias, *running)
             share = _share(norm) if norm.training else -1.0
             row_kernels.normalize(*taken, norm.eps, share, out.numpy(), k > 0)
-        ctx.save_for_backward(x, stats, *branches)
+        ctx.save_for_backward(x, stats, *given)
         return out
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, stats, *branches = ctx.saved_tensors
+        x, stats, *given = ctx.saved_tensors
+        branches = given[: len(stats)]
         grad, grad_x = grad.contiguous(), torch.empty_like(x)
         of_branches: list[Tensor] = []
         of_parameters: list[Tensor] = []

@@ -51,7 +51,10 @@ def _edges_of_dgl(graph: Any, edge_weight: str | None) -> Edges:
     if edge_weight is not None:
         if edge_weight not in graph.edata:
             raise GraphError(f"has no edge feature {edge_weight!r} to take edge weights from")
-        weights = graph.edata[edge_weight].detach().cpu().numpy()
+        weights = graph.edata[edge_weight].detach().cpu()
+        # NumPy has no bfloat16.
+        half = weights.is_floating_point() and weights.element_size() < 4
+        weights = (weights.float() if half else weights).numpy()
         weights = weights[:, 0] if weights.ndim == 2 and weights.shape[1] == 1 else weights
     if "coo" not in graph.formats()["created"]:
         # Made for csr or csc alone, it cannot list its edges.

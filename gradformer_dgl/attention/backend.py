@@ -13,10 +13,9 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from gradformer_dgl.distances import PairDistances
-from gradformer_dgl.functions import apply
+from gradformer_dgl.functions import apply, differentiable_once
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ class _Attention(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         qkv, table, *made = ctx.saved_tensors
         by_table = ctx.needs_input_grad[1]

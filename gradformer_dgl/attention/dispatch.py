@@ -49,7 +49,7 @@ _forced: list[tuple[str, dict[str, Any]]] = []
 
 @contextmanager
 def attention_backend(name: str, **options: Any) -> Iterator[None]:
-    """Use one backend for all decay attention in a ``with`` block.
+    """Use one backend for all decay attention of the process, other threads too, in a ``with`` block.
 
     Parameters
     ----------
@@ -197,6 +197,13 @@ def _dense(
 
 
 def _check(qkv: Tensor, distances: PairDistances | NearPairs, table: Tensor) -> None:
+    if qkv.ndim != 4 or qkv.shape[1] != 3:
+        raise GraphError(
+            "query, key and value must have the shape (nodes, 3, heads, head_dim), "
+            f"but have {tuple(qkv.shape)}"
+        )
+    if not qkv.is_floating_point():
+        raise GraphError(f"query, key and value must be floating-point numbers, but are {qkv.dtype}")
     nodes, _, heads, _ = qkv.shape
     if distances.num_nodes != nodes:
         raise GraphError(

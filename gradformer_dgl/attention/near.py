@@ -18,8 +18,10 @@ from torch import Tensor
 
 from gradformer_dgl.attention.near_loop import near_loop
 from gradformer_dgl.attention.near_tensors import near_tensors, row_parts
+from gradformer_dgl.attention.ragged import takes
 from gradformer_dgl.distances import PairDistances
 from gradformer_dgl.errors import ConfigError, GraphError
+from gradformer_dgl.functions import loops_take
 from gradformer_dgl.near_pairs import NearPairs
 
 FORMS = {"loop": near_loop, "tensors": near_tensors}
@@ -172,7 +174,7 @@ def near_attention(
         return single.to(qkv.dtype)
     table = torch.cat([table[:, :-1], torch.zeros_like(table[:, -1:])], dim=1)
     if form is None:
-        form = "loop" if qkv.device.type == "cpu" and qkv.dtype == torch.float32 else "tensors"
+        form = "loop" if loops_take(qkv) and takes(table) else "tensors"
     if not mixed:
         return FORMS[form](qkv, near, table, dropout_p, seed)
     mix = mix_of(near)

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from jaxtyping import Float32
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from gradformer_dgl.attention.dropout import as_threshold
 from gradformer_dgl.attention.near_kernel import attend, attend_backward
+from gradformer_dgl.functions import differentiable_once
 from gradformer_dgl.near_pairs import NearPairs
 from gradformer_dgl.vectors import WIDTH
 
@@ -31,6 +31,11 @@ def _rows(x: Tensor) -> Tensor:
     return x.flatten(1).contiguous()
 
 
+def _prepared(qkv: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what the kernels take: rows of channels, and factors of products that are not scaled yet."""
+    return _rows(qkv), (table.detach() * qkv.shape[-1] ** -0.5).contiguous()
+
+
 class NearLoop(torch.autograd.Function):
     """Attention row by row; saves its inputs, its output and two numbers per node and head."""
 
@@ -38,19 +43,20 @@ class NearLoop(torch.autograd.Function):
     def forward(ctx: Any, qkv: Tensor, table: Tensor, near: NearPairs, dropout_p: float, seed: int) -> Tensor:
         ctx.shape = heads, head_dim = qkv.shape[2:]
         ctx.near, ctx.threshold, ctx.seed = near, as_threshold(dropout_p), seed
-        rows, scaled = _rows(qkv), (table.detach() * head_dim**-0.5).contiguous()
+        rows, scaled = _prepared(qkv, table)
         out = rows.new_empty(len(rows), rows.shape[1] // 3)
         peak, inverse = rows.new_empty(len(rows), heads), rows.new_empty(len(rows), heads)
         results = (part.numpy() for part in (out, peak, inverse))
         attend(rows.numpy(), *_layout(near), scaled.numpy(), ctx.threshold, seed, *results)
-        ctx.save_for_backward(rows, scaled, out, peak, inverse)
+        ctx.save_for_backward(qkv, table, out, peak, inverse)
         return out.unflatten(1, (heads, -1))[:, :, :head_dim]
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        rows, scaled, *results = ctx.saved_tensors
+        qkv, table, *results = ctx.saved_tensors
         heads, head_dim = ctx.shape
+        rows, scaled = _prepared(qkv, table)
         grad = torch.zeros_like(rows)
         columns = scaled.shape[1] if ctx.needs_input_grad[1] else 0
         lanes = torch.zeros(4, heads, columns, dtype=torch.float64)

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from gradformer_dgl.attention.dropout import kept
+from gradformer_dgl.functions import differentiable_once
 from gradformer_dgl.near_pairs import NearPairs
 
 CHUNK = 1 << 22
@@ -123,7 +123,7 @@ class NearTensors(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         qkv, table, out, log_sum = ctx.saved_tensors
         query, key, value = qkv.unbind(1)

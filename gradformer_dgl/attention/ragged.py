@@ -2,6 +2,8 @@
 
 The work is that of the real pairs, and no matrix over pairs is ever kept: the backward pass computes
 the attention weights anew from the largest logit and the sum of each row, and the dropout from its seed.
+That makes an error in single precision which grows with the factors of the decay; where these are large, as
+no published setting makes them, dense blocks serve instead.
 """
 
 from typing import Any
@@ -11,9 +13,24 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from gradformer_dgl.attention.backend import Backend, register, run
+from gradformer_dgl.attention.blocks import BLOCKS
 from gradformer_dgl.attention.dropout import as_threshold
 from gradformer_dgl.attention.ragged_kernel import attend, attend_backward
 from gradformer_dgl.distances import PairDistances
+
+LARGEST_FACTOR = 256.0
+"""Up to this factor the gradients of the loops are as exact as those of dense blocks."""
+
+
+def takes(table: Tensor) -> bool:
+    """Whether the factors of a table are small enough for weights that are worked out anew.
+
+    Examples
+    --------
+    >>> takes(torch.tensor([[1.0, 0.5, 0.0]])), takes(torch.tensor([[1e9, 0.5, 0.0]]))
+    (True, False)
+    """
+    return not bool((table.detach().abs() > LARGEST_FACTOR).any())
 
 
 def _layout(distances: PairDistances) -> tuple[Any, ...]:
@@ -40,7 +57,9 @@ def _attend(
     out: Tensor,
     *kept: Tensor,
 ) -> None:
-    if out.numel():
+    if not takes(table):
+        BLOCKS.attend(qkv, table, distances, dropout_p, seed, out)
+    elif out.numel():
         arrays = (_rows(qkv), *_layout(distances), table.detach().numpy())
         attend(*arrays, as_threshold(dropout_p), seed, _rows(out), *(part.numpy() for part in kept))
 
@@ -56,6 +75,8 @@ def _gradients(
     out: Tensor,
     *kept: Tensor,
 ) -> tuple[Tensor, Tensor | None]:
+    if not takes(table):
+        return BLOCKS.gradients(grad_out, qkv, table, distances, dropout_p, seed, by_table, out)
     grad_qkv = torch.empty_like(qkv)
     lanes = torch.zeros(8, table.shape[0], table.shape[1] if by_table else 0, dtype=torch.float64)
     if qkv.numel():

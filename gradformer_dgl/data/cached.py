@@ -1,6 +1,6 @@
 """Any DGL data set of (graph, label) with the distances and encodings of a cache."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dgl
@@ -134,13 +134,29 @@ def collate(
         distances=PairDistances(_flat(distances), node_counts),
         node_features=frame_features(batched.ndata, node_features, "ndata"),
         edge_features=frame_features(batched.edata, edge_features, "edata"),
-        encodings={name: torch.cat([one[name] for one in encodings]) for name in encodings[0]},
+        encodings=_stacked(encodings),
         labels=node_labels(batched) if without_label else stack_labels(labels),
         node_counts=node_counts,
     )
 
 
 def _flat(distances: Sequence[Tensor]) -> Tensor:
-    if distances[0].dtype == torch.uint16:
-        return torch.cat([one.view(torch.int16).flatten() for one in distances]).view(torch.uint16)
-    return torch.cat([one.flatten() for one in distances])
+    flat = [one.flatten() for one in distances]
+    if all(one.dtype != torch.uint16 for one in flat):
+        return torch.cat(flat)
+    return torch.cat([_wide(one).view(torch.int16) for one in flat]).view(torch.uint16)
+
+
+def _wide(distances: Tensor) -> Tensor:
+    """Return distances as uint16, of which not all that torch has can be done."""
+    if distances.dtype != torch.uint8:
+        return distances
+    return distances.int().masked_fill(distances == 255, 65535).to(torch.uint16)
+
+
+def _stacked(encodings: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    kinds = [{name: tuple(one.shape[1:]) for name, one in of_graph.items()} for of_graph in encodings]
+    if any(kind != kinds[0] for kind in kinds):
+        other = next(kind for kind in kinds if kind != kinds[0])
+        raise GraphError(f"graphs of one batch must have the same encodings, but have {kinds[0]} and {other}")
+    return {name: torch.cat([of_graph[name] for of_graph in encodings]) for name in kinds[0]}

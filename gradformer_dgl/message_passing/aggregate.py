@@ -6,7 +6,6 @@ older torch, and its CPU kernels know float32 and float64 only.
 """
 
 from typing import TypeGuard
-from weakref import WeakKeyDictionary
 
 import dgl
 import torch
@@ -17,12 +16,13 @@ from torch import Tensor
 from gradformer_dgl.edge_list import EdgeList, Graph
 from gradformer_dgl.functions import apply, loops_take
 from gradformer_dgl.message_passing.compiled_sums import AddActivated, GatedMean
+from gradformer_dgl.message_passing.per_graph import PerGraph, edges_of
 
 EPSILON = 1e-6
 
-_edges: WeakKeyDictionary[
-    Graph, dict[torch.device, tuple[Int64[Tensor, " edges"], Int64[Tensor, " edges"]]]
-] = WeakKeyDictionary()
+_edges: PerGraph[dict[torch.device, tuple[Int64[Tensor, " edges"], Int64[Tensor, " edges"]]]] = PerGraph(
+    lambda graph: {}
+)
 
 
 def compiled_runs_on(graph: Graph, x: Tensor) -> TypeGuard[dgl.DGLGraph]:
@@ -40,10 +40,10 @@ def endpoints(graph: Graph, device: torch.device) -> tuple[Int64[Tensor, " edges
     """Return sources and destinations of the edges, moved to a device once per graph."""
     if isinstance(graph, EdgeList) and graph.device == device:
         return graph.edges()
-    by_device = _edges.setdefault(graph, {})
+    by_device = _edges[graph]
     if device not in by_device:
-        src, dst = graph.edges()
-        by_device[device] = (src.to(device, torch.int64), dst.to(device, torch.int64))
+        src, dst = edges_of(graph)
+        by_device[device] = (src.to(device), dst.to(device))
     return by_device[device]
 
 
@@ -86,7 +86,7 @@ def add_activated(
     [[1.0], [6.0]]
     """
     if compiled_runs_on(graph, x):
-        return apply(AddActivated, x, e, graph)
+        return apply(AddActivated, x.contiguous(), e.contiguous(), graph)
     if dgl_runs_on(graph, x):
         return x + ops.copy_e_sum(graph, torch.relu(ops.u_add_e(graph, x, e)))
     src, dst = endpoints(graph, x.device)
@@ -131,7 +131,8 @@ def gated_mean(
     [[0.0], [7.0]]
     """
     if compiled_runs_on(graph, target):
-        return apply(GatedMean, target, origin, message, edges, scale, graph)
+        inputs = (target, origin, message, edges, None if scale is None else scale.flatten())
+        return apply(GatedMean, *(None if one is None else one.contiguous() for one in inputs), graph)
     by_dgl = dgl_runs_on(graph, target)
     src, dst = endpoints(graph, target.device)
     gates = ops.u_add_v(graph, origin, target) if by_dgl else origin[src] + target[dst]

@@ -1,46 +1,31 @@
 """Sums over edges with gradients, compiled for the CPU in single precision."""
 
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import dgl
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from gradformer_dgl.functions import arrays
+from gradformer_dgl.functions import arrays, differentiable_once
 from gradformer_dgl.message_passing import edge_kernels
+from gradformer_dgl.message_passing.per_graph import PerGraph, incoming_of
 
-_incoming: WeakKeyDictionary[dgl.DGLGraph, tuple[Any, ...]] = WeakKeyDictionary()
-
-
-def incoming(graph: dgl.DGLGraph) -> tuple[Any, ...]:
-    """Return where each node's incoming edges begin, their sources and their numbers, once per graph.
-
-    Examples
-    --------
-    >>> [part.tolist() for part in incoming(dgl.graph(([0, 2, 1], [1, 0, 1])))]
-    [[0, 1, 3, 3], [2, 0, 1], [1, 0, 2]]
-    """
-    if graph not in _incoming:
-        _incoming[graph] = tuple(part.long().numpy() for part in graph.adj_tensors("csc"))
-    return _incoming[graph]
+_incoming = PerGraph(lambda graph: arrays(*incoming_of(graph)))
 
 
 class AddActivated(torch.autograd.Function):
-    """Sum of x and of ``relu(x[u] + e[k])`` over the incoming edges; keeps its inputs alone."""
+    """Sum of x and of ``relu(x[u] + e[k])`` over the incoming edges, both contiguous; keeps these alone."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, e: Tensor, graph: dgl.DGLGraph) -> Tensor:
-        x, e = x.contiguous(), e.contiguous()
-        ctx.edges = incoming(graph)
+        ctx.edges = _incoming[graph]
         ctx.save_for_backward(x, e)
         out = torch.empty_like(x)
         edge_kernels.add_activated(*ctx.edges, *arrays(x, e, out))
         return out
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, e = ctx.saved_tensors
         grad_x, grad_e = torch.empty_like(x), torch.empty_like(e)
@@ -49,7 +34,7 @@ class AddActivated(torch.autograd.Function):
 
 
 class GatedMean(torch.autograd.Function):
-    """Mean of messages weighted by gates; keeps nothing over the edges but its inputs."""
+    """Mean of messages weighted by gates; of contiguous inputs, beside which it keeps nothing over edges."""
 
     @staticmethod
     def forward(
@@ -61,17 +46,17 @@ class GatedMean(torch.autograd.Function):
         scale: Tensor | None,
         graph: dgl.DGLGraph,
     ) -> Tensor:
-        ctx.edges, ctx.given = incoming(graph), (edges is not None, scale is not None)
+        ctx.edges, ctx.given = _incoming[graph], (edges is not None, scale is not None)
         edges = target.new_empty(0, target.shape[1]) if edges is None else edges
-        scale = target.new_empty(0) if scale is None else scale.flatten()
-        inputs = [part.contiguous() for part in (target, origin, message, edges, scale)]
-        mean, weight = torch.empty_like(inputs[0]), torch.empty_like(inputs[0])
+        scale = target.new_empty(0) if scale is None else scale
+        inputs = (target, origin, message, edges, scale)
+        mean, weight = torch.empty_like(target), torch.empty_like(target)
         edge_kernels.gated_mean(*ctx.edges, *arrays(*inputs, mean, weight))
         ctx.save_for_backward(*inputs, mean, weight)
         return mean
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         saved = ctx.saved_tensors
         of_nodes = [torch.zeros_like(part) for part in saved[:3]]
@@ -80,4 +65,4 @@ class GatedMean(torch.autograd.Function):
             *ctx.edges, *arrays(*saved, grad.contiguous(), *of_nodes, of_edges, of_scale)
         )
         by_edge, scaled = ctx.given
-        return *of_nodes, of_edges if by_edge else None, of_scale[:, None] if scaled else None, None
+        return *of_nodes, of_edges if by_edge else None, of_scale if scaled else None, None

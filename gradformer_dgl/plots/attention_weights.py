@@ -80,10 +80,12 @@ def attention_weights(network: Network, batch: GraphBatch, layer: int) -> Float[
         hook = chosen.attention.register_forward_pre_hook(
             lambda module, given: found.append(_softmax(module, *given))
         )
+    training = network.training
     try:
         network.eval()(batch)
     finally:
         hook.remove()
+        network.train(training)
     return found[0].float().cpu()
 
 

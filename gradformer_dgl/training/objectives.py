@@ -67,13 +67,18 @@ def mean_absolute_error(
 def roc_auc(
     logits: Float[Tensor, "items outputs"], labels: Float[Tensor, "items outputs"]
 ) -> Float[Tensor, ""]:
-    """Area under the ROC curve, averaged over the outputs that have both classes, in [0, 1]."""
+    """Area under the ROC curve, averaged over the outputs that have both classes, in [0, 1].
+
+    NaN where no output has both, or a logit that counts is NaN.
+    """
     from torchmetrics.functional.classification import binary_auroc
 
     areas = []
     for column in range(logits.shape[1]):
         given = ~labels[:, column].isnan()
         truth = labels[given, column].long()
+        if logits[given, column].isnan().any():
+            return torch.tensor(torch.nan)
         if 0 < truth.sum() < len(truth):
             # Ranks instead of logits: a sigmoid in float32 would merge the surest predictions.
             ranks = torch.unique(logits[given, column], return_inverse=True)[1].double()

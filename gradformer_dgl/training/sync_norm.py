@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, distributed, nn
-from torch.autograd.function import once_differentiable
+
+from gradformer_dgl.functions import differentiable_once
 
 
 def pooled_moments(
@@ -39,7 +40,7 @@ class _Standardize(torch.autograd.Function):
         return standardized
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         standardized, total, scale = ctx.saved_tensors
         parts = [part.sum(0, dtype=torch.float64) for part in (grad, grad * standardized)]
