@@ -7,6 +7,7 @@ head and one column per distance, from which attention gathers. Anything with a 
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any, SupportsFloat, cast
 
 import numpy as np
 import torch
@@ -129,7 +130,7 @@ class ExponentialDecay(Decay):
         self,
         num_heads: int,
         gamma: float = 0.6,
-        hop: float | Sequence[float] = 5.0,
+        hop: SupportsFloat | Sequence[float] = 5.0,
         slope: float = 0.0,
         learnable: bool = True,
         unit: float = 1.0,
@@ -141,7 +142,8 @@ class ExponentialDecay(Decay):
             raise ConfigError(f"gamma must be above 0 and at most 1, but is {gamma}")
         if not (math.isfinite(slope) and slope >= 0):
             raise ConfigError(f"slope must be a finite number, 0 or more, but is {slope}")
-        hops = [float(h) for h in hop] if np.ndim(hop) else [float(hop)] * num_heads
+        each = cast(Sequence[float], hop) if np.ndim(cast(Any, hop)) else [cast(float, hop)] * num_heads
+        hops = [float(h) for h in each]
         if len(hops) != num_heads:
             raise ConfigError(
                 f"hop must be one number or {num_heads}, one per head, but {len(hops)} are given"
@@ -212,7 +214,7 @@ def make_decay(
     decay: str | nn.Module,
     num_heads: int,
     gamma: float = 0.6,
-    hop: float | Sequence[float] = 5.0,
+    hop: SupportsFloat | Sequence[float] = 5.0,
     slope: float = 0.0,
     learnable: bool = True,
     unit: float = 1.0,

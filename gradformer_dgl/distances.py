@@ -5,7 +5,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
-from jaxtyping import Int, Int64, UInt
+from jaxtyping import Int, Int64, Integer, UInt
 from torch import Tensor
 
 from gradformer_dgl.errors import GraphError
@@ -293,7 +293,7 @@ class PairDistances:
         return {**self.__dict__, "plans": {}}
 
 
-def with_minus_one(distances: Int[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
+def with_minus_one(distances: Integer[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
     """Return distances as int64, with -1 for unreachable pairs whatever dtype they had.
 
     Examples

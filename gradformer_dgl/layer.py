@@ -1,7 +1,7 @@
 """One layer: message passing beside decay attention, and a feed-forward network."""
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import SupportsFloat, cast
 
 import torch
 from jaxtyping import Float
@@ -120,7 +120,7 @@ class GradformerLayer(nn.Module):
         num_heads: int,
         message_passing: str | nn.Module | Callable[[int], nn.Module] | None = "gin",
         gamma: float = 0.6,
-        hop: float | Sequence[float] = 5.0,
+        hop: SupportsFloat | Sequence[float] = 5.0,
         slope: float = 0.0,
         dropout: float = 0.0,
         attn_drop: float = 0.0,

@@ -1,7 +1,7 @@
 """The whole model: encoders, layers with one shared decay, readout and head."""
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import SupportsFloat, cast
 
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -117,7 +117,7 @@ class Gradformer(GraphModel):
         colour_use: str = "head",
         message_passing: str | Callable[[int], nn.Module] | None = "gin",
         gamma: float = 0.6,
-        hop: float | Sequence[float] = 5.0,
+        hop: SupportsFloat | Sequence[float] = 5.0,
         slope: float = 0.0,
         learn_hop: bool = True,
         decay: str | nn.Module = "exponential",

@@ -55,7 +55,7 @@ class Perceptron(nn.Sequential):
     torch.Size([3, 5])
     """
 
-    def forward(self, x: Float[Tensor, "nodes channels"]) -> Float[Tensor, "nodes channels_out"]:
+    def forward(self, x: Float[Tensor, "*rows channels"]) -> Float[Tensor, "*rows channels_out"]:
         parts = [part for part in self if not (isinstance(part, nn.Dropout) and _is_idle(part))]
         # Autocast casts in each product, and a compiler chooses by itself what to keep.
         if torch.is_autocast_enabled(x.device.type) or torch.compiler.is_compiling():

@@ -16,13 +16,16 @@ from torch import Tensor
 from gradformer_dgl.edge_list import EdgeList, Graph
 from gradformer_dgl.functions import apply, loops_take
 from gradformer_dgl.message_passing.compiled_sums import AddActivated, GatedMean
-from gradformer_dgl.message_passing.per_graph import PerGraph, edges_of
+from gradformer_dgl.message_passing.per_graph import PerGraph, edges_of, lists_edges
 
 EPSILON = 1e-6
 
 _edges: PerGraph[dict[torch.device, tuple[Int64[Tensor, " edges"], Int64[Tensor, " edges"]]]] = PerGraph(
     lambda graph: {}
 )
+
+
+_lists_edges = PerGraph(lists_edges)
 
 
 def compiled_runs_on(graph: Graph, x: Tensor) -> TypeGuard[dgl.DGLGraph]:
@@ -32,8 +35,9 @@ def compiled_runs_on(graph: Graph, x: Tensor) -> TypeGuard[dgl.DGLGraph]:
 
 def dgl_runs_on(graph: Graph, x: Tensor) -> TypeGuard[dgl.DGLGraph]:
     """Whether DGL's kernels take this graph and tensor together."""
-    alike = isinstance(graph, dgl.DGLGraph) and graph.device == x.device
-    return alike and x.dtype in (torch.float32, torch.float64)
+    if not isinstance(graph, dgl.DGLGraph) or graph.device != x.device:
+        return False
+    return x.dtype in (torch.float32, torch.float64) and _lists_edges[graph]
 
 
 def endpoints(graph: Graph, device: torch.device) -> tuple[Int64[Tensor, " edges"], Int64[Tensor, " edges"]]:

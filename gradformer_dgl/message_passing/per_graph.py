@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
+import dgl
 from jaxtyping import Int64
 from torch import Tensor
 
@@ -22,7 +23,6 @@ class PerGraph(Generic[Value]):
 
     Examples
     --------
-    >>> import dgl
     >>> sizes, graph = PerGraph(lambda graph: graph.num_edges()), dgl.graph(([0], [1]))
     >>> before = sizes[graph]
     >>> graph.add_edges([1], [0])
@@ -48,22 +48,32 @@ def edges_of(graph: Graph) -> tuple[Int64[Tensor, " edges"], Int64[Tensor, " edg
 
     Examples
     --------
-    >>> import dgl
     >>> [part.tolist() for part in edges_of(dgl.graph(([2, 0], [1, 2])).formats("csc"))]
     [[2, 0], [1, 2]]
     """
-    if not isinstance(graph, EdgeList) and "coo" not in _formats(graph):
+    if not isinstance(graph, EdgeList) and not lists_edges(graph):
         graph = graph.formats("coo")
     src, dst = graph.edges()
     return src.long(), dst.long()
 
 
-def incoming_of(graph: Any) -> tuple[Int64[Tensor, " begins"], ...]:
+def lists_edges(graph: dgl.DGLGraph) -> bool:
+    """Whether a graph has a list of its edges, which is all that DGL's kernels need, or may make one.
+
+    Examples
+    --------
+    >>> graph = dgl.graph(([0], [1]))
+    >>> lists_edges(graph), lists_edges(graph.formats("csc"))
+    (True, False)
+    """
+    return "coo" in _formats(graph)
+
+
+def incoming_of(graph: dgl.DGLGraph) -> tuple[Int64[Tensor, " begins"], ...]:
     """Return where each node's incoming edges begin, their sources and their numbers, of a DGLGraph.
 
     Examples
     --------
-    >>> import dgl
     >>> [part.tolist() for part in incoming_of(dgl.graph(([0, 2, 1], [1, 0, 1])))]
     [[0, 1, 3, 3], [2, 0, 1], [1, 0, 2]]
     """
@@ -72,7 +82,7 @@ def incoming_of(graph: Any) -> tuple[Int64[Tensor, " begins"], ...]:
     return tuple(part.long() for part in graph.adj_tensors("csc"))
 
 
-def _formats(graph: Any) -> list[str]:
+def _formats(graph: dgl.DGLGraph) -> list[str]:
     """Formats that a graph has or may make by itself."""
     formats = graph.formats()
     return [*formats["created"], *formats["not created"]]

@@ -112,6 +112,24 @@ def test_wide_distances_are_collated() -> None:
     assert batch.distances.values.to(torch.int32).tolist() == [0, 300, 300, 0] * 2
 
 
+def test_wide_and_narrow_distances_are_collated_in_any_order() -> None:
+    graph = dgl.graph(([0], [1]))
+    narrow = torch.tensor([[0, 255], [255, 0]], dtype=torch.uint8)
+    wide = torch.tensor([[0, 300], [65535, 0]], dtype=torch.int32).to(torch.uint16)
+    for order in ((narrow, wide), (wide, narrow)):
+        found = collate([(graph, distances, {}, 0) for distances in order]).distances.pad(-1).tolist()
+        expected = {narrow: [[0, -1], [-1, 0]], wide: [[0, 300], [-1, 0]]}
+        assert found == [expected[distances] for distances in order]
+
+
+def test_graphs_with_other_encodings_are_refused() -> None:
+    graph, distances = dgl.graph(([0], [1])), torch.zeros(2, 2, dtype=torch.uint8)
+    for other in ({}, {"rwse:3": torch.zeros(2, 4)}, {"lappe:3": torch.zeros(2, 3)}):
+        items = [(graph, distances, encodings, 0) for encodings in ({"rwse:3": torch.zeros(2, 3)}, other)]
+        with pytest.raises(GraphError, match="must have the same encodings, but have "):
+            collate(items)
+
+
 def test_a_cache_of_another_length_is_refused(cache: DistanceCache) -> None:
     with pytest.raises(CacheError, match="is of 5 graphs, but the data set has 4; preprocess this data set"):
         CachedGraphDataset(items()[:4], cache)

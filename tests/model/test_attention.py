@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradformer_dgl import PairDistances, decay_attention
-from gradformer_dgl.attention import attention_backend
+from gradformer_dgl.attention import attention_backend, packed_decay_attention
 from gradformer_dgl.attention.dropout import kept
 from gradformer_dgl.attention.plan import cut, plan
 from gradformer_dgl.attention.reference import reference_attention
@@ -278,17 +278,24 @@ def test_few_bits_are_drawn_where_they_suffice():
         ({"table": torch.ones(2, 13)}, GraphError, r"must have the shape \(3, D \+ 1\), but has \(2, 13\)"),
         ({"table": torch.ones(3, 4)}, GraphError, r"distances below 3, but a distance is 11; .*table\(12\)"),
         ({"table": torch.ones(3, 13).double()}, GraphError, "of one dtype"),
+        ({"q": torch.zeros(5, 3, 5).long()}, GraphError, "floating-point numbers, but are torch.int64"),
         ({"p": 1.0}, ConfigError, "dropout_p must be at least 0 and below 1, but is 1.0"),
     ],
 )
 def test_errors(change, error, message):
-    q = torch.zeros(5, 3, 5)
+    q = change.get("q", torch.zeros(5, 3, 5))
     distances = random_distances(change.get("sizes", [5]), seed=1)
     distances.values[0] = 11
     with pytest.raises(error, match=message):
         decay_attention(
             q, change.get("k", q), q, distances, change.get("table", torch.ones(3, 13)), change.get("p", 0.0)
         )
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 15), (5, 2, 3, 5)])
+def test_a_projection_of_another_shape_is_refused(shape):
+    with pytest.raises(GraphError, match=r"\(nodes, 3, heads, head_dim\), but have "):
+        packed_decay_attention(torch.zeros(shape), random_distances([5]), torch.ones(3, 256))
 
 
 def test_unknown_backend():
@@ -306,3 +313,30 @@ def test_reference_has_no_dropout():
         pytest.raises(ConfigError, match="reference backend has no attention dropout"),
     ):
         decay_attention(x, x, x, random_distances([2]), torch.ones(3, 13), dropout_p=0.5)
+
+
+@pytest.mark.parametrize("backend", ["blocks", "ragged"])
+@pytest.mark.parametrize("part", range(4), ids=["query", "key", "value", "table"])
+def test_second_derivatives_of_a_sum_are_refused(backend, part):
+    # The gradient that comes in is a constant; that of attention is a function of its inputs all the same.
+    tensors = [one.detach().float().requires_grad_() for one in inputs([3])]
+    with attention_backend(backend):
+        out = decay_attention(*tensors[:3], random_distances([3]), tensors[3])
+    (first,) = torch.autograd.grad(out.sum(), tensors[0], create_graph=True)
+    with pytest.raises(RuntimeError, match="second derivatives"):
+        torch.autograd.grad(first.square().sum() + tensors[part].sum(), tensors[part])
+
+
+@pytest.mark.parametrize("factor", [1e2, 1e4, 1e6, 1e9])
+@pytest.mark.parametrize("dropout_p", [0.0, 0.4])
+def test_gradients_are_exact_for_any_size_of_the_factors(factor, dropout_p):
+    sizes, distances = [12, 1, 5], random_distances([12, 1, 5])
+    tensors = [part.detach().float() for part in inputs(sizes)]
+    tensors[3] = tensors[3] * factor
+    double = [part.double() for part in tensors]
+    found, expected = run("ragged", sizes, tensors, distances), run("blocks", sizes, double, distances)
+    for ours, exact in zip(found, expected, strict=True):
+        # As exact as a logit of that size is in single precision.
+        assert (ours - exact).abs().max() < 2e-7 * factor * max(1.0, exact.abs().max())
+    # Saturated rows: their value takes all of the gradient, query and key take none.
+    assert factor < 1e6 or max(part.abs().max() for part in found[1:3]) < 1e-3 * factor

@@ -1,4 +1,5 @@
 import dgl
+import numpy as np
 import pytest
 import torch
 from batches import random_distances
@@ -131,3 +132,13 @@ def test_choice_errors():
 def test_graph_errors(distances, message):
     with pytest.raises(GraphError, match=message):
         ExponentialDecay(1)(distances)
+
+
+@pytest.mark.parametrize("hop", [np.float32(2), np.int64(2), np.array(2.0), torch.tensor(2.0)])
+def test_a_threshold_may_be_any_number(hop):
+    assert ExponentialDecay(3, hop=hop).tau.tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize("hop", [(1, 2), np.array([1.0, 2.0]), torch.tensor([1.0, 2.0])])
+def test_thresholds_may_be_any_sequence(hop):
+    assert ExponentialDecay(2, hop=hop).tau.tolist() == [1, 2]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from batches import random_distances, random_graph
 
-from gradformer_dgl import GraphBatch, PairDistances
+from gradformer_dgl import ExponentialDecay, GraphBatch, PairDistances
 from gradformer_dgl.errors import GraphError
 
 
@@ -113,3 +113,20 @@ def test_batch_moves_every_part():
     assert torch.equal(moved.encodings["rwse:2"], batch.encodings["rwse:2"])
     assert moved.distances.sizes == sizes
     assert GraphBatch(graph).node_counts.tolist() == sizes
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16])
+def test_a_matrix_of_a_cache_may_stand_for_a_padded_one(dtype):
+    most = torch.iinfo(dtype).max
+    matrix = torch.tensor([[0, 3, most], [3, 0, most], [most, most, 0]], dtype=torch.int32).to(dtype)
+    distances = PairDistances.from_padded(matrix[None], torch.tensor([3]))
+    assert distances.pad(-1)[0].tolist() == [[0, 3, -1], [3, 0, -1], [-1, -1, 0]]
+    decay = ExponentialDecay(2, gamma=0.9)
+    assert torch.equal(decay(matrix[None]), decay(distances.pad(-1)))
+
+
+def test_distances_that_share_values_are_told_apart():
+    values = torch.arange(25, dtype=torch.uint8)
+    one, other = (PairDistances(values, torch.tensor(counts)) for counts in ([3, 4], [4, 3]))
+    assert PairDistances.of(values, other.node_counts) is other
+    assert PairDistances.of(values, one.node_counts).sizes == [3, 4]

@@ -3,7 +3,7 @@ import pytest
 import torch
 from batches import random_distances, random_graph
 
-from gradformer_dgl import ExponentialDecay, GradformerLayer
+from gradformer_dgl import ExponentialDecay, GradformerLayer, NearPairs
 from gradformer_dgl.errors import ConfigError, GraphError
 
 SIZES = [7, 1, 5]
@@ -103,3 +103,34 @@ def test_graph_errors():
         GraphError, match=r"must return the shape \(13, 12\), but GraphConv returned \(13, 11\)"
     ):
         wrong(graph, torch.zeros(13, 12), distances)
+
+
+def test_distances_of_other_graphs_with_as_many_nodes_are_refused():
+    layer, x = GradformerLayer(12, 3), torch.randn(13, 12)
+    graph, distances = random_graph(SIZES), random_distances([5, 1, 7])
+    with pytest.raises(GraphError, match=r"graphs of 7, 1, 5 nodes, but .* graphs of 5, 1, 7 nodes"):
+        layer(graph, x, distances)
+    near = NearPairs.from_graph(random_graph([6, 7]), 2)
+    with pytest.raises(GraphError, match=r"graphs of 7, 1, 5 nodes, but .* graphs of 6, 7 nodes"):
+        layer(graph, x, near)
+    many = [1] * 9
+    with pytest.raises(GraphError, match=r"1, 1, 1, 1, 1, 1, 1, 1, ... nodes, but .* of 4, 5 nodes"):
+        layer(random_graph(many), torch.randn(9, 12), random_distances([4, 5]))
+
+
+def test_a_graph_that_is_a_batch_no_more_takes_the_distances_of_its_parts():
+    graph, x, distances = random_graph(SIZES), torch.randn(13, 12), random_distances(SIZES)
+    src, dst = graph.edges()
+    layer = GradformerLayer(12, 3).eval()
+    alone = layer(dgl.graph((src, dst), num_nodes=13), x, distances)
+    torch.testing.assert_close(alone, layer(graph, x, distances))
+
+
+def test_norms_without_weights_may_take_the_place_of_the_layers():
+    layer, x, distances = GradformerLayer(12, 3), torch.randn(13, 12), random_distances(SIZES)
+    norm = torch.nn.BatchNorm1d(12, affine=False)
+    layer.norm_local = layer.norm_global = layer.norm_out = norm
+    graph = random_graph(SIZES)
+    h = norm(x + layer.message_passing(graph, x))
+    h = norm(x + layer.attention(x, distances, layer.decay.table(255))) + h
+    torch.testing.assert_close(layer(graph, x, distances), norm(h + layer.mlp(h)))

@@ -127,3 +127,47 @@ def test_missing_or_wrong_features():
         gate(graph, x, e)
     with pytest.raises(GraphError, match=r"encodings of the shape \(5, columns\), but has \(4, 3\)"):
         gate(graph, x, e, torch.zeros(4, 3))
+
+
+CHANGES = {
+    "add_edges": lambda graph: graph.add_edges([3, 0], [0, 2]),
+    "add_nodes": lambda graph: graph.add_nodes(2),
+    "remove_edges": lambda graph: graph.remove_edges([0, 4]),
+    "remove_nodes": lambda graph: graph.remove_nodes([1, 5]),
+    # As many edges as before, but other ones.
+    "exchange": lambda graph: (graph.remove_edges([2]), graph.add_edges([6], [0])),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", MESSAGE_PASSING)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_graph_that_is_changed_in_place_is_the_graph_it_has_become(name, change, dtype):
+    graph = random_graph([9])
+
+    def run(graph):
+        torch.manual_seed(2)
+        module = make_message_passing(name, 4).to(dtype)
+        x, e = torch.randn(graph.num_nodes(), 4), torch.randn(graph.num_edges(), 4)
+        x, e = x.to(dtype).requires_grad_(), e.to(dtype)
+        out = module(graph, x, e, torch.ones(graph.num_nodes(), 3, dtype=dtype))
+        return out.detach(), torch.autograd.grad(out.sin().sum(), x)[0]
+
+    before = run(graph)
+    CHANGES[change](graph)
+    src, dst = graph.edges()
+    fresh = dgl.graph((src.clone(), dst.clone()), num_nodes=graph.num_nodes())
+    changed = run(graph)
+    torch.testing.assert_close(changed, run(fresh))
+    assert before[0].shape != changed[0].shape or not torch.allclose(before[0], changed[0])
+
+
+@pytest.mark.parametrize("formats", ["coo", "csr", "csc", ["coo", "csr"]], ids=str)
+@pytest.mark.parametrize("name", MESSAGE_PASSING)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_graph_that_is_restricted_to_some_formats(name, formats, dtype):
+    graph = random_graph([9])
+    x, e = torch.randn(9, 4, dtype=dtype), torch.randn(graph.num_edges(), 4, dtype=dtype)
+    module, encodings = make_message_passing(name, 4).to(dtype), torch.ones(9, 3, dtype=dtype)
+    expected = module(graph, x, e, encodings)
+    torch.testing.assert_close(module(graph.formats(formats), x, e, encodings), expected)

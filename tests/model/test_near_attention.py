@@ -360,3 +360,27 @@ def test_what_does_not_go_together_is_refused():
     batch = GraphBatch(dgl.from_networkx(graph), near, node_features=torch.ones(5, 3))
     with pytest.raises(GraphError, match="Graphormer biases all pairs"):
         model(batch)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("part", range(4), ids=["query", "key", "value", "table"])
+@pytest.mark.parametrize("channels", [5, 8])
+def test_second_derivatives_of_a_sum_are_refused(form, part, channels):
+    near = NearPairs.from_graph(dgl.rand_graph(9, 20), 2)
+    tensors = [one.requires_grad_() for one in inputs(9, FORMS[form], channels=channels)]
+    with attention_backend("near", form=form, mixed=False):
+        out = decay_attention(*tensors[:3], near, tensors[3])
+    (first,) = torch.autograd.grad(out.sum(), tensors[0], create_graph=True)
+    with pytest.raises(RuntimeError, match="second derivatives"):
+        torch.autograd.grad(first.square().sum() + tensors[part].sum(), tensors[part])
+
+
+def test_gradients_are_exact_for_large_factors():
+    graph = dgl.rand_graph(40, 60)
+    near, distances = NearPairs.from_graph(graph, 3), dense_of([graph], 3)
+    tensors = inputs(40, torch.float32)
+    tensors[3] = tensors[3] * 1e6
+    with attention_backend("near", mixed=False):
+        found = run(lambda q, k, v, t: decay_attention(q, k, v, near, t), tensors)
+    expected = dense_run(distances, [part.double() for part in tensors])
+    torch.testing.assert_close(found[3].double(), expected[3], rtol=1e-4, atol=1e-4)

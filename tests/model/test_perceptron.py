@@ -88,3 +88,17 @@ def test_hooks_of_its_modules_are_called():
 def test_autocast_makes_products_of_bfloat16():
     with torch.autocast("cpu"):
         assert Perceptron(*parts())(torch.randn(7, 5)).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 3, 5), (0, 5)])
+def test_other_shapes_are_those_of_a_sequence(shape):
+    network, x = Perceptron(*parts()), torch.randn(shape)
+    assert_close(network(x), nn.Sequential(*network)(x))
+
+
+def test_second_derivatives_are_refused():
+    network, x = Perceptron(*parts()), torch.randn(7, 5, requires_grad=True)
+    (first,) = torch.autograd.grad(network(x).sum(), x, create_graph=True)
+    for by in (network[0].weight, network[3].weight):
+        with pytest.raises(RuntimeError, match="second derivatives"):
+            torch.autograd.grad(first.square().sum() + by.sum(), by, retain_graph=True)

@@ -132,3 +132,13 @@ def test_frozen_weights_have_no_gradient():
     sum_of_norms(x, branches, norms).backward(grad)
     assert norms[0].weight.grad is None
     assert_close(norms[0].bias.grad, grad.sum(0))
+
+
+@pytest.mark.parametrize("part", ["x", "branch", "weight"])
+def test_second_derivatives_are_refused(part):
+    norm, x = nn.BatchNorm1d(4), torch.randn(6, 4, requires_grad=True)
+    branch = torch.randn(6, 4, requires_grad=True)
+    by = {"x": x, "branch": branch, "weight": norm.weight}[part]
+    first = torch.autograd.grad(sum_of_norms(x, [branch], [norm])[0].sum(), x, create_graph=True)[0]
+    with pytest.raises(RuntimeError, match="second derivatives"):
+        torch.autograd.grad(first.square().sum() + by.sum(), by)

@@ -86,6 +86,14 @@ def test_roc_auc_is_the_share_of_ordered_pairs():
     assert roc_auc(logits, labels).item() == pytest.approx(torch.stack(expected).mean().item(), abs=1e-6)
 
 
+def test_roc_auc_of_what_is_not_a_number_is_none():
+    logits = torch.tensor([[0.1, 0.2], [torch.nan, 0.3], [0.4, torch.nan]])
+    labels = torch.tensor([[0.0, 0.0], [1.0, 1.0], [1.0, torch.nan]])
+    assert roc_auc(logits, labels).isnan()
+    # A missing label does not count, whatever the logit is.
+    assert roc_auc(logits[:, 1:], labels[:, 1:]).item() == 1.0
+
+
 def test_roc_auc_keeps_very_sure_predictions_apart():
     logits = torch.tensor([[60.0], [80.0], [70.0], [90.0]])
     assert roc_auc(logits, torch.tensor([[0.0], [1.0], [0.0], [1.0]])).item() == 1.0
