@@ -208,7 +208,7 @@ def column(contender, kind, sizes, steps, limit, seconds):
             (n1, t1), (n2, t2) = costs[-2:]
             power = max(1.0, math.log(t2 / t1) / math.log(n2 / n1))
             if t2 * (nodes / n2) ** power > seconds:
-                return found, f"{nodes:,} nodes: more than {seconds:g} s a step"
+                return found, f"{nodes:,} nodes: more than {seconds:g} s a step, extrapolated"
         cost = measure(contender, kind, nodes, steps, limit)
         if cost is None:
             return found, f"{nodes:,} nodes: more than {limit / 2**30:g} GiB"
@@ -262,7 +262,9 @@ def main(sizes, steps, memory, seconds, contenders, kinds):
         f"thread. A step is forward, loss, backward and AdamW; time is the median of {steps} steps after "
         f"one of warm-up, or that one where it takes {ENOUGH:g} s; memory is the peak above that before "
         f"distances are made. A contender ends where it would need more than {memory:g} GiB, or more than "
-        f"{seconds:g} s a step. Growth is fitted to sizes from 10,000 nodes up, n being the nodes.\n"
+        f"{seconds:g} s a step; the seconds of the next size are extrapolated from the growth between the "
+        "last two. Growth is fitted to the sizes from 10,000 nodes up where there are two of them, to all "
+        "where there are not, n being the nodes.\n"
     )
     for kind in kinds or CUTOFFS:
         click.echo(table(kind, sizes, contenders or tuple(LABELS), steps, int(memory * 2**30), seconds))

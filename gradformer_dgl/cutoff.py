@@ -12,7 +12,7 @@ from gradformer_dgl.near_checks import MOST_HOPS, checked_cutoff
 from gradformer_dgl.near_pairs import NearPairs
 
 MAX_LOGIT = 5.0
-"""Bound on the scaled products of queries and keys that is assumed where none is given."""
+"""Bound on the absolute scaled products of queries and keys that is assumed where none is given."""
 TOLERANCE = 0.05
 """What training warns of where a learned decay exceeds it."""
 
@@ -60,13 +60,13 @@ def cutoff_error(decay: HasTable, max_distance: int, max_logit: float = MAX_LOGI
     max_distance : int
         The cut-off in hops.
     max_logit : float
-        A bound S on :math:`|q_i \cdot k_j| / \sqrt d`.
+        A bound S on :math:`|q_i \cdot k_j| / \sqrt d`. It is taken as given: nothing checks the products.
 
     Returns
     -------
     float
-        The largest difference of an output channel, as a share of that channel's range: its largest less
-        its smallest value :math:`v_j` in the graph. At most 1.
+        The largest difference of an output channel, while no product exceeds ``max_logit``, as a share of
+        that channel's range: its largest less its smallest value :math:`v_j` in the graph. At most 1.
 
     Notes
     -----
@@ -89,7 +89,10 @@ def cutoff_error(decay: HasTable, max_distance: int, max_logit: float = MAX_LOGI
 
 
 def cutoff_for(decay: HasTable, tolerance: float, max_logit: float = MAX_LOGIT) -> int:
-    """Return the smallest cut-off whose error is within a tolerance, by the bound of :func:`cutoff_error`.
+    r"""Return the smallest cut-off whose error is within a tolerance, by the bound of :func:`cutoff_error`.
+
+    The bound holds while the scaled products of queries and keys stay within ``max_logit``. Nothing checks
+    them; where training makes them larger, the error may exceed the tolerance.
 
     Parameters
     ----------
@@ -98,7 +101,7 @@ def cutoff_for(decay: HasTable, tolerance: float, max_logit: float = MAX_LOGIT) 
     tolerance : float
         Largest error of an output channel allowed, as a share of the range of its values, above 0.
     max_logit : float
-        A bound on the absolute scaled products of queries and keys.
+        A bound on the absolute scaled products of queries and keys, :math:`|q_i \cdot k_j| / \sqrt d`.
 
     Returns
     -------
@@ -136,6 +139,8 @@ def cutoff_for(decay: HasTable, tolerance: float, max_logit: float = MAX_LOGIT) 
 
 class CutoffWatch:
     """Tells once when a decay that is learned has outgrown a cut-off.
+
+    It sees the factors alone: that queries and keys stay within ``max_logit`` is assumed, not checked.
 
     Parameters
     ----------

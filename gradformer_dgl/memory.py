@@ -1,7 +1,9 @@
-"""How much memory this process may have."""
+"""How much memory this process may have, and how much it has had."""
 
 import functools
 import os
+import resource
+import sys
 from pathlib import Path
 
 _CONTROL_GROUPS = Path("/sys/fs/cgroup")
@@ -19,6 +21,34 @@ def machine_memory() -> int:
     """
     installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min([installed, *_limits(_CONTROL_GROUPS, _MEMBERSHIP)])
+
+
+def peak_memory(device: str = "cpu") -> int:
+    """Largest resident set of this process so far, or the most that torch held on a GPU, in bytes.
+
+    Parameters
+    ----------
+    device : str
+        ``"cpu"`` or a CUDA device.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.memory import peak_memory
+    >>> peak_memory() > 2**20
+    True
+    """
+    if device != "cpu":
+        import torch
+
+        return torch.cuda.max_memory_allocated(device)
+    # Into ru_maxrss Linux counts what the parent held at the fork; VmHWM begins with the program.
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _limits(control_groups: Path, membership: Path) -> list[int]:

@@ -1,6 +1,6 @@
 """The structure of many graphs as four arrays: what distances, encodings and fingerprints are made from."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, islice
@@ -239,6 +239,11 @@ def _items(graphs: Any) -> Iterator[Any]:
 
     if is_graph(graphs):
         raise GraphError("expected graphs (a list, a data set, an iterable), got a single one: give [graph]")
+    if isinstance(graphs, Mapping):
+        raise GraphError(
+            "expected graphs (a list, a data set, an iterable), "
+            f"got {type(graphs).__name__}: give its values()"
+        )
     if hasattr(graphs, "__len__") and hasattr(graphs, "__getitem__"):
         # A DGL data set has items; plain iteration would run on to an IndexError that not all of them raise.
         return (graphs[index] for index in range(len(graphs)))

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 
 from gradformer_dgl.memory import _limits
@@ -40,3 +44,27 @@ def test_no_limit(limits, membership):
 
 def test_where_there_are_no_control_groups(tmp_path):
     assert _limits(tmp_path, tmp_path / "none") == []
+
+
+PEAKS = """
+import logging, resource
+from gradformer_dgl.memory import peak_memory
+from gradformer_dgl.training import pace
+
+logging.basicConfig(format="%(message)s", level=logging.INFO)
+pace.LONG = 0
+watch = pace.Pace("a", 1, 1)
+for _ in range(6):
+    watch.step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, peak_memory())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a child does not begin with its parent's peak")
+def test_the_peak_of_a_process_is_not_that_of_its_parent():
+    held = np.ones(1_000_000_000, np.uint8)
+    done = subprocess.run([sys.executable, "-c", PEAKS], capture_output=True, text=True, check=True)
+    of_both, own = map(int, done.stdout.split())
+    assert own < len(held) < of_both
+    amount, unit = done.stderr.split("; ")[1].split()[:2]
+    assert float(amount) * {"MB": 1e6, "GB": 1e9}[unit] == pytest.approx(own, rel=0.1)

@@ -1,4 +1,4 @@
-"""What pages show but nobody types: tables of results, presets, and pictures.
+"""What pages show but nobody types: tables of results, and presets.
 
 A page has a line ``<!-- generated: NAME -->``; the function of that name says what stands there.
 """
@@ -8,11 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pictures import draw_pictures
 from sphinx.application import Sphinx
 
 ROOT = Path(__file__).resolve().parents[2]
-PICTURES = ROOT / "build" / "docs-pictures"
 MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 
 
@@ -46,8 +44,7 @@ def plain_paths(app: Sphinx, context: Any, lines: list[str]) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Draw the pictures before the pages are read, and fill in the marks."""
+    """Fill in the marks as pages are read, and write paths as users type them."""
     app.connect("sphinx-click-process-options", plain_paths)
-    app.connect("builder-inited", lambda app: draw_pictures(PICTURES))
     app.connect("source-read", fill_in)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

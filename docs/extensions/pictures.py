@@ -1,6 +1,6 @@
 """The pictures of the documentation, drawn with the package itself.
 
-`python docs/extensions/pictures.py` draws docs/images/mask.png, which the README shows.
+`python docs/extensions/pictures.py` draws docs/images/mask.png, which the README shows too, and decay.png.
 """
 
 from pathlib import Path
@@ -16,14 +16,9 @@ from gradformer_dgl.preprocess import shortest_path_distances
 
 CAFFEINE = "Cn1cnc2c1c(=O)n(C)c(=O)n2C"
 THRESHOLDS = (0.0, 1.0, 2.5, 5.0)
-README_PICTURE = Path(__file__).resolve().parents[1] / "images" / "mask.png"
-
-
-def draw_pictures(folder: Path) -> None:
-    """Draw all pictures into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    draw_mask(folder / "mask.svg")
-    draw_decay(folder / "decay.svg")
+IMAGES = Path(__file__).resolve().parents[1] / "images"
+README_PICTURE = IMAGES / "mask.png"
+DECAY_PICTURE = IMAGES / "decay.png"
 
 
 def draw_mask(file: Path) -> None:
@@ -77,9 +72,10 @@ def draw_decay(file: Path) -> None:
         place.grid(alpha=0.3)
     place.legend(fontsize=8)
     figure.axes[0].set_ylabel("factor (gamma = 0.6)")
-    figure.savefig(file)
+    figure.savefig(file, dpi=110)
 
 
 if __name__ == "__main__":
-    README_PICTURE.parent.mkdir(exist_ok=True)
+    IMAGES.mkdir(exist_ok=True)
     draw_mask(README_PICTURE)
+    draw_decay(DECAY_PICTURE)

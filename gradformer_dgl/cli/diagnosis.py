@@ -10,8 +10,9 @@ from pathlib import Path
 import gradformer_dgl
 from gradformer_dgl.graphbolt import AbsentGraphBolt
 
-_REQUIRED = ("torch", "dgl", "numpy", "numba", "scipy", "networkx", "joblib", "h5py", "click", "rich")
-_OPTIONAL = {"rdkit": "chem", "ogb": "ogb", "triton": "triton", "optuna": "tune"}
+_PACKAGE = "gradformer-dgl"
+_FOR_DEVELOPERS = ("bench", "docs", "test")
+_MISSING = f"MISSING; `pip install {_PACKAGE}` brings it"
 
 
 def diagnose() -> list[tuple[str, str]]:
@@ -21,17 +22,34 @@ def diagnose() -> list[tuple[str, str]]:
         ("python", f"{platform.python_version()} ({sys.executable})"),
         ("machine", f"{platform.machine()}, {os.cpu_count()} processors"),
     ]
-    findings += [(name, _version(name)) for name in _REQUIRED]
-    for name, extra in _OPTIONAL.items():
-        hint = f"not installed; `pip install gradformer-dgl[{extra}]` where you need it"
-        findings.append((name, _version(name, hint)))
+    findings += _packages()
     findings.append(("dgl import", _dgl_import()))
     findings.append(("gpu", _gpu()))
     findings.append(("kernel cache", _kernel_cache()))
     return findings
 
 
-def _version(name: str, missing: str = "MISSING; `pip install gradformer-dgl` brings it") -> str:
+def _packages() -> list[tuple[str, str]]:
+    """Return the versions of what the package requires, then of what its extras for users bring."""
+    try:
+        from packaging.requirements import Requirement
+    except ImportError:
+        return [("packaging", _version("packaging"))]
+    try:
+        requirements = [Requirement(line) for line in importlib.metadata.requires(_PACKAGE) or ()]
+        extras = importlib.metadata.metadata(_PACKAGE).get_all("Provides-Extra") or []
+    except importlib.metadata.PackageNotFoundError:
+        return [("packages", f"unknown; `pip install {_PACKAGE}` tells which ones it needs")]
+    versions: dict[str, str] = {}
+    for extra in ("", *(extra for extra in extras if extra not in _FOR_DEVELOPERS)):
+        hint = f"not installed; `pip install {_PACKAGE}[{extra}]` where you need it" if extra else _MISSING
+        for requirement in requirements:
+            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+                versions.setdefault(requirement.name, _version(requirement.name, hint))
+    return list(versions.items())
+
+
+def _version(name: str, missing: str = _MISSING) -> str:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

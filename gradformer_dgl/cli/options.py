@@ -36,9 +36,31 @@ cache_dir = click.option(
     metavar="DIR",
     help="Folder of the caches, DIR/NAME.h5.",
 )
-jobs = click.option(
-    "--jobs", type=click.IntRange(min=-1), default=None, help="Workers; -1 takes one per processor."
-)
+
+
+class _Workers(click.types.IntParamType):
+    """A number of workers from 1 on, or -1."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number, or say which ones there are."""
+        number: int = super().convert(value, param, ctx)
+        if number == 0 or number < -1:
+            self.fail(f"{number} is neither a number of workers from 1 on nor -1.", param, ctx)
+        return number
+
+
+def jobs_option(default: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option ``--jobs`` with the default of a command."""
+    return click.option(
+        "--jobs",
+        type=_Workers(),
+        default=default,
+        show_default=True,
+        help="Workers; -1: one per processor.",
+    )
+
+
+jobs = jobs_option(1)
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 
 

@@ -41,7 +41,7 @@ BACKENDS = ("threading", "loky", "dask", "ray")
     help="Another distance to compute too, resistance or weighted; may be repeated.",
 )
 @click.option("--resume/--no-resume", default=True, help="Keep the parts of an interrupted run.")
-@options.jobs
+@options.jobs_option(-1)
 @click.option(
     "--backend",
     type=GuessingChoice(BACKENDS),
@@ -64,7 +64,7 @@ def command(
     layout: str,
     extra_distances: tuple[str, ...],
     resume: bool,
-    jobs: int | None,
+    jobs: int,
     backend: str,
     scheduler: str | None,
     as_json: bool,
@@ -82,7 +82,6 @@ def command(
     from gradformer_dgl.preprocess import preprocess_graphs
     from gradformer_dgl.training.config import load_preset
 
-    jobs = -1 if jobs is None else jobs
     opened = load_dataset(dataset, data_root, jobs=jobs, **data_options.given())
     if not encodings:
         encodings = load_preset(options.preset_of(dataset, opened.name)).encodings

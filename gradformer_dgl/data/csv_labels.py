@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from decimal import Decimal, InvalidOperation
 
 import numpy as np
 import torch
@@ -145,12 +146,13 @@ def read_classes(
         raise DataError(f"a multiclass task has one target, not {len(targets)}; train on one after the other")
     cells = [table.columns[targets[0]][row] for row in rows]
     names = {cell for cell in cells if not _is_missing(cell)}
-    numbers = {name: _number(name) for name in names}
     # 1 and 1.0 are one class.
-    keys: dict[str, str | float | None] = (
-        dict(numbers) if None not in numbers.values() else {n: n for n in names}
-    )
-    values = sorted(set(keys.values()))  # type: ignore[type-var]
+    spellings: dict[str | Decimal, list[str]] = {}
+    numbers = {name: _exact_number(name) for name in names}
+    words = None in numbers.values()
+    for name, number in numbers.items():
+        spellings.setdefault(name if words or number is None else number, []).append(name)
+    values = sorted(spellings)
     if len(values) < 2:
         raise DataError(
             f"{table.file} has {len(values)} class in the column {targets[0]}; a multiclass task needs two"
@@ -159,11 +161,11 @@ def read_classes(
         raise DataError(
             f"{table.file}: no label in the column {targets[0]} occurs twice; these are no classes to learn"
         )
-    shown = [f"{value:.15g}" if isinstance(value, float) else str(value) for value in values]
+    shown = [_shown(value, spellings[value]) for value in values]
     _logger.info(
         "classes of %s: %s", targets[0], ", ".join(shown[:20]) + (", ..." if len(shown) > 20 else "")
     )
-    codes = {name: values.index(key) for name, key in keys.items()}
+    codes = {name: place for place, value in enumerate(values) for name in spellings[value]}
     return np.array([codes.get(cell, -1) for cell in cells], dtype=np.int64), shown
 
 
@@ -216,9 +218,31 @@ def _is_missing(cell: str) -> bool:
 
 def _number(cell: str) -> float | None:
     try:
-        return float(cell)
+        # Python reads 1_5 as 15.
+        return None if "_" in cell else float(cell)
     except ValueError:
         return None
+
+
+def _exact_number(cell: str) -> Decimal | None:
+    """Return the number without the rounding of a float, which takes large ids for one another."""
+    value = _number(cell)
+    if value is None or math.isnan(value):
+        return None
+    try:
+        return Decimal(cell)
+    except InvalidOperation:
+        return None
+
+
+def _shown(value: str | Decimal, spellings: Collection[str]) -> str:
+    """Return the name of a class: the number in short, or as the file has it where that is another one."""
+    if isinstance(value, str):
+        return value
+    short = f"{float(value):.15g}"
+    if "e+" not in short and Decimal(short) == value:
+        return short
+    return min(spellings, key=lambda cell: (len(cell), cell))
 
 
 def _columns(names: Sequence[str]) -> str:

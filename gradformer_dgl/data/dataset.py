@@ -112,10 +112,35 @@ class GraphDataset:
     def labelled(self) -> Int64[Tensor, " _"]:
         """Numbers of the graphs that have a label; only these are trained on, validated and tested.
 
-        Of the nodes, where the data set :attr:`splits_nodes`.
+        Of the nodes, where the data set :attr:`splits_nodes`. Raises what :meth:`check_classes` does.
         """
+        self.check_classes()
         labels = self.graphs.labels
         if labels is None or (self.level == "node" and not self.splits_nodes):
             return torch.arange(len(self))
         given = ~labels.isnan() if labels.is_floating_point() else labels >= 0
         return given.reshape(len(labels), -1).any(1).nonzero()[:, 0]
+
+    def check_classes(self) -> None:
+        """Refuse labels of which there is nothing to learn.
+
+        Raises
+        ------
+        DataError
+            Where all labels of a multi-class or binary task are equal.
+
+        Examples
+        --------
+        >>> import dgl
+        >>> packed = PackedGraphs.from_graphs([dgl.graph(([0], [1]))] * 3, labels=[1, 1, 1])
+        >>> GraphDataset("three", packed, "multiclass", "graph", 2, "linear", 2).check_classes()
+        Traceback (most recent call last):
+        ...
+        gradformer_dgl.errors.DataError: all labels of three are of one class; a multiclass task needs two
+        """
+        labels = self.graphs.labels
+        if labels is None or self.task not in ("multiclass", "binary"):
+            return
+        given = labels[~labels.isnan()] if labels.is_floating_point() else labels[labels >= 0]
+        if len(given) and bool((given == given[0]).all()):
+            raise DataError(f"all labels of {self.name} are of one class; a {self.task} task needs two")

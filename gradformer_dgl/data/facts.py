@@ -52,7 +52,14 @@ class DataFacts:
     def of(
         cls, dataset: GraphDataset, directed: bool = False, max_distance: int | None = None
     ) -> "DataFacts":
-        """Return the facts of a data set, and how its distances were computed."""
+        """Return the facts of a data set, and how its distances were computed.
+
+        Raises
+        ------
+        DataError
+            What :meth:`GraphDataset.check_classes` raises.
+        """
+        dataset.check_classes()
         own = {field.name for field in dataclasses.fields(dataset)}
         return cls(
             **{field.name: getattr(dataset, field.name) for field in _FIELDS if field.name in own},

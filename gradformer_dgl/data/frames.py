@@ -42,7 +42,7 @@ def frame_features(frame: Mapping[str, Tensor], key: FeatureKey, frame_name: str
     Raises
     ------
     GraphError
-        If the key does not exist.
+        If the key does not exist, or the features are complex numbers.
 
     Examples
     --------
@@ -50,7 +50,14 @@ def frame_features(frame: Mapping[str, Tensor], key: FeatureKey, frame_name: str
     torch.Size([2, 1])
     """
     chosen = feature_keys(frame, key, frame_name)
-    return _as_features(frame[chosen[0]]) if chosen else None
+    if not chosen:
+        return None
+    values = frame[chosen[0]]
+    if values.is_complex():
+        raise GraphError(
+            f"{frame_name}[{chosen[0]!r}] holds complex numbers; give real ones, as torch.view_as_real does"
+        )
+    return values.float() if values.is_floating_point() or values.dtype == torch.bool else values.long()
 
 
 def feature_keys(frame: Collection[str], key: FeatureKey, frame_name: str) -> list[str]:
@@ -126,7 +133,7 @@ def stack_labels(labels: Any) -> Tensor | None:
     Raises
     ------
     GraphError
-        If the labels are of several shapes, or no numbers.
+        If the labels are of several shapes, or no real numbers.
 
     Examples
     --------
@@ -139,15 +146,13 @@ def stack_labels(labels: Any) -> Tensor | None:
         stacked = labels if isinstance(labels, Tensor) else torch.stack([_as_tensor(one) for one in labels])
     except (RuntimeError, TypeError, ValueError) as error:
         raise GraphError(f"labels cannot be stacked: {' '.join(str(error).split())}") from error
+    if stacked.is_complex():
+        raise GraphError("labels are complex numbers; give real ones")
     return stacked.float() if stacked.is_floating_point() else stacked.long()
 
 
 def _as_tensor(label: Any) -> Tensor:
     return label if isinstance(label, Tensor) else torch.as_tensor(np.asarray(label))
-
-
-def _as_features(values: Tensor) -> Tensor:
-    return values.float() if values.is_floating_point() or values.dtype == torch.bool else values.long()
 
 
 def graphs_and_labels(items: Iterable[Any]) -> tuple[list[dgl.DGLGraph], list[Any] | None]:

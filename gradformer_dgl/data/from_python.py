@@ -1,5 +1,6 @@
 """Data sets that a Python function of one's own makes."""
 
+import contextlib
 import dataclasses
 import importlib
 import sys
@@ -48,13 +49,13 @@ def read_from_python(
         Named ``module.function``. Labels that belong to nodes, in ``ndata["label"]``, are taken where items
         have none. One graph with labels of its nodes is split by ``ndata["train_mask"]``,
         ``ndata["val_mask"]`` and ``ndata["test_mask"]``, as the node data sets of :mod:`dgl.data` have them,
-        or at random.
+        or at random. What the function prints goes to stderr.
 
     Raises
     ------
     DataError
         If there is no such module or function, it fails, or returns something else; or the labels do not
-        suit the task.
+        suit the task, or are infinite in float32.
 
     Examples
     --------
@@ -63,14 +64,15 @@ def read_from_python(
     ...
     gradformer_dgl.errors.DataError: there is no module 'no_such_module' in the current folder or installed
     """
-    made = _call(_find(name), name)
+    with contextlib.redirect_stdout(sys.stderr):
+        made = _call(_find(name), name)
+        items = [] if isinstance(made, GraphDataset) else _items(made, name)
     title = name.replace(":", ".")
     if isinstance(made, GraphDataset):
         if task is not None or node_features is not None or edge_features is not None:
             raise DataError(f"{name} returns a GraphDataset, which says task and features itself")
         return dataclasses.replace(made, name=title)
     try:
-        items = _items(made, name)
         graphs = PackedGraphs.from_graphs(
             items, node_features=_key(node_features), edge_features=_key(edge_features)
         )
@@ -106,7 +108,7 @@ def _find(name: str) -> Callable[[], Any]:
     importlib.invalidate_caches()
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and (module_name == missing or module_name.startswith(f"{missing}.")):
             raise DataError(f"there is no module {missing!r} in the current folder or installed") from error
@@ -124,7 +126,7 @@ def _call(function: Callable[[], Any], name: str) -> Any:
         return function()
     except GradformerError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DataError(f"{name} fails ({_reason(error)}); add --debug to see where") from error
 
 
@@ -133,9 +135,11 @@ def _items(made: Any, name: str) -> list[Any]:
         if hasattr(made, "__len__") and hasattr(made, "__getitem__"):
             return [made[number] for number in range(len(made))]
         return list(made)
+    except SystemExit as error:
+        raise DataError(f"{name} fails ({_reason(error)}); add --debug to see where") from error
     except Exception as error:
         raise DataError(
-            f"it returns a {type(made).__name__}, not a data set of graphs or of (graph, label)"
+            f"{name}: it returns a {type(made).__name__}, not a data set of graphs or of (graph, label)"
         ) from error
 
 
@@ -152,7 +156,9 @@ def _encoder(graphs: PackedGraphs, name: str) -> tuple[str | None, Any]:
         first = torch.repeat_interleave(graphs.node_counts.cumsum(0) - graphs.node_counts, graphs.edge_counts)
         degrees = torch.bincount(graphs.src + first, minlength=graphs.num_nodes)
         features = torch.from_numpy(degree_columns(degrees.numpy(), MAX_DEGREE))
-    columns = features.reshape(len(features), -1)
+    columns = features.flatten(1) if features.ndim > 1 else features[:, None]
+    if not columns.shape[1]:
+        raise GraphError(f"{name} have no columns: their shape is {tuple(features.shape)}")
     setattr(graphs, name, columns)
     if columns.is_floating_point() or columns.dtype == torch.bool:
         return "linear", columns.shape[1]
@@ -166,6 +172,7 @@ def _set_labels(graphs: PackedGraphs, task: str | None) -> tuple[str, int, tuple
     if graphs.labels is None:
         return task or "regression", 0, ()
     labels = graphs.labels.reshape(len(graphs.labels), -1)
+    _check_finite(graphs, labels)
     if task is None:
         if labels.is_floating_point():
             task = "regression"
@@ -192,5 +199,18 @@ def _set_labels(graphs: PackedGraphs, task: str | None) -> tuple[str, int, tuple
     return task, labels.shape[1], ()
 
 
-def _reason(error: Exception) -> str:
+def _check_finite(graphs: PackedGraphs, labels: Tensor) -> None:
+    infinite = labels.isinf().any(1)
+    if not infinite.any():
+        return
+    row = int(infinite.nonzero()[0])
+    place = f"graph {row}"
+    if graphs.label_level == "node":
+        ends = graphs.node_counts.cumsum(0)
+        graph = int(torch.searchsorted(ends, row, right=True))
+        place = f"node {row - int(ends[graph] - graphs.node_counts[graph])} of graph {graph}"
+    raise DataError(f"the label of {place} is no finite number in float32; NaN is a missing label")
+
+
+def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")

@@ -101,7 +101,7 @@ class PackedGraphs:
         # Batches are copied out byte by byte.
         for name in ("src", "dst", "node_features", "edge_features"):
             part = getattr(self, name)
-            setattr(self, name, None if part is None else part.contiguous())
+            setattr(self, name, None if part is None else _contiguous(part))
         self.structures()
         self._check_length("node_features", self.node_features, self.num_nodes)
         self._check_length("edge_features", self.edge_features, self.num_edges)
@@ -392,6 +392,13 @@ class PackedGraphs:
             f"a feature of {part} {number} of graph {graph} is NaN or infinite; "
             "mend the data or leave the graph out"
         )
+
+
+def _contiguous(part: Tensor) -> Tensor:
+    # An empty one may have steps of 0, with which torch does not show its bytes.
+    if part.numel():
+        return part.contiguous()
+    return torch.empty_like(part, memory_format=torch.contiguous_format)
 
 
 def _features(rows: Rows, features: Tensor | None) -> Tensor | None:

@@ -63,13 +63,15 @@ class RawFile:
         """Read the whole file."""
         return b"".join(self._blocks())
 
-    def integers(self, columns: int | None = None) -> np.ndarray:
+    def integers(self, columns: int | None = None, may_be_empty: bool = False) -> np.ndarray:
         """Read a table of integers, separated by commas or blanks.
 
         Parameters
         ----------
         columns : int, optional
             Numbers per line; those of the first line if not given.
+        may_be_empty : bool
+            Whether a file without any line is a table without rows.
 
         Returns
         -------
@@ -93,9 +95,9 @@ class RawFile:
             if status != tu_kernel.OK:
                 raise DataError(f"{self}, line {line}: {_FAULTS[status].format(columns=columns)}")
             parts.append(_narrow(values[:count]))
-        if not sum(map(len, parts)):
+        if not (may_be_empty or sum(map(len, parts))):
             raise DataError(f"{self} is empty; get the data again")
-        return np.concatenate(parts).reshape(-1, columns or 1)
+        return np.concatenate([np.empty(0, np.int32), *parts]).reshape(-1, columns or 1)
 
     def floats(self) -> np.ndarray:
         """Read a table of finite numbers, separated by commas or blanks.
@@ -108,11 +110,12 @@ class RawFile:
         Raises
         ------
         DataError
-            If the file is empty, or a line holds something else, NaN or infinity, or has another number
-            of columns than the first; the message names file and line.
+            If the file is empty, or a line holds something else, a number that is not finite in float32, or
+            has another number of columns than the first, or is blank and others follow; the message names
+            file and line.
         """
-        text = self.read()
-        if not text.strip():
+        text = self.read().rstrip()
+        if not text:
             raise DataError(f"{self} is empty; get the data again")
         delimiter = "," if b"," in text[: text.find(b"\n") + 1 or None] else None
         try:
@@ -120,13 +123,29 @@ class RawFile:
                 io.BytesIO(text), delimiter=delimiter, ndmin=2, comments=None, encoding="utf-8"
             )
         except ValueError as error:
-            raise DataError(f"{self}{_place(str(error))}: a number is expected in every column") from None
-        wrong = ~np.isfinite(table).all(1)
+            line = _line(str(error))
+            self._check_blank_lines(text, line)
+            place = "" if line is None else f", line {line}"
+            raise DataError(f"{self}{place}: a number is expected in every column") from None
+        with np.errstate(over="ignore"):
+            values = table.astype(np.float32)
+        wrong = ~np.isfinite(values)
         if wrong.any():
-            raise DataError(
-                f"{self}, line {int(wrong.argmax()) + 1}: NaN or infinite; mend or remove the value"
-            )
-        return table.astype(np.float32)
+            row, column = np.argwhere(wrong)[0].tolist()
+            self._check_blank_lines(text, row + 1)
+            value = table[row, column]
+            fault = f"{value:g} is no finite number in float32" if np.isfinite(value) else "NaN or infinite"
+            raise DataError(f"{self}, line {row + 1}: {fault}; mend or remove the value")
+        if len(values) <= text.count(b"\n"):
+            self._check_blank_lines(text)
+        return values
+
+    def _check_blank_lines(self, text: bytes, before: int | None = None) -> None:
+        """Refuse a blank line among those before a line, or among all; the text ends with none."""
+        # NumPy passes over them.
+        for number, line in enumerate(text.splitlines()[:before], 1):
+            if not line.strip():
+                raise DataError(f"{self}, line {number}: {_FAULTS[tu_kernel.BLANK_LINE]}")
 
     def _blocks(self) -> Iterator[bytes]:
         try:
@@ -211,12 +230,12 @@ def _narrow(values: np.ndarray) -> np.ndarray:
     return values.astype(np.int32)
 
 
-def _place(message: str) -> str:
+def _line(message: str) -> int | None:
     row = re.search(r"at row (\d+)", message)
     if row is None:
-        return ""
+        return None
     # loadtxt counts rows from 0 where a number is wrong, from 1 where the number of columns is
-    return f", line {int(row[1]) + (0 if 'columns changed' in message else 1)}"
+    return int(row[1]) + (0 if "columns changed" in message else 1)
 
 
 def _reason(error: Exception) -> str:

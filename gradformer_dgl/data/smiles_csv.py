@@ -122,10 +122,8 @@ def find_smiles_column(file: Path) -> str:
     header = read_header(file)
     found = [name for name in header if name.casefold() == "smiles"]
     if len(found) != 1:
-        raise DataError(
-            f"{file} has {len(found) or 'no'} columns 'smiles'; choose --smiles-column from "
-            f"{', '.join(header)}"
-        )
+        several = f"{len(found)} columns" if found else "no column"
+        raise DataError(f"{file} has {several} 'smiles'; choose --smiles-column from {', '.join(header)}")
     return found[0]
 
 

@@ -37,7 +37,7 @@ def read_tu(
     Node labels become one column each (one-hot). Node attributes are real numbers. Where nodes have
     neither, the degree takes the place of a label (self loops count once). Edge labels become
     categories, or columns (one-hot) where attributes stand beside them. Parallel edges are removed, the
-    first one stays; self loops and directions are kept as listed.
+    first one stays; self loops and directions are kept as listed. An empty ``NAME_A.txt`` lists no edges.
 
     Parameters
     ----------
@@ -179,9 +179,12 @@ def _read_layout(folder: RawFolder, name: str) -> _Layout:
     graph_of, node_counts = _read_nodes(folder, name)
     node_rows = None
     adjacency = folder[f"{name}_A.txt"]
-    ends = adjacency.integers(columns=2)
+    ends = adjacency.integers(columns=2, may_be_empty=True)
     raw_edges = len(ends)
-    _check_ends(adjacency, ends, graph_of)
+    if raw_edges:
+        _check_ends(adjacency, ends, graph_of)
+    else:
+        _check_without_edges(folder, name, adjacency)
     src, dst = ends[:, 0] - 1, ends[:, 1] - 1
     del ends
     if np.any(graph_of[1:] < graph_of[:-1]):
@@ -236,6 +239,13 @@ def _check_ends(adjacency: RawFile, ends: np.ndarray, graph_of: np.ndarray) -> N
         row = int(across.argmax())
         one, other = graph_of[ends[row] - 1] + 1
         raise DataError(f"{adjacency}, line {row + 1}: an edge between graph {one} and graph {other}")
+
+
+def _check_without_edges(folder: RawFolder, name: str, adjacency: RawFile) -> None:
+    for kind in ("labels", "attributes"):
+        file = folder.get(f"{name}_edge_{kind}.txt")
+        if file is not None and file.read().strip():
+            raise DataError(f"{adjacency} is empty, but {file} is not; get the data again")
 
 
 def _sorted_without_parallels(
@@ -331,6 +341,8 @@ def _edge_features(
     use_attributes: bool | None,
     known: tuple[tuple[int, ...], ...] | None = None,
 ) -> _Features:
+    if not layout.raw_edges:
+        return _Features(None, None, None, ())
     labels, attributes = folder.get(f"{name}_edge_labels.txt"), folder.get(f"{name}_edge_attributes.txt")
     codes, values = _labels(folder, labels, name, "edge", layout.edge_rows, layout.raw_edges, known)
     if attributes is not None and (labels is None if use_attributes is None else use_attributes):

@@ -1,8 +1,6 @@
 """The machine that results were made on."""
 
 import platform
-import resource
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,34 +25,6 @@ def describe_machine(device: str = "cpu") -> dict[str, Any]:
 
     machine = {"cpu": _processor(), "cores": available_processors(), "torch": torch.__version__}
     return machine if device == "cpu" else machine | {"gpu": torch.cuda.get_device_name(device)}
-
-
-def peak_memory(device: str = "cpu") -> int:
-    """Largest resident set of this process so far, or the most that torch held on a GPU, in bytes.
-
-    Parameters
-    ----------
-    device : str
-        ``"cpu"`` or a CUDA device.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.experiments.machine import peak_memory
-    >>> peak_memory() > 2**20
-    True
-    """
-    if device != "cpu":
-        import torch
-
-        return torch.cuda.max_memory_allocated(device)
-    # Into ru_maxrss Linux counts what the parent held at the fork; VmHWM begins with the program.
-    status = Path("/proc/self/status")
-    if status.is_file():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _processor() -> str:

@@ -59,8 +59,9 @@ class Line:
 def render(table: Table, experiments: Sequence[Experiment], out: Path) -> Path:
     """Write a table as Markdown and CSV, and its figure as PNG.
 
-    A table that gathers has lines for what else there is of it in the folder, too. A cross-validation is
-    written to a file of its own.
+    A table that gathers has lines for what else there is of it in the folder, too. A data set, model, preset
+    and number of epochs without any training has no lines; single settings that lack one have dashes. A
+    cross-validation is written to a file of its own.
 
     Parameters
     ----------
@@ -92,17 +93,28 @@ def render(table: Table, experiments: Sequence[Experiment], out: Path) -> Path:
     """
     if table.gathers:
         experiments = gather(table, experiments, out)
-    lines = [Line(experiment, load_record(out, experiment)) for experiment in experiments]
-    if not any(line.record.runs for line in lines):
+    lines = _begun([Line(experiment, load_record(out, experiment)) for experiment in experiments])
+    if not lines:
         raise RunError(
             f"{out / 'runs'} holds no results of this table: run the same command without --render-only first"
         )
     figure = draw_figure(table, [(line.experiment, line.record) for line in lines], out)
-    folds = experiments[0].folds
+    folds = lines[0].experiment.folds
     file = out / (f"{table.name}.md" if folds is None else f"{table.name}-{folds}-folds.md")
     write_whole(file, _markdown(table, lines, figure))
     write_whole(file.with_suffix(".csv"), _csv(table, lines))
     return file
+
+
+def _begun(lines: Sequence[Line]) -> list[Line]:
+    """Leave out the lines of data sets, models, presets and numbers of epochs that nobody has trained."""
+
+    def group(line: Line) -> tuple[str, str, str, int]:
+        made = line.experiment
+        return made.dataset, made.model, made.origin, made.config.epochs
+
+    begun = {group(line) for line in lines if line.record.runs}
+    return [line for line in lines if group(line) in begun]
 
 
 def _csv(table: Table, lines: Iterable[Line]) -> str:
@@ -157,10 +169,10 @@ def _markdown(table: Table, lines: Sequence[Line], figure: Path | None) -> str:
 
 def _explanation(table: Table, lines: Sequence[Line]) -> str:
     folds = lines[0].experiment.folds
-    origins = dict.fromkeys(line.experiment.origin for line in lines)
+    origins = dict.fromkeys(_preset(table, line) for line in lines)
     if len(origins) > 1 and len(table.settings) > 1:
         # The settings of these tables are other than presets, so that no line names its preset.
-        origins = dict.fromkeys(f"{line.experiment.dataset} {line.experiment.origin}" for line in lines)
+        origins = dict.fromkeys(f"{line.experiment.dataset} {_preset(table, line)}" for line in lines)
     splits = (
         "random splits (or the data set's own), one for each seed"
         if folds is None
@@ -173,6 +185,12 @@ def _explanation(table: Table, lines: Sequence[Line]) -> str:
     )
 
 
+def _preset(table: Table, line: Line) -> str:
+    """Name the preset of a line; where the table has a tuned one of its own, by that one's name."""
+    made = line.experiment
+    return table.tuned.get(made.dataset, made.origin) if made.origin == "tuned" else made.origin
+
+
 def _gpus(lines: Sequence[Line]) -> str:
     used = any("gpu" in run["machine"] for line in lines for run in line.record.runs)
     return ", and a GPU where one is named below" if used else ""
@@ -180,6 +198,11 @@ def _gpus(lines: Sequence[Line]) -> str:
 
 def _notes(table: Table, lines: Sequence[Line]) -> Iterator[str]:
     yield from table.notes
+    if any(len({run["parameters"] for run in line.record.runs}) > 1 for line in lines):
+        yield (
+            "Parameters are those of the first training where they differ: colours have a weight each, and "
+            "which there are depends on the training graphs."
+        )
     if any(line.experiment.is_shortened for line in lines):
         yield (
             "Epochs such as 30 of 100: training was shortened from the preset's 100 epochs to 30, a cosine "

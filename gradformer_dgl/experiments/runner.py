@@ -1,10 +1,11 @@
 """What is left to train of a table's experiments, and training it."""
 
+import contextlib
 import dataclasses
 import functools
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from gradformer_dgl.cache.lock import exclusive
 from gradformer_dgl.data import GraphDataset, load_dataset
 from gradformer_dgl.experiments.caches import ensure_cache
 from gradformer_dgl.experiments.folds import fold_split
-from gradformer_dgl.experiments.machine import describe_machine, peak_memory
+from gradformer_dgl.experiments.machine import describe_machine
 from gradformer_dgl.experiments.progress import Progress
 from gradformer_dgl.experiments.records import load_record, record_file, save_record
 from gradformer_dgl.experiments.tables import Experiment
 from gradformer_dgl.experiments.workers import Report, Workers
+from gradformer_dgl.memory import peak_memory
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.figures import read_records
 from gradformer_dgl.training.loop import Trainer
@@ -52,6 +54,20 @@ class Place:
     cache_dir: Path
     data_root: Path | None = None
     device: str = "cpu"
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the right to write the folders of results and of work, which may be one.
+
+        Raises
+        ------
+        CacheError
+            Where another process holds it.
+        """
+        with exclusive(self.work):
+            is_one = self.out.resolve() == self.work.resolve()
+            with contextlib.nullcontext() if is_one else exclusive(self.out):
+                yield
 
     def request(self, experiment: Experiment, seeds: Sequence[int]) -> RunRequest:
         """Describe the trainings of an experiment; a training with its files there goes on from them."""
@@ -156,7 +172,7 @@ def reproduce(
         same folders.
     """
     progress = progress or Progress()
-    with exclusive(place.work), exclusive(place.out):
+    with place.alone():
         wanted = trainings_of(experiments, place, seeds)
         records = {task.experiment: load_record(place.out, task.experiment) for task in wanted}
         left = [task for task in wanted if not records[task.experiment].is_done(task.seed, task.fold)]

@@ -212,6 +212,7 @@ def _open_study(optuna: Any, request: TuneRequest, objective: Objective) -> "opt
     except OSError as error:
         raise RunError(f"{folder} cannot be made ready: {error.strerror}") from None
     warmup = max(WINDOW, request.run.config.epochs // 5)
+    direction = "maximize" if objective.higher_is_better else "minimize"
     try:
         storage = optuna.storages.JournalStorage(
             optuna.storages.journal.JournalFileBackend(str(folder / JOURNAL))
@@ -220,17 +221,22 @@ def _open_study(optuna: Any, request: TuneRequest, objective: Objective) -> "opt
             storage=storage,
             study_name="tune",
             load_if_exists=True,
-            direction="maximize" if objective.higher_is_better else "minimize",
+            direction=direction,
             pruner=optuna.pruners.MedianPruner(_STARTUP_TRIALS, warmup),
         )
     except (ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise RunError(f"{folder / JOURNAL} is broken ({reason}): choose another --out") from None
+    if study.direction.name.lower() != direction:
+        raise RunError(
+            f"{folder} holds a search by another metric than {objective.name}: choose another --out"
+        )
     asked = _description(request)
     found = study.user_attrs.get("request")
     if found is None:
         study.set_user_attr("request", asked)
-    elif found != asked:
+    # Studies of before do not tell the options of their data.
+    elif {"data_options": {}} | found != asked:
         raise RunError(f"{folder} holds a search with other settings: choose another --out")
     return study
 
@@ -249,6 +255,7 @@ def _description(request: TuneRequest) -> dict[str, Any]:
     """What a study is of; trials of another do not compare."""
     description = {
         "dataset": request.run.dataset,
+        "data_options": request.run.data_options.given(),
         "config": request.run.config.as_dict(),
         "seeds": request.run.seeds,
         "seed": request.seed,

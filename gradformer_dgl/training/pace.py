@@ -1,10 +1,9 @@
 """How long a training will take, told after its first steps."""
 
 import logging
-import resource
-import sys
 import time
 
+from gradformer_dgl.memory import peak_memory
 from gradformer_dgl.preprocess.estimate import bytes_text, duration_text
 
 MEASURED_STEPS = 5
@@ -49,10 +48,5 @@ class Pace:
             duration_text(epoch),
             duration_text(epoch * self._epochs),
             self._epochs,
-            bytes_text(_peak_memory()),
+            bytes_text(peak_memory()),
         )
-
-
-def _peak_memory() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

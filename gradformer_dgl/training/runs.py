@@ -18,10 +18,11 @@ from gradformer_dgl.cache.lock import exclusive
 from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.data.facts import DataFacts
 from gradformer_dgl.data.options import DataOptions
-from gradformer_dgl.errors import ConfigError, DataError, GradformerError, RunError
+from gradformer_dgl.errors import ConfigError, DataError, RunError
 from gradformer_dgl.json_text import json_text
 from gradformer_dgl.training.checkpoint import load_tensors, remove_drafts, write_whole
 from gradformer_dgl.training.config import RunConfig, read_settings
+from gradformer_dgl.training.data_digests import data_digests
 from gradformer_dgl.training.distributed import ALONE, Ranks
 from gradformer_dgl.training.figures import decay_figure, training_figure
 from gradformer_dgl.training.loop import EpochCallback, SeedResult, Trainer
@@ -36,6 +37,8 @@ from gradformer_dgl.training.tensorboard import EVENTS
 CONFIG, RESULT = "config.yaml", "result.json"
 DATA = "data"
 """Key in the description of a run: what prediction has to know of the training data."""
+DIGESTS = "data_digests"
+"""Key in the description of a run: what tells its data from other data of the same kind."""
 
 
 def train_run(
@@ -89,15 +92,19 @@ def _train_run(
     if dataset is None:
         dataset = request.open_dataset() if alone else request.load_dataset()
     if ranks.is_first:
-        description = yaml.safe_dump(_description(request, dataset), sort_keys=False)
+        description = _description(request, dataset)
+        text = yaml.safe_dump(description, sort_keys=False)
+        if goes_on:
+            _require_data(Path(request.folder), description)
         _prepare_folder(request)
-        write_whole(Path(request.folder) / CONFIG, description)
     try:
+        if ranks.is_first:
+            write_whole(Path(request.folder) / CONFIG, text)
         if alone:
             results = [train_seed(request, seed, dataset, on_epoch, ranks) for seed in request.seeds]
         else:
             results = train_seeds_in_processes(request, min(jobs, len(request.seeds)), on_epoch)
-    except GradformerError:
+    except BaseException:
         if ranks.is_first and not goes_on:
             _withdraw(request)
         raise
@@ -150,7 +157,7 @@ def _prepare_folder(request: RunRequest) -> None:
 
 
 def _withdraw(request: RunRequest) -> None:
-    """Remove what a failed run has written where no seed came to the end of an epoch."""
+    """Remove what a failed or interrupted run has written where no seed came to the end of an epoch."""
     folder, seed_folders = Path(request.folder), [request.seed_folder(seed) for seed in request.seeds]
     if any(file.stat().st_size for one in seed_folders for file in one.glob(METRICS)):
         return
@@ -158,6 +165,7 @@ def _withdraw(request: RunRequest) -> None:
     written[folder] = [folder / CONFIG]
     for one, files in written.items():
         with contextlib.suppress(OSError):
+            remove_drafts(one)
             for file in files:
                 file.unlink()
             # What else lies there is not ours to remove.
@@ -169,6 +177,34 @@ def _same_data(found: dict[str, Any], request: RunRequest) -> bool:
         found.get("dataset") == request.dataset
         and DataOptions.read(found.get("data_options") or {}) == request.data_options
     )
+
+
+def _require_data(folder: Path, today: dict[str, Any]) -> None:
+    """Compare the data of the run in a folder, as far as it is described there, with that of today.
+
+    Raises
+    ------
+    RunError
+        Where they are not the same.
+    """
+    file = folder / CONFIG
+    found = read_settings(file)
+    then = {key: found[key] for key in (DATA, DIGESTS) if found.get(key) not in (None, today[key])}
+    if DATA in then:
+        then[DATA] = _saved_facts(file, then[DATA]).as_dict()
+    if not isinstance(then.get(DIGESTS, {}), dict):
+        raise RunError(f"{file} is not the description of a run: {DIGESTS!r} is wrong")
+    different = [
+        str(name).replace("_", " ")
+        for key, said in then.items()
+        for name in said | today[key]
+        if said.get(name) != today[key].get(name)
+    ]
+    if different:
+        raise RunError(
+            f"{folder} holds a run on data with other {', '.join(different)}: give it its own data, or train "
+            "another run"
+        )
 
 
 def free_folder(folder: Path) -> Path:
@@ -189,9 +225,13 @@ def _description(request: RunRequest, dataset: GraphDataset) -> dict[str, Any]:
         "cache": request.cache,
         "seeds": list(request.seeds),
         "config": request.config.as_dict(),
-        DATA: _facts(dataset, request).as_dict(),
+        **_about_data(dataset, request),
         "version": gradformer_dgl.__version__,
     }
+
+
+def _about_data(dataset: GraphDataset, request: RunRequest) -> dict[str, Any]:
+    return {DATA: _facts(dataset, request).as_dict(), DIGESTS: data_digests(dataset)}
 
 
 def _facts(dataset: GraphDataset, request: RunRequest) -> DataFacts:
@@ -217,16 +257,20 @@ def read_facts(request: RunRequest, reread: bool = False) -> DataFacts:
     file = Path(request.folder) / CONFIG
     saved = read_settings(file).get(DATA)
     if saved is not None:
-        try:
-            return DataFacts.read(saved)
-        except DataError as error:
-            raise RunError(f"{file}: {error}; train the run again") from None
+        return _saved_facts(file, saved)
     if reread:
         return _facts(request.load_dataset(), request)
     raise RunError(
         f"{file} does not say what the data of the run was like, for an older version wrote it: train it "
         "again, or give its data with --data-root"
     )
+
+
+def _saved_facts(file: Path, saved: Any) -> DataFacts:
+    try:
+        return DataFacts.read(saved)
+    except DataError as error:
+        raise RunError(f"{file}: {error}; train the run again") from None
 
 
 def summarize(
@@ -331,10 +375,11 @@ def evaluate_run(request: RunRequest, part: str = "test") -> dict[str, Any]:
     Raises
     ------
     GradformerError
-        Where weights, data or cache are missing or do not fit together.
+        Where weights, data or cache are missing or do not fit together, or the data is not that of the run.
     """
     weights = {seed: load_tensors(request.seed_folder(seed) / WEIGHTS)[0] for seed in request.seeds}
     dataset = request.open_dataset()
+    _require_data(Path(request.folder), _about_data(dataset, request))
     runs: list[dict[str, Any]] = []
     for seed, tensors in weights.items():
         trainer = Trainer(dataset, request.config, seed, request.seed_folder(seed), request.device)

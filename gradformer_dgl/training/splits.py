@@ -39,7 +39,7 @@ def random_split(
         Seed of the permutation.
     val_share, test_share : float
         Shares of the graphs. Training and validation are rounded down to whole graphs, testing gets the rest;
-        each has at least one graph.
+        each has at least one graph, which training gives where testing would have none.
 
     Returns
     -------
@@ -57,12 +57,12 @@ def random_split(
     >>> {name: len(part) for name, part in random_split(188, seed=0).items()}
     {'train': 150, 'val': 18, 'test': 20}
     """
-    # Without the small addition 0.8 * 4110 and its like fall just below the whole number that is meant.
-    train = int(num_graphs * (1 - val_share - test_share) + 1e-6)
-    val = max(1, int(num_graphs * val_share + 1e-6))
-    test = num_graphs - train - val
-    if min(train, test) < 1:
+    if num_graphs < len(SPLITS):
         raise DataError(f"{num_graphs} graphs cannot be split into training, validation and test data")
+    # Without the small addition 0.8 * 4110 and its like fall just below the whole number that is meant.
+    val = min(max(1, int(num_graphs * val_share + 1e-6)), num_graphs - 2)
+    train = min(max(1, int(num_graphs * (1 - val_share - test_share) + 1e-6)), num_graphs - val - 1)
+    test = num_graphs - train - val
     order = torch.randperm(num_graphs, generator=torch.Generator().manual_seed(seed))
     return dict(zip(SPLITS, order.split([train, val, test]), strict=True))
 

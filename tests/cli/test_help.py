@@ -64,6 +64,19 @@ def test_all_settings_are_named_and_explained_on_demand(helped):
     assert len(long.splitlines()) > 100
 
 
+@pytest.mark.parametrize(
+    ("arguments", "default"),
+    [(["preprocess", "MUTAG"], -1), (["train", "MUTAG"], 1), (["tune", "MUTAG"], 1), (["reproduce"], 1)],
+)
+def test_numbers_of_workers(command, helped, arguments, default):
+    text = " ".join(helped(arguments[0], "--help").split())
+    assert f"--jobs INTEGER Workers; -1: one per processor. [default: {default}]" in text
+    for wrong in ("0", "-2"):
+        done = command(*arguments, "--jobs", wrong)
+        assert (done.status, done.out) == (2, "")
+        assert f"{wrong} is neither a number of workers from 1 on nor -1" in done.err
+
+
 def completions(*words):
     done = subprocess.run(
         RUN,

@@ -14,7 +14,7 @@ moment = sys.argv.pop(1)
 class Finger:
     def find_spec(self, name, path=None, target=None):
         if name == moment:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.{sent})
 
 signal.signal(signal.SIGINT, signal.{handler})
 sys.meta_path.insert(0, Finger())
@@ -31,8 +31,8 @@ except BaseException:
 """
 
 
-def interrupted(module, *arguments, handler="default_int_handler", **options):
-    code = BEGIN.format(handler=handler)
+def interrupted(module, *arguments, handler="default_int_handler", sent="SIGINT", **options):
+    code = BEGIN.format(handler=handler, sent=sent)
     return subprocess.run(
         [sys.executable, "-c", code, module, *map(str, arguments)],
         capture_output=True,
@@ -67,3 +67,15 @@ def test_who_ignores_it_is_left_alone(tmp_path):
     done = interrupted("h5py", "info", tmp_path / "none.h5", handler="SIG_IGN")
     assert done.returncode == 1
     assert "none.h5" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "said"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")]
+)
+def test_before_the_first_epoch_of_a_training(raw, cached, tmp_path, sent, status, said):
+    data = ("SHAPES", "--data-root", raw, "--cache-dir", cached.parent)
+    module = "torch.utils.tensorboard.writer"
+    done = interrupted(module, "train", *data, "--device", "cpu", cwd=tmp_path, sent=sent)
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (status, "", f"Error: {said}")
+    # It was looked for when there was a run folder already.
+    assert list((tmp_path / "runs").iterdir()) == []

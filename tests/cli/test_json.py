@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -44,6 +45,16 @@ def test_preprocess_says_what_info_says(command, facts, raw, tmp_path):
     assert line.pop("dataset") == "SHAPES"
     assert line == facts("info", tmp_path / "SHAPES.h5")
     assert line["graphs"] == 97
+
+
+def test_what_a_function_prints_is_no_part_of_the_line(facts, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "printing.py").write_text(
+        "import dgl\nprint('import')\n\n"
+        "def make():\n    print('call')\n    return [dgl.graph(([0], [1]))] * 3\n"
+    )
+    assert facts("preprocess", "printing:make", "--jobs", "1")["graphs"] == 3
 
 
 def test_scores_are_one_line_and_people_read_them_on_stderr(command, trained):

@@ -1,3 +1,5 @@
+import importlib.metadata
+import json
 import os
 import re
 import shutil
@@ -6,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import gradformer_dgl
 
@@ -42,6 +45,7 @@ def test_version():
         (["tarin", "MUTAG"], "No such command 'tarin'. Did you mean 'train'?"),
         (["train", "MUTAG", "--epoch", "3"], "No such option"),
         (["train"], "Missing argument 'DATASET'"),
+        (["preprocess", "MUTAG", "--jobs", "0"], "0 is neither a number of workers from 1 on nor -1"),
         (["train", "MUTAG", "--optimizer", "sgd"], "'sgd' is not one of 'adam', 'adamw'"),
     ],
 )
@@ -78,6 +82,20 @@ def test_doctor_tells_versions():
     assert re.search(r"^torch +\d", done.stdout, re.MULTILINE)
     assert re.search(r"^dgl import +works", done.stdout, re.MULTILINE)
     assert re.search(r"^gpu +", done.stdout, re.MULTILINE)
+
+
+def test_doctor_tells_all_that_the_package_requires():
+    facts = json.loads(call("doctor", "--json").stdout)
+    for line in importlib.metadata.requires("gradformer-dgl"):
+        requirement = Requirement(line)
+        name = requirement.name
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            assert facts[name] == importlib.metadata.version(name)
+    extras = {"rdkit": "chem", "ogb": "ogb", "distributed": "dask", "ray": "ray", "optuna": "tune"}
+    for name, extra in extras.items():
+        assert re.match(rf"\d|not installed; `pip install gradformer-dgl\[{extra}\]` where", facts[name])
+    assert "sphinx" not in facts
+    assert "pytest" not in facts
 
 
 def test_datasets_lists_names():

@@ -93,6 +93,13 @@ def test_a_cache_of_other_data(mistake, raw, cached):
     assert "graph 0" in use(mistake, "train", raw, cached)
 
 
+def test_labels_of_one_class(mistake, raw, cached):
+    (raw / "SHAPES" / "SHAPES_graph_labels.txt").write_text("5\n" * 97)
+    message = use(mistake, "train", raw, cached)
+    assert "all labels of SHAPES are of one class; a multiclass task needs two" in message
+    assert not (cached.parent / "runs").exists()
+
+
 @pytest.mark.parametrize("where", ["info", "train"])
 def test_a_cache_of_a_newer_format(mistake, raw, cached, where):
     with h5py.File(cached, "r+") as file:

@@ -108,6 +108,52 @@ def test_other_targets_use_the_same_cache(command, folder):
     assert (folder / "runs" / "mine-2").is_dir()
 
 
+def rewrite(file: Path, column: str, change) -> None:
+    with file.open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    with file.open("w", newline="") as opened:
+        writer = csv.DictWriter(opened, rows[0])
+        writer.writeheader()
+        writer.writerows(row | {column: change(row[column])} for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("target", "change", "differs"),
+    [
+        ("kind", lambda cell: {"a": "chain", "b": "drink"}[cell], "output names"),
+        ("length", lambda cell: cell and str(3 * float(cell)), "labels"),
+    ],
+)
+def test_a_run_does_not_go_on_with_a_file_that_has_changed(command, mistake, folder, target, change, differs):
+    assert command("preprocess", "mine.csv", "--jobs", "1").status == 0
+    train = ("-q", "train", "mine.csv", "--target-column", target, *NARROW)
+    assert command(*train).status == 0
+    before = {file: file.read_bytes() for file in (folder / "runs").rglob("*") if file.is_file()}
+    text = (folder / "mine.csv").read_text()
+    rewrite(folder / "mine.csv", target, change)
+    said = f"Error: runs/mine holds a run on data with other {differs}: "
+    said += "give it its own data, or train another run"
+    assert mistake(*train, "--runs", "2", "--resume") == said
+    assert mistake("-q", "evaluate", "runs/mine") == said
+    assert command("-q", "predict", "runs/mine", "mine.csv", "-o", "-").status in (0, 3)
+    assert {file: file.read_bytes() for file in (folder / "runs").rglob("*") if file.is_file()} == before
+    (folder / "mine.csv").write_text(text)
+    assert command(*train, "--runs", "2", "--resume").status == 0
+
+
+def test_searches_for_two_targets_are_not_mixed(command, mistake, folder):
+    pytest.importorskip("optuna", reason="Optuna is not installed")
+    small = ("--epochs", "1", "--feat-size", "8", "--num-layers", "1", "--encoding-feat-size", "4")
+    search = ("-q", "tune", "mine.csv", *small, "--device", "cpu")
+    done = command(*search, "--trials", "1", "--target-column", "alcohol")
+    assert done.status == 0, done.err
+    best = (folder / "runs" / "tune-mine" / "best.yaml").read_bytes()
+    said = "Error: runs/tune-mine holds a search {}: choose another --out"
+    for target, fault in (("length", "by another metric than mae"), ("kind", "with other settings")):
+        assert mistake(*search, "--trials", "2", "--target-column", target) == said.format(fault)
+    assert (folder / "runs" / "tune-mine" / "best.yaml").read_bytes() == best
+
+
 def test_preprocess_and_train_what_a_function_makes(command, folder):
     name = "rings_of_mine:make_dataset"
     # As an installed command, whose search path lacks the folder.

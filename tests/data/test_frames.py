@@ -74,3 +74,12 @@ def test_labels_that_do_not_stack_are_refused(labels: list[object]) -> None:
     with pytest.raises(GraphError, match="labels cannot be stacked") as caught:
         stack_labels(labels)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("frame_name", "key"), [("ndata", AUTO), ("edata", "feat")])
+def test_complex_numbers_are_refused(frame_name: str, key: str) -> None:
+    values = torch.ones(3, 2, dtype=torch.complex64)
+    with pytest.raises(GraphError, match=rf"{frame_name}\['feat'\] holds complex numbers; give real ones"):
+        frame_features({"feat": values}, key, frame_name)
+    with pytest.raises(GraphError, match="labels are complex numbers; give real ones"):
+        stack_labels(list(values))

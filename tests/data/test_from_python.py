@@ -9,7 +9,10 @@ import pytest
 import torch
 
 from gradformer_dgl.data import GraphDataset, load_dataset
+from gradformer_dgl.data.facts import DataFacts
 from gradformer_dgl.errors import DataError
+from gradformer_dgl.training.config import RunConfig
+from gradformer_dgl.training.splits import split_of
 
 NUMBERS = count()
 HEAD = """
@@ -152,6 +155,22 @@ def test_a_data_set_of_dgl_and_one_of_this_package(make: Callable[..., GraphData
         (returning("[(path(2), 'good')]"), "labels cannot be stacked"),
         (returning("[(path(2), torch.tensor([1, 0]))]"), "its labels are 2 integers each; say --task"),
         (returning("[(path(2, feat=-3), 1)]"), "node_features hold the category -3"),
+        (returning("[(path(2, feat=1j), 1)]"), "ndata['feat'] holds complex numbers"),
+        (
+            "def make_dataset():\n    one = path(2)\n    one.ndata['h'] = torch.ones(2, 0)\n    return [one]",
+            "node_features have no columns: their shape is (2, 0)",
+        ),
+        (
+            returning("[(path(2), torch.tensor(n * 1e300, dtype=torch.float64)) for n in (0, 1)]"),
+            "the label of graph 1 is no finite number in float32; NaN is a missing label",
+        ),
+        (returning("[(path(2), n) for n in (0.5, 1.5, float('-inf'))]"), "the label of graph 2 is no finite"),
+        ("import sys\nsys.exit('no data')", "cannot be imported (SystemExit: no data)"),
+        ("def make_dataset():\n    raise SystemExit(5)", "make_dataset fails (SystemExit: 5); add --debug"),
+        (
+            "def make_dataset():\n    yield path(2)\n    raise SystemExit",
+            "make_dataset fails (SystemExit); add --debug",
+        ),
     ],
 )
 def test_mistakes(make: Callable[..., GraphDataset], body: str, message: str) -> None:
@@ -175,6 +194,64 @@ def test_labels_that_do_not_suit_the_task(
 ) -> None:
     with pytest.raises(DataError, match=message):
         make(returning(f"[(path(2), n) for n in ({labels.replace(' ', ', ')},)]"), task=task)
+
+
+def test_infinite_labels_of_nodes(make: Callable[..., GraphDataset]) -> None:
+    body = """
+    def make_dataset():
+        graphs = [path(3), path(4)]
+        for graph in graphs:
+            graph.ndata["label"] = torch.full((graph.num_nodes(),), float("nan"))
+        graphs[1].ndata["label"][2] = -float("inf")
+        return graphs
+    """
+    with pytest.raises(DataError, match="the label of node 2 of graph 1 is no finite number in float32"):
+        make(body)
+
+
+def test_what_is_printed_goes_to_stderr(
+    make: Callable[..., GraphDataset], capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = """
+    print("import")
+
+    def make_dataset():
+        print("call")
+
+        def made():
+            print("iteration")
+            yield path(2), 1
+
+        return made()
+    """
+    assert len(make(body)) == 1
+    assert capsys.readouterr() == ("", "import\ncall\niteration\n")
+
+
+@pytest.mark.parametrize(
+    ("labels", "task"), [("7, 7, 7", None), ("0.0, float('nan'), 0.0", "binary"), ("1, 1, 1", "binary")]
+)
+def test_labels_of_one_class(make: Callable[..., GraphDataset], labels: str, task: str | None) -> None:
+    data = make(returning(f"[(path(2), n) for n in ({labels})]"), **({} if task is None else {"task": task}))
+    message = f"all labels of {data.name} are of one class; a {data.task} task needs two"
+    with pytest.raises(DataError, match=message):
+        split_of(data, RunConfig(), seed=0)
+    with pytest.raises(DataError, match=message):
+        DataFacts.of(data)
+    data.graphs.labels[1] = 1 - data.graphs.labels[0]
+    assert DataFacts.of(data).out_size == 1
+
+
+def test_edges_without_features(make: Callable[..., GraphDataset]) -> None:
+    body = """
+    def make_dataset():
+        graphs = [dgl.graph(([], []), num_nodes=2) for _ in range(3)]
+        for graph in graphs:
+            graph.edata["feat"] = torch.ones(0, 2)
+        return graphs
+    """
+    data = make(body)
+    assert (data.edge_encoder, data.edge_size, data.graphs.num_edges) == ("linear", 2, 0)
 
 
 def test_a_module_that_is_not_there() -> None:

@@ -12,6 +12,7 @@ from gradformer_dgl.data import PackedGraphs, load_dataset
 from gradformer_dgl.distances import PairDistances
 from gradformer_dgl.errors import CacheError, DataError, GraphError
 from gradformer_dgl.preprocess import preprocess_graphs
+from gradformer_dgl.preprocess.structures import as_structures
 
 SIZES = (5, 0, 1, 11, 3, 2, 7)
 
@@ -226,6 +227,22 @@ def test_parts_that_do_not_fit_are_refused(change: dict, message: str) -> None:
     PackedGraphs(**two_graphs())
     with pytest.raises(GraphError, match=message):
         PackedGraphs(**{**two_graphs(), **change})
+
+
+def test_graphs_without_edges_out_of_arrays() -> None:
+    none = torch.from_numpy(np.empty((0, 2), np.int32)[:, 0])
+    features = torch.from_numpy(np.empty((0, 3), np.int64))
+    counts = torch.tensor([2, 1])
+    packed = PackedGraphs(counts, torch.zeros_like(counts), none, none, edge_features=features)
+    assert packed.src.view(torch.uint8).shape == (0,)
+    assert packed.batch([1, 0]).edge_features.shape == (0, 3)
+
+
+def test_graphs_in_a_dict_have_no_order() -> None:
+    graphs = {"a": dgl.graph(([0], [1])), "b": dgl.graph(([0, 1], [1, 2]))}
+    with pytest.raises(GraphError, match=r"expected graphs .* got dict: give its values\(\)"):
+        as_structures(graphs)
+    assert as_structures(graphs.values()).node_counts.tolist() == [2, 3]
 
 
 def test_graphs_that_cannot_be_packed_are_refused() -> None:

@@ -104,6 +104,21 @@ def test_classes_that_are_numbers_keep_their_order(write: Callable[..., Path]) -
     assert (data.graphs.labels.tolist(), data.out_size) == ([2, 1, 0, 1, 2, 1, 0], 3)
 
 
+def test_classes_are_told_apart_as_they_are_written(write: Callable[..., Path]) -> None:
+    large = ["9007199254740993", "9007199254740992"]
+    words = load(write(table(y=["1_1", "11", *large, "1_1", "11", large[0]])), "y", task="multiclass")
+    assert words.graphs.labels.tolist() == [1, 0, 3, 2, 1, 0, 3]
+    assert words.output_names == ("11", "1_1", large[1], large[0])
+    cells = [large[0], "1", large[1], " 1.0 ", "-2e0", large[1], large[0]]
+    numbers = load(write(table(y=cells)), "y", task="multiclass")
+    assert numbers.graphs.labels.tolist() == [3, 1, 2, 1, 0, 2, 3]
+    assert numbers.output_names == ("-2", "1", large[1], large[0])
+    cells = ["0.10", "1e-5", "0.1", "1e20", "inf", "100000000000000000000", "1e99999999999"]
+    numbers = load(write(table(y=cells)), "y", task="multiclass")
+    assert numbers.graphs.labels.tolist() == [1, 0, 1, 2, 4, 2, 3]
+    assert numbers.output_names == ("1e-05", "0.1", "1e20", "1e99999999999", "inf")
+
+
 def test_splits(write: Callable[..., Path]) -> None:
     part = ["train", "Valid", "test", "validation", "VAL", "train", "test"]
     file = write(table(y=["1.5", "2", "3", "4", "5", "", "7"], part=part))
@@ -151,6 +166,8 @@ def test_a_task_that_labels_tell(write: Callable[..., Path], labels: str, task: 
             {"task": "regression"},
             "line 4: the label 'x' in the column y is no finite number",
         ),
+        ("1.5 2 1_5 1 2 3 1", {"task": "regression"}, "line 4: the label '1_5' in the column y is no finite"),
+        ("1.5 2 1_5 1 2 3 1", {}, "do not tell the task (line 4 has '1_5' among numbers"),
         ("1.5 2 3 inf 2 3 1", {}, "line 5: the label 'inf' in the column y is no finite number"),
         ("1e39 2 3 1 2 3 0.5", {}, "line 2: the label '1e39' in the column y is no finite number"),
         ("1 0 1 0 1 0 2", {"task": "binary"}, "line 8: the label '2' in the column y is neither 0 nor 1"),
@@ -176,7 +193,7 @@ def test_wrong_labels(write: Callable[..., Path], labels: str, options: dict[str
         ("", "is empty; its first line has to name the columns"),
         ("\n\n", "is empty; its first line has to name the columns"),
         ("smiles,y\n", "has no rows below its header"),
-        ("molecule,y\nC,1\n", "has no columns 'smiles'; choose --smiles-column from molecule, y"),
+        ("molecule,y\nC,1\n", "has no column 'smiles'; choose --smiles-column from molecule, y"),
         ("Smiles,SMILES,y\nC,C,1\n", "has 2 columns 'smiles'; choose --smiles-column from Smiles, SMILES, y"),
         ("smiles,x\nC,1\n", "has no column 'y'; its columns are smiles, x"),
         ("smiles,y,y\nC,1,2\n", "has several columns 'y'"),

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from gradformer_dgl.data import load_dataset
-from gradformer_dgl.data.tu import read_tu
+from gradformer_dgl.data.dataset import FeatureSource
+from gradformer_dgl.data.tu import read_tu, read_tu_graphs
 from gradformer_dgl.errors import DataError
 
 WriteTu = Callable[..., Path]
@@ -90,8 +91,10 @@ def test_byte_order_marks_are_no_part_of_the_first_attribute(write_tu: WriteTu) 
     root = write_tu(node_labels=None)
     file = root / "TINY" / "TINY_node_attributes.txt"
     file.write_text(ATTRIBUTES, encoding="utf-8-sig")
-    expected = [[row + 0.5, -row / 10] for row in range(7)]
-    assert torch.equal(read_tu("TINY", root).graphs.node_features, torch.tensor(expected))
+    expected = torch.tensor([[row + 0.5, -row / 10] for row in range(7)])
+    assert torch.equal(read_tu("TINY", root).graphs.node_features, expected)
+    file.write_text(ATTRIBUTES.replace("\n", " \r\n") + "\r\n \n\n")
+    assert torch.equal(read_tu("TINY", root).graphs.node_features, expected)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
@@ -135,6 +138,20 @@ def test_a_graph_without_nodes_is_kept(write_tu: WriteTu) -> None:
     assert graphs.node_counts.tolist() == [4, 0, 2, 1]
     assert graphs.edge_counts.tolist() == [8, 0, 2, 0]
     assert graphs.labels.tolist() == [2, 0, 1, 1]
+
+
+@pytest.mark.parametrize("edge_labels", [None, "", "\n"])
+@pytest.mark.parametrize("adjacency", ["", "\n\n"])
+def test_a_data_set_without_edges(write_tu: WriteTu, adjacency: str, edge_labels: str | None) -> None:
+    root = write_tu(A=adjacency, edge_labels=edge_labels, edge_attributes=edge_labels)
+    for features in ({}, {"tu_features": "labels"}):
+        data = read_tu("TINY", root, **features)
+        assert data.graphs.node_counts.tolist() == [4, 2, 1]
+        assert data.graphs.edge_counts.tolist() == [0, 0, 0]
+        assert (data.graphs.labels.tolist(), data.node_size) == ([1, 0, 1], 3)
+        assert (data.edge_encoder, data.graphs.edge_features) == (None, None)
+    known = FeatureSource(node_labels=((0, 2, 5, 6),), edge_labels=((1, 3),))
+    assert read_tu_graphs(root / "TINY", known).node_features.shape == (7, 4)
 
 
 def test_degrees_take_the_place_of_missing_labels(write_tu: WriteTu) -> None:
@@ -212,7 +229,11 @@ FAULTS = {
     "missing adjacency": ({"A": None}, "lacks the raw file TINY_A.txt"),
     "missing indicator": ({"graph_indicator": None}, "lacks the raw file TINY_graph_indicator.txt"),
     "missing labels": ({"graph_labels": None}, "lacks the raw file TINY_graph_labels.txt"),
-    "empty adjacency": ({"A": ""}, "TINY_A.txt is empty"),
+    "empty adjacency": ({"A": ""}, "TINY_edge_labels.txt is not; get the data again"),
+    "empty adjacency, edge attributes": (
+        {"A": "\n", "edge_labels": None, "edge_attributes": "1.5\n" * 10},
+        "TINY_edge_attributes.txt is not; get the data again",
+    ),
     "blank labels": ({"graph_labels": "\n\n"}, "TINY_graph_labels.txt is empty"),
     "empty attributes": ({"node_labels": None, "node_attributes": "\n"}, "TINY_node_attributes.txt is empty"),
     "missing node": (
@@ -266,6 +287,38 @@ FAULTS = {
     "infinity": (
         {"graph_labels": None, "graph_attributes": "1\n2\ninf\n"},
         "TINY_graph_attributes.txt, line 3: NaN",
+    ),
+    "beyond float32": (
+        {"graph_labels": None, "graph_attributes": "1\n1e300\n3\n"},
+        "TINY_graph_attributes.txt, line 2: 1e+300 is no finite number in float32",
+    ),
+    "node beyond float32": (
+        {"node_labels": None, "node_attributes": "1, 2\n" * 5 + "1, -4e38\n"},
+        "TINY_node_attributes.txt, line 6: -4e+38 is no finite number in float32",
+    ),
+    "gap among floats": (
+        {"node_labels": None, "node_attributes": "1.5\r\n2.5\r\n \r\n" + "3.5\r\n" * 5},
+        "TINY_node_attributes.txt, line 3: blank, but more lines follow",
+    ),
+    "gap before the first float": (
+        {"graph_labels": None, "graph_attributes": "\n1, 2\n1, 2\n1, 2\n"},
+        "TINY_graph_attributes.txt, line 1: blank, but more lines follow",
+    ),
+    "gap before no float": (
+        {"node_labels": None, "node_attributes": "1.5\n\n2.5\nx\n"},
+        "TINY_node_attributes.txt, line 2: blank, but more lines follow",
+    ),
+    "gap before infinity": (
+        {"node_labels": None, "node_attributes": "1.5\n\n2.5\ninf\n"},
+        "TINY_node_attributes.txt, line 2: blank, but more lines follow",
+    ),
+    "gap behind no float": (
+        {"node_labels": None, "node_attributes": "1.5\nx\n\n2.5\n"},
+        "TINY_node_attributes.txt, line 2: a number",
+    ),
+    "gap behind a ragged line": (
+        {"node_labels": None, "node_attributes": "1,2\n3\n\n1,2\n"},
+        "TINY_node_attributes.txt, line 2: a number",
     ),
     "no float": (
         {"node_labels": None, "node_attributes": "1.5\n2.5\nx\n"},

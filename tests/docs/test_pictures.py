@@ -1,11 +1,12 @@
-"""The picture in the README is the one that the package draws."""
+"""The pictures in the README and on the pages are those that the package draws."""
 
 import importlib.util
+import re
 
 import numpy as np
 import pytest
 from matplotlib import image
-from pages import DOCS, ROOT
+from pages import DOCS, ROOT, pages
 
 
 @pytest.fixture
@@ -32,6 +33,25 @@ def test_the_picture_of_the_readme_is_drawn_anew(pictures, tmp_path, monkeypatch
     monkeypatch.setattr(pictures, "CAFFEINE", "C" * 14)
     pictures.draw_mask(tmp_path / "other.png")
     assert difference(kept, image.imread(tmp_path / "other.png")) > 0.1
+
+
+def test_the_picture_of_the_decay_is_drawn_anew(pictures, tmp_path, monkeypatch):
+    kept = image.imread(pictures.DECAY_PICTURE)
+    pictures.draw_decay(tmp_path / "decay.png")
+    drawn = image.imread(tmp_path / "decay.png")
+    assert kept.shape == drawn.shape
+    assert difference(kept, drawn) < 0.01
+    monkeypatch.setattr(pictures, "THRESHOLDS", (9.0, 10.0, 11.0, 12.0))
+    pictures.draw_decay(tmp_path / "other.png")
+    assert difference(kept, image.imread(tmp_path / "other.png")) > 0.01
+
+
+def test_pages_show_pictures_of_the_checkout():
+    shown = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
+    for page in pages():
+        for path in shown.findall(page.read_text(encoding="utf-8")):
+            assert (page.parent / path).is_file(), (page, path)
+            assert "build" not in (page.parent / path).resolve().relative_to(ROOT).parts
 
 
 def test_readmes_show_it(pictures):

@@ -200,6 +200,26 @@ def test_one_at_a_time(shapes_experiments, place):
         reproduce(shapes_experiments(), place, [0])
 
 
+@pytest.mark.parametrize("linked", [False, True])
+def test_results_and_work_in_one_folder(shapes_experiments, place, tmp_path, epochs_trained, linked):
+    experiments = shapes_experiments()
+    reproduce(experiments, place, range(2))
+    expected = scores_of(experiments, place)
+    one = tmp_path / "one"
+    one.mkdir()
+    if linked:
+        (tmp_path / "link").symlink_to(one)
+    place = dataclasses.replace(place, out=one, work=tmp_path / "link" if linked else one)
+    reproduce(experiments, place, range(2))
+    assert scores_of(experiments, place) == expected
+    epochs_trained.clear()
+    reproduce(experiments, place, range(2))
+    assert epochs_trained == []
+    assert render(TABLES["main"], experiments, one) == one / "main.md"
+    with exclusive(place.work), pytest.raises(CacheError, match="is being written by process"):
+        reproduce(experiments, place, range(2))
+
+
 def test_results_that_cannot_be_used(shapes_experiments, place):
     (experiment,) = shapes_experiments(models=["gin"], epochs=1)
     reproduce([experiment], place, [0])

@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from gradformer_dgl.data import load_dataset
+from gradformer_dgl.data.options import DataOptions
 from gradformer_dgl.errors import ConfigError, RunError
 from gradformer_dgl.experiments import trials, tuning
 from gradformer_dgl.experiments.progress import Progress
@@ -235,6 +236,48 @@ def test_another_search_is_not_continued(request_for, raw, synthetic):
     ):
         with pytest.raises(RunError, match="holds a search with other settings: choose another --out"):
             tune(other, raw)
+
+
+def with_data(request, **options):
+    run = dataclasses.replace(request.run, data_options=DataOptions(**options))
+    return dataclasses.replace(request, run=run)
+
+
+@pytest.mark.parametrize(
+    ("options", "others"),
+    [
+        ({"target_columns": ("b",)}, {"target_columns": ("y",)}),
+        ({"split_column": "part"}, {}),
+        ({}, {"tu_features": "all"}),
+        ({"node_features": "feat"}, {"node_features": "none"}),
+    ],
+)
+def test_a_search_on_other_data_is_not_continued(request_for, raw, synthetic, options, others):
+    tune(with_data(request_for(trials=1), **options), raw)
+    before = trials_of(request_for())
+    with pytest.raises(RunError, match="holds a search with other settings: choose another --out"):
+        tune(with_data(request_for(trials=2), **others), raw)
+    assert trials_of(request_for()) == before
+    assert tune(with_data(request_for(trials=2), **options), raw)["trials"] == 2
+
+
+def test_a_search_by_another_metric_is_not_continued(request_for, raw, synthetic):
+    tune(request_for(trials=1), raw)
+    before = trials_of(request_for())
+    with pytest.raises(RunError, match="holds a search by another metric than mae: choose another --out"):
+        tune(request_for(trials=2), dataclasses.replace(raw, task="regression"))
+    assert trials_of(request_for()) == before
+
+
+def test_a_search_of_before_tells_no_options_of_its_data(request_for, raw, synthetic):
+    tune(request_for(trials=1), raw)
+    journal = Path(request_for().run.folder) / "study.jsonl"
+    written = journal.read_text()
+    assert written.count('"data_options":{},') == written.count('"data_options"') == 1
+    journal.write_text(written.replace('"data_options":{},', ""))
+    assert tune(request_for(trials=2), raw)["trials"] == 2
+    with pytest.raises(RunError, match="holds a search with other settings"):
+        tune(with_data(request_for(trials=3), tu_features="all"), raw)
 
 
 def test_a_broken_journal(request_for, raw, synthetic):

@@ -275,7 +275,7 @@ def test_molecules_that_are_none(molecule_run, mistake, tmp_path):
     for content, message in [
         ("", "is empty"),
         ("smiles\n", "has no rows below its header"),
-        ("structure\nCCO\n", "no columns 'smiles'; choose --smiles-column from structure"),
+        ("structure\nCCO\n", "no column 'smiles'; choose --smiles-column from structure"),
         ("smiles\nC1CC\nxx\n", r"RDKit cannot read any of the 2 molecules \(line 2: 'C1CC'\)"),
     ]:
         (tmp_path / "new.csv").write_text(content)

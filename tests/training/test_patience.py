@@ -68,7 +68,7 @@ def test_a_run_that_ended_early_has_ended(request_for, tmp_path):
 def test_the_first_steps_tell_how_long_it_takes(monkeypatch, caplog):
     times = iter([100.0, 101.5])
     monkeypatch.setattr(pace.time, "perf_counter", lambda: next(times))
-    monkeypatch.setattr(pace, "_peak_memory", lambda: 2 * 10**9)
+    monkeypatch.setattr(pace, "peak_memory", lambda: 2 * 10**9)
     watch = pace.Pace("seed 4", steps=1000, epochs=30)
     # That of the package has the handlers and the level of whatever command has run.
     monkeypatch.setattr(pace, "_logger", logging.getLogger("of_this_test"))

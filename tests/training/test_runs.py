@@ -1,15 +1,19 @@
 import dataclasses
 import json
+import shutil
 import statistics
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gradformer_dgl.data.colours import node_colours
 from gradformer_dgl.errors import CacheError, DataError, GradformerError, RunError
+from gradformer_dgl.prediction.predictor import Predictor
 from gradformer_dgl.preprocess import preprocess_graphs
+from gradformer_dgl.training import seeds
 from gradformer_dgl.training.checkpoint import load_tensors, save_tensors
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.outputs import labels_of, predict
@@ -273,6 +277,47 @@ def test_a_run_that_fails_at_once_leaves_no_run(
     assert (folder / "result.json").exists()
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_run_that_is_interrupted_at_once_leaves_no_run(request_for, tmp_path, monkeypatch, jobs):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((Trainer, "train_step") if jobs == 1 else (seeds, "_deliver")), interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train_run(request_for(epochs=1, seeds=(0, 1)), jobs)
+    assert list(tmp_path.iterdir()) == []
+    train_run(request_for(epochs=1))
+
+
+def test_a_run_that_is_interrupted_later_is_kept(request_for, tmp_path):
+    def interrupted(seed, record):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_run(request_for(epochs=2), on_epoch=interrupted)
+    assert len((tmp_path / "run" / "seed-0" / "metrics.jsonl").read_text().splitlines()) == 1
+    with pytest.raises(KeyboardInterrupt):
+        train_run(request_for(epochs=2, resume=True), on_epoch=interrupted)
+    resumed = train_run(request_for(epochs=2, resume=True))
+    assert resumed["runs"][0]["test"] == train_run(request_for(epochs=2, folder="whole"))["runs"][0]["test"]
+
+
+def test_a_run_that_goes_on_is_never_withdrawn(request_for, tmp_path, monkeypatch):
+    train_run(request_for(epochs=1))
+    (tmp_path / "run" / "seed-0" / "metrics.jsonl").write_text("")
+    (tmp_path / "run" / "seed-0" / CHECKPOINT).unlink()
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "train_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_run(request_for(epochs=1, resume=True))
+    assert (tmp_path / "run" / "config.yaml").exists()
+    assert (tmp_path / "run" / "result.json").exists()
+
+
 def test_a_run_that_fails_later_is_kept(request_for, tmp_path, monkeypatch):
     def failing(trainer, epoch, run_epoch=Trainer.run_epoch):
         if epoch == 1:
@@ -286,6 +331,106 @@ def test_a_run_that_fails_later_is_kept(request_for, tmp_path, monkeypatch):
     assert (tmp_path / "run" / "config.yaml").exists()
     resumed = train_run(request_for(epochs=2, resume=True))
     assert resumed["runs"][0]["test"] == train_run(request_for(epochs=2, folder="whole"))["runs"][0]["test"]
+
+
+def with_graphs(dataset, **parts):
+    return dataclasses.replace(dataset, graphs=dataclasses.replace(dataset.graphs, **parts))
+
+
+def split_at(first, second):
+    return dict(zip(("train", "val", "test"), torch.arange(97).tensor_split([first, second]), strict=True))
+
+
+CHANGES = {
+    "output names": lambda data: dataclasses.replace(data, output_names=("odd", "even")),
+    "labels": lambda data: with_graphs(data, labels=1 - data.graphs.labels),
+    "node features": lambda data: with_graphs(data, node_features=data.graphs.node_features.flip(1)),
+    "edge features": lambda data: with_graphs(data, edge_features=data.graphs.edge_features.flip(0)),
+    "graphs": lambda data: with_graphs(data, src=data.graphs.dst, dst=data.graphs.src),
+    "splits": lambda data: dataclasses.replace(data, splits=split_at(78, 87)),
+    "edge size, edge features": lambda data: dataclasses.replace(
+        with_graphs(data, edge_features=data.graphs.edge_features[:, :1]), edge_size=1
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_run_does_not_go_on_with_other_data(request_for, shapes, tmp_path, kind):
+    edges = torch.arange(2.0 * shapes.graphs.num_edges).reshape(-1, 2)
+    data = dataclasses.replace(
+        with_graphs(shapes, edge_features=edges), edge_encoder="linear", edge_size=2, splits=split_at(77, 86)
+    )
+    train_run(request_for(epochs=1), dataset=data)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(RunError, match=f"run holds a run on data with other {kind}: ") as caught:
+        train_run(request_for(epochs=1, seeds=(0, 1), resume=True), dataset=CHANGES[kind](data))
+    assert "\n" not in str(caught.value)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+    train_run(request_for(epochs=1, seeds=(0, 1), resume=True), dataset=data)
+
+
+def test_targets_in_another_unit_are_other_data(request_for, relabelled):
+    sizes = torch.arange(97.0)[:, None].masked_fill(torch.arange(97)[:, None] % 5 == 0, torch.nan)
+    train_run(request_for(epochs=1), dataset=relabelled(sizes, "regression", "graph", 1))
+    with pytest.raises(RunError, match="holds a run on data with other labels: give it its own data"):
+        train_run(
+            request_for(epochs=1, resume=True), dataset=relabelled(1000 * sizes, "regression", "graph", 1)
+        )
+    train_run(request_for(epochs=1, resume=True), dataset=relabelled(sizes, "regression", "graph", 1))
+
+
+@pytest.fixture
+def relabelled_root(shapes_root, tmp_path):
+    """Raw data whose graphs have the other class each."""
+    shutil.copytree(shapes_root, tmp_path / "raw")
+    file = tmp_path / "raw" / "SHAPES" / "SHAPES_graph_labels.txt"
+    file.write_text("".join(f"{-int(line)}\n" for line in file.read_text().splitlines()))
+    return str(tmp_path / "raw")
+
+
+def test_other_data_is_not_evaluated(request_for, relabelled_root, tmp_path):
+    request = request_for(epochs=1)
+    result = train_run(request)
+    with pytest.raises(RunError, match="run holds a run on data with other labels"):
+        evaluate_run(open_run(tmp_path / "run", relabelled_root))
+    assert evaluate_run(open_run(tmp_path / "run"))["mean"] == result["mean"]
+    graphs = request.load_dataset().graphs
+    predicted = [Predictor.from_run(tmp_path / "run", data_root=root) for root in (None, relabelled_root)]
+    assert torch.equal(*(one.predict(graphs) for one in predicted))
+
+
+def test_of_a_run_that_does_not_tell_its_data_any_will_do(request_for, relabelled_root, tmp_path):
+    result = train_run(request_for(epochs=1))
+    file = tmp_path / "run" / "config.yaml"
+    described = yaml.safe_load(file.read_text())
+    del described["data"], described["data_digests"]
+    file.write_text(yaml.safe_dump(described))
+    other = open_run(tmp_path / "run", relabelled_root)
+    assert evaluate_run(other)["mean"] == pytest.approx(100 - result["mean"])
+    train_run(dataclasses.replace(other, resume=True))
+    # From now on it does.
+    with pytest.raises(RunError, match="holds a run on data with other labels"):
+        evaluate_run(open_run(tmp_path / "run", request_for().data_root))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "fault"),
+    [
+        ("data_digests", "word", "'data_digests' is wrong"),
+        ("data_digests", {}, "with other graphs, labels, node features: "),
+        ("data_digests", {1: None}, "with other graphs, labels, node features: "),
+        ("data", [1], "these are no facts of training data"),
+    ],
+)
+def test_broken_facts_of_the_data(request_for, tmp_path, key, value, fault):
+    train_run(request_for(epochs=1))
+    file = tmp_path / "run" / "config.yaml"
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {key: value}))
+    broken = file.read_bytes()
+    with pytest.raises(RunError, match=fault) as caught:
+        train_run(request_for(epochs=1, resume=True))
+    assert "\n" not in str(caught.value)
+    assert file.read_bytes() == broken
 
 
 def test_data_that_cannot_be_read_replace_no_run(request_for, tmp_path):

@@ -35,6 +35,46 @@ def test_too_few_graphs():
         random_split(2, 0)
 
 
+@pytest.mark.parametrize(
+    ("num_graphs", "sizes"),
+    [
+        (3, (1, 1, 1)),
+        (4, (2, 1, 1)),
+        (5, (3, 1, 1)),
+        (6, (4, 1, 1)),
+        (7, (5, 1, 1)),
+        (8, (6, 1, 1)),
+        (9, (7, 1, 1)),
+    ],
+)
+def test_of_few_graphs_every_part_has_one(num_graphs, sizes):
+    parts = random_split(num_graphs, seed=3)
+    assert tuple(len(parts[name]) for name in ("train", "val", "test")) == sizes
+    assert sorted(torch.cat(list(parts.values())).tolist()) == list(range(num_graphs))
+
+
+@pytest.mark.parametrize("shares", [(0.1, 0.1), (0.2, 0.2), (0.05, 0.3), (0.33, 0.33)])
+def test_larger_sets_are_split_as_ever(shares):
+    for num_graphs in (*range(10, 300), 1113, 4110, 41127):
+        train = int(num_graphs * (1 - sum(shares)) + 1e-6)
+        val = max(1, int(num_graphs * shares[0] + 1e-6))
+        order = torch.randperm(num_graphs, generator=torch.Generator().manual_seed(7)).tolist()
+        parts = {name: part.tolist() for name, part in random_split(num_graphs, 7, *shares).items()}
+        assert parts == {
+            "train": order[:train],
+            "val": order[train : train + val],
+            "test": order[train + val :],
+        }
+
+
+@pytest.mark.parametrize("shares", [(0.01, 0.01), (0.95, 0.04), (0.04, 0.95), (0.5, 0.499)])
+def test_no_share_leaves_a_part_empty(shares):
+    for num_graphs in range(3, 30):
+        parts = random_split(num_graphs, 0, *shares)
+        assert min(map(len, parts.values())) >= 1
+        assert sorted(torch.cat(list(parts.values())).tolist()) == list(range(num_graphs))
+
+
 def test_a_smaller_share_is_part_of_a_larger_one():
     train = random_split(4110, 3)["train"]
     shares = [first_share(train, share, 3) for share in (1e-6, 0.05, 0.1, 0.5, 1)]
