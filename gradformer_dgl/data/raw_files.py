@@ -95,9 +95,10 @@ class RawFile:
             if status != tu_kernel.OK:
                 raise DataError(f"{self}, line {line}: {_FAULTS[status].format(columns=columns)}")
             parts.append(_narrow(values[:count]))
-        if not (may_be_empty or sum(map(len, parts))):
+        table = np.concatenate([np.empty(0, np.int32), *parts])
+        if not (may_be_empty or len(table)):
             raise DataError(f"{self} is empty; get the data again")
-        return np.concatenate([np.empty(0, np.int32), *parts]).reshape(-1, columns or 1)
+        return table.reshape(-1, columns or 1)
 
     def floats(self) -> np.ndarray:
         """Read a table of finite numbers, separated by commas or blanks.

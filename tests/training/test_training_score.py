@@ -12,6 +12,7 @@ from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.figures import read_records, training_figure
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.resume import save_checkpoint
+from gradformer_dgl.training.splits import random_split
 from gradformer_dgl.training.tensorboard import EventWriter
 
 DROPS = {"dropout": 0.2, "attn_drop": 0.2}
@@ -72,7 +73,9 @@ def test_targets_in_their_own_unit(tmp_path, standardize):
 
 
 def test_labels_of_one_class_give_no_area(shapes, relabelled, tmp_path):
-    dataset = relabelled(torch.ones(len(shapes.graphs)), "binary", "graph", 1)
+    labels = torch.ones(len(shapes.graphs))
+    labels[random_split(len(labels), seed=0)["val"]] = 0
+    dataset = relabelled(labels, "binary", "graph", 1)
     trainer = Trainer(dataset, RunConfig(epochs=1, feat_size=16, num_layers=1), 0, tmp_path)
     trainer.run()
     assert math.isnan(read_records(tmp_path)[0]["train_roc_auc"])
