@@ -23,14 +23,15 @@ LARGEST_FACTOR = 256.0
 
 
 def takes(table: Tensor) -> bool:
-    """Whether the factors of a table are small enough for weights that are worked out anew.
+    """Whether the factors of a table, on the CPU, are small enough for weights that are worked out anew.
 
     Examples
     --------
     >>> takes(torch.tensor([[1.0, 0.5, 0.0]])), takes(torch.tensor([[1e9, 0.5, 0.0]]))
     (True, False)
     """
-    return not bool((table.detach().abs() > LARGEST_FACTOR).any())
+    factors = table.detach().numpy()
+    return not (factors.size and max(factors.max(), -factors.min()) > LARGEST_FACTOR)
 
 
 def _layout(distances: PairDistances) -> tuple[Any, ...]:
