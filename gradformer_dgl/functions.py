@@ -54,6 +54,17 @@ class _Once(torch.autograd.Function):
         raise RuntimeError("second derivatives are not available: this function is differentiable once")
 
 
+class _Read:
+    """A context whose saved tensors are read once: a checkpoint does not give them twice."""
+
+    def __init__(self, ctx: Any) -> None:
+        self._ctx = ctx
+        self.saved_tensors = ctx.saved_tensors
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ctx, name)
+
+
 def differentiable_once(backward: Callable[..., tuple[Tensor | None, ...]]) -> Callable[..., Any]:
     """Make what a backward pass returns an error to differentiate by the tensors that were saved for it.
 
@@ -80,10 +91,11 @@ def differentiable_once(backward: Callable[..., tuple[Tensor | None, ...]]) -> C
 
     @wraps(backward)
     def once(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        if not torch.is_grad_enabled():
+            return backward(ctx, *gradients)
+        ctx = _Read(ctx)
         with torch.no_grad():
             found = backward(ctx, *gradients)
-        if not torch.is_grad_enabled():
-            return found
         inputs = [one for one in (*ctx.saved_tensors, *gradients) if one is not None and one.requires_grad]
         return _Once.apply(len(inputs), *inputs, *found) if inputs else found
 

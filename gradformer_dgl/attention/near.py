@@ -138,7 +138,8 @@ def near_attention(
     Parameters
     ----------
     qkv : Tensor
-        Shape (nodes, 3, heads, head_dim): query, key and value. Half precision is computed in float32.
+        Shape (nodes, 3, heads, head_dim): query, key and value. Half precision is computed in float32; single
+        precision on the CPU in float64 where gradients are asked for and a factor exceeds 256.
     near : NearPairs
         Of the same nodes.
     table : Tensor
@@ -172,9 +173,13 @@ def near_attention(
     if qkv.dtype not in (torch.float32, torch.float64):
         single = near_attention(qkv.float(), near, table.float(), dropout_p, seed, dense, form, mixed)
         return single.to(qkv.dtype)
+    by_gradients = torch.is_grad_enabled() and (qkv.requires_grad or table.requires_grad)
+    if form is None and by_gradients and loops_take(qkv) and not takes(table):
+        double = near_attention(qkv.double(), near, table.double(), dropout_p, seed, dense, None, mixed)
+        return double.to(qkv.dtype)
     table = torch.cat([table[:, :-1], torch.zeros_like(table[:, -1:])], dim=1)
     if form is None:
-        form = "loop" if loops_take(qkv) and takes(table) else "tensors"
+        form = "loop" if loops_take(qkv) else "tensors"
     if not mixed:
         return FORMS[form](qkv, near, table, dropout_p, seed)
     mix = mix_of(near)

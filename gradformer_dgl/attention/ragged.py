@@ -2,8 +2,8 @@
 
 The work is that of the real pairs, and no matrix over pairs is ever kept: the backward pass computes
 the attention weights anew from the largest logit and the sum of each row, and the dropout from its seed.
-That makes an error in single precision which grows with the factors of the decay; where these are large, as
-no published setting makes them, dense blocks serve instead.
+That makes an error of the gradients in single precision which grows with the factors of the decay; where
+these are large, as no published setting makes them, dense blocks serve instead.
 """
 
 from typing import Any
@@ -58,7 +58,8 @@ def _attend(
     out: Tensor,
     *kept: Tensor,
 ) -> None:
-    if not takes(table):
+    # The loop's outputs are exact; but what is dropped has to be the same in both passes.
+    if (dropout_p or qkv.requires_grad or table.requires_grad) and not takes(table):
         BLOCKS.attend(qkv, table, distances, dropout_p, seed, out)
     elif out.numel():
         arrays = (_rows(qkv), *_layout(distances), table.detach().numpy())

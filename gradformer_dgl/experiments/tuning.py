@@ -235,8 +235,8 @@ def _open_study(optuna: Any, request: TuneRequest, objective: Objective) -> "opt
     found = study.user_attrs.get("request")
     if found is None:
         study.set_user_attr("request", asked)
-    # Studies of before do not tell the options of their data.
-    elif {"data_options": {}} | found != asked:
+    # Studies of before do not tell the options of their data, of which the metric is all that is known.
+    elif {"data_options": asked["data_options"]} | found != asked:
         raise RunError(f"{folder} holds a search with other settings: choose another --out")
     return study
 

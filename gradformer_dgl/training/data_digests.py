@@ -57,5 +57,5 @@ def _digest(tensors: dict[str, Tensor]) -> str:
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         # There are many NaN, and which one a missing label is depends on who made it.
         whole = tensor.masked_fill(tensor.isnan(), torch.nan) if tensor.is_floating_point() else tensor
-        found.update(whole.detach().cpu().flatten().view(torch.uint8).numpy().data)
+        found.update(whole.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().data)
     return found.hexdigest()

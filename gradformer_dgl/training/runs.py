@@ -167,7 +167,7 @@ def _withdraw(request: RunRequest) -> None:
         with contextlib.suppress(OSError):
             remove_drafts(one)
             for file in files:
-                file.unlink()
+                file.unlink(missing_ok=True)
             # What else lies there is not ours to remove.
             one.rmdir()
 

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 from torch.testing import assert_close
+from torch.utils.checkpoint import checkpoint
 
 from gradformer_dgl.perceptron import Perceptron
 
@@ -94,6 +95,13 @@ def test_autocast_makes_products_of_bfloat16():
 def test_other_shapes_are_those_of_a_sequence(shape):
     network, x = Perceptron(*parts()), torch.randn(shape)
     assert_close(network(x), nn.Sequential(*network)(x))
+
+
+def test_first_derivatives_with_their_graph_go_through_a_checkpoint():
+    network, x = Perceptron(*parts()), torch.randn(7, 5, requires_grad=True)
+    out = checkpoint(network, x, use_reentrant=False)
+    (found,) = torch.autograd.grad(out.sum(), x, create_graph=True)
+    assert_close(found, torch.autograd.grad(nn.Sequential(*network)(x).sum(), x)[0])
 
 
 def test_second_derivatives_are_refused():

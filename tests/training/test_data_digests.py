@@ -67,6 +67,15 @@ def test_how_a_tensor_lies_in_memory_does_not_matter(small):
     assert data_digests(changed(small, labels=labels)) == data_digests(small)
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool, torch.float32])
+def test_labels_may_be_a_column_of_a_table(small, dtype):
+    table = torch.tensor([[1, 0], [0, 0]]).to(dtype)
+    column = table[:, 0]
+    assert not column.is_contiguous()
+    expected = data_digests(changed(small, labels=column.clone()))
+    assert data_digests(changed(small, labels=column)) == expected
+
+
 @pytest.mark.parametrize(
     ("part", "parts"),
     [
