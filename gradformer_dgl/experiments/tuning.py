@@ -22,6 +22,7 @@ from gradformer_dgl.experiments.search_space import Range, Space, check_space, c
 from gradformer_dgl.experiments.trials import WINDOW, TrialTask, validate
 from gradformer_dgl.experiments.workers import Workers
 from gradformer_dgl.training.checkpoint import write_whole
+from gradformer_dgl.training.data_digests import data_digests
 from gradformer_dgl.training.objectives import Objective, objective_for
 from gradformer_dgl.training.request import RunRequest
 
@@ -117,7 +118,7 @@ def tune(
     objective = objective_for(dataset.task, config.class_weights)
     progress = progress or Progress()
     with exclusive(folder):
-        study = _open_study(optuna, request, objective)
+        study = _open_study(optuna, request, dataset, objective)
         search = _Search(study, request, optuna)
         progress.plan(request.trials, len(search.finished()))
         waiting: dict[int, Any] = {}
@@ -204,7 +205,9 @@ def _distribution(values: Range | tuple[Any, ...], present: Any, optuna: Any) ->
     return optuna.distributions.FloatDistribution(values.low, values.high, values.log, values.step)
 
 
-def _open_study(optuna: Any, request: TuneRequest, objective: Objective) -> "optuna.Study":
+def _open_study(
+    optuna: Any, request: TuneRequest, dataset: GraphDataset, objective: Objective
+) -> "optuna.Study":
     folder = Path(request.run.folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -238,6 +241,12 @@ def _open_study(optuna: Any, request: TuneRequest, objective: Objective) -> "opt
     # Studies of before do not tell the options of their data, of which the metric is all that is known.
     elif {"data_options": asked["data_options"]} | found != asked:
         raise RunError(f"{folder} holds a search with other settings: choose another --out")
+    digests = data_digests(dataset)
+    known = study.user_attrs.get("data_digests")
+    if known is None:
+        study.set_user_attr("data_digests", digests)
+    elif known != digests:
+        raise RunError(f"{folder} holds a search on data that has changed since: choose another --out")
     return study
 
 

@@ -1,3 +1,4 @@
+import copy
 import csv
 import dataclasses
 import json
@@ -267,6 +268,17 @@ def test_a_search_by_another_metric_is_not_continued(request_for, raw, synthetic
     with pytest.raises(RunError, match="holds a search by another metric than mae: choose another --out"):
         tune(request_for(trials=2), dataclasses.replace(raw, task="regression"))
     assert trials_of(request_for()) == before
+
+
+def test_a_search_on_data_that_has_changed_is_not_continued(request_for, raw, synthetic):
+    tune(request_for(trials=1), raw)
+    before = trials_of(request_for())
+    graphs = copy.copy(raw.graphs)
+    graphs.labels = graphs.labels.roll(1, 0)
+    with pytest.raises(RunError, match="holds a search on data that has changed since: choose another"):
+        tune(request_for(trials=2), dataclasses.replace(raw, graphs=graphs))
+    assert trials_of(request_for()) == before
+    assert tune(request_for(trials=2), raw)["trials"] == 2
 
 
 def test_a_search_of_before_tells_no_options_of_its_data(request_for, raw, synthetic):
