@@ -50,7 +50,7 @@ def pyg_model(dataset, setting):
     from torch import nn
     from torch_geometric.nn import GINConv, GINEConv, GPSConv, ResGatedGraphConv, global_add_pool
 
-    from gradformer_dgl.encoders import EDGE_ENCODERS, NODE_ENCODERS, make_encoder
+    from gradformer_dgl.nn.encoders import EDGE_ENCODERS, NODE_ENCODERS, make_encoder
 
     channels = setting.channels
     edge_encoder = dataset.edge_encoder if setting.local != "gin" else None
@@ -94,7 +94,7 @@ def graphormer_model(dataset, setting):
     from torch import nn
 
     from gradformer_dgl import ExponentialDecay
-    from gradformer_dgl.encoders import NODE_ENCODERS, make_encoder
+    from gradformer_dgl.nn.encoders import NODE_ENCODERS, make_encoder
 
     channels = setting.channels
 

@@ -61,11 +61,11 @@ def task(src, dst, nodes, seed):
     import numpy as np
     import torch
 
-    from gradformer_dgl import NearPairs
+    from gradformer_dgl import SparsePairDistances
 
     rng = np.random.default_rng(seed)
     numbers = rng.standard_normal(nodes) * (rng.random(nodes) < MARKED)
-    pairs = NearPairs.from_graph((src, dst, nodes), FARTHEST)
+    pairs = SparsePairDistances.from_graph((src, dst, nodes), FARTHEST)
     counted = pairs.distances.numpy() >= NEAREST
     owner = np.repeat(np.arange(nodes), np.diff(pairs.indptr.numpy()))[counted]
     sums = np.bincount(owner, numbers[pairs.indices.numpy()[counted]], minlength=nodes)
@@ -80,7 +80,7 @@ def our_model(contender, src, dst, nodes, x):
     import dgl
     import torch
 
-    from gradformer_dgl import Gradformer, GraphBatch, NearPairs, PairDistances, cutoff_for
+    from gradformer_dgl import Gradformer, GraphBatch, PairDistances, SparsePairDistances, cutoff_for
     from gradformer_dgl.preprocess import shortest_path_distances
 
     model = Gradformer(
@@ -97,7 +97,7 @@ def our_model(contender, src, dst, nodes, x):
     )
     distances = None
     if contender == "near":
-        distances = NearPairs.from_graph((src, dst, nodes), cutoff_for(model.decay, TOLERANCE))
+        distances = SparsePairDistances.from_graph((src, dst, nodes), cutoff_for(model.decay, TOLERANCE))
     if contender == "dense":
         found = shortest_path_distances((src, dst, nodes), max_distance=254)
         distances = PairDistances(found.flatten(), torch.tensor([nodes]), longest=254)

@@ -14,7 +14,7 @@ import click
 import torch
 
 from gradformer_dgl import PairDistances
-from gradformer_dgl.attention import attention_backend, packed_decay_attention
+from gradformer_dgl.kernels.attention import attention_backend, packed_decay_attention
 
 BATCHES = {
     "molecules, 15 to 40 nodes": (512, 15, 40),

@@ -45,10 +45,10 @@ def epoch_of(case, contender, precision, device, data_root, cache, most_steps, a
     """Put seconds and peak megabytes of an epoch on a queue; fewer steps stand for all of them."""
     import torch
 
-    from gradformer_dgl.attention import attention_backend
+    from gradformer_dgl.kernels.attention import attention_backend
     from gradformer_dgl.training.config import load_preset, preset_for
     from gradformer_dgl.training.loop import Trainer
-    from gradformer_dgl.training.request import RunRequest
+    from gradformer_dgl.training.run_spec import RunRequest
 
     name, changes = CASES[case]
     config = load_preset(preset_for(name)).updated({**changes, "precision": precision})

@@ -51,7 +51,7 @@ def edges_of(kind, nodes):
         one = np.concatenate([at[:, :-1].ravel(), at[:-1].ravel()])
         other = np.concatenate([at[:, 1:].ravel(), at[1:].ravel()])
         return np.concatenate([one, other]), np.concatenate([other, one]), side * side
-    from gradformer_dgl.data.sbm_nodes import read_sbm_nodes
+    from gradformer_dgl.data.readers.sbm_nodes import read_sbm_nodes
 
     graphs = read_sbm_nodes(f"SBM-NODES-{nodes}").graphs
     return graphs.src.numpy(), graphs.dst.numpy(), nodes
@@ -83,10 +83,10 @@ def our_step(distances_of, src, dst, nodes):
 
 def near_step(kind, src, dst, nodes):
     """Return model, forward function and number of pairs of attention over near pairs."""
-    from gradformer_dgl import NearPairs
+    from gradformer_dgl import SparsePairDistances
 
     def distances():
-        near = NearPairs.from_graph((src, dst, nodes), CUTOFFS[kind])
+        near = SparsePairDistances.from_graph((src, dst, nodes), CUTOFFS[kind])
         return near, near.num_pairs
 
     return our_step(distances, src, dst, nodes)

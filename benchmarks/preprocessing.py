@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 import click
 import numpy as np
 
-from gradformer_dgl.compiled import compiled
 from gradformer_dgl.data import load_dataset
+from gradformer_dgl.jit.compile import jit
 from gradformer_dgl.preprocess import GraphStructures, preprocess_graphs
 from gradformer_dgl.preprocess.shortest_paths import DistanceOverflowError, packed_distances
 
@@ -166,7 +166,7 @@ def dense_matrices(graphs: list[Edges]) -> list[np.ndarray]:
     return made
 
 
-@compiled
+@jit
 def floyd_warshall(matrix: np.ndarray) -> np.ndarray:
     """Shorten the way between all pairs by one node after the other."""
     lengths = matrix.copy()

@@ -134,7 +134,7 @@ def _measure(contender, dataset, setting, steps, turn, batches, answers):
     from numba.core.event import install_recorder
     from torch.nn import functional as F
 
-    from gradformer_dgl.attention import attention_backend
+    from gradformer_dgl.kernels.attention import attention_backend
 
     torch.set_num_threads(1)
     torch.manual_seed(0)

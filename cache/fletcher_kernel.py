@@ -3,13 +3,13 @@
 
 import numpy as np
 
-from gradformer_dgl.compiled import compiled
+from gradformer_dgl.jit.compile import jit
 
 BLOCK_WORDS = 1 << 19
 MODULUS = np.uint64(65535)
 
 
-@compiled
+@jit
 def word_sums(words):
     """Return the sum of 16-bit words, and the sum of its running values; for fewer than 2^20 words."""
     count = len(words)
@@ -21,7 +21,7 @@ def word_sums(words):
     return first, second
 
 
-@compiled
+@jit
 def checksums(words, counts):
     """Return the checksum of each of consecutive runs of words, uint32: the second sum, then the first."""
     found = np.empty(len(counts), np.uint32)
@@ -41,7 +41,7 @@ def checksums(words, counts):
     return found
 
 
-@compiled
+@jit
 def _reduced(value):
     """Fold the carry, as HDF5 does: what is left of a sum that is not 0 is 1 .. 65,535."""
     return (value - np.uint64(1)) % MODULUS + np.uint64(1) if value > 0 else value

@@ -7,16 +7,16 @@ import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 
 from gradformer_dgl.cache import format as cache_format
-from gradformer_dgl.cache.facts import CacheFacts
+from gradformer_dgl.cache.cache_file import ForeignFileError
+from gradformer_dgl.cache.metadata import CacheMetadata
 from gradformer_dgl.cache.neighborhood import Neighborhood
-from gradformer_dgl.cache.opened import ForeignFileError
-from gradformer_dgl.errors import CacheError
-from gradformer_dgl.memory import machine_memory
+from gradformer_dgl.support.errors import CacheError
+from gradformer_dgl.support.memory import machine_memory
 
 __all__ = ["DistanceCache", "ForeignFileError"]
 
 
-class DistanceCache(CacheFacts):
+class DistanceCache(CacheMetadata):
     """Shortest-path distances and node encodings of a data set, read from its HDF5 file.
 
     Opening checks the header and reads the node counts; the rest is read on demand, checksums verified.

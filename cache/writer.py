@@ -14,7 +14,7 @@ from gradformer_dgl import __version__
 from gradformer_dgl.cache import format as cache_format
 from gradformer_dgl.cache.chunks import EncodedRows, encode_chunk, encode_rows
 from gradformer_dgl.cache.format import ArrayLayout
-from gradformer_dgl.errors import CacheError
+from gradformer_dgl.support.errors import CacheError
 
 
 @dataclasses.dataclass(frozen=True)

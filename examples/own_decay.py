@@ -5,7 +5,7 @@ path. This one learns every factor by itself.
 """
 
 from gradformer_dgl import Gradformer, GraphBatch, PairDistances
-from gradformer_dgl.decay import DECAYS, Decay
+from gradformer_dgl.nn.decay import DECAYS, Decay
 from gradformer_dgl.preprocess import shortest_path_distances
 
 import dgl

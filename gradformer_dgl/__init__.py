@@ -4,7 +4,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from gradformer_dgl.graphbolt import keep_graphbolt_out
+from gradformer_dgl.support.graphbolt import keep_graphbolt_out
 
 # Without it, the first import of DGL prints to stdout and writes into the home folder.
 os.environ.setdefault("DGLBACKEND", "pytorch")
@@ -13,15 +13,16 @@ keep_graphbolt_out()
 __version__ = "0.1.0"
 
 _HOME_OF = {
-    "Gradformer": "model",
-    "GradformerLayer": "layer",
-    "ExponentialDecay": "decay",
-    "decay_attention": "attention",
-    "PairDistances": "distances",
-    "NearPairs": "near_pairs",
-    "cutoff_for": "cutoff",
+    "Gradformer": "models.gradformer",
+    "GradformerLayer": "nn.layer",
+    "ExponentialDecay": "nn.decay",
+    "decay_attention": "kernels.attention",
+    "PairDistances": "pairs.distances",
+    "SparsePairDistances": "pairs.sparse",
+    "NearPairs": "pairs.sparse",
+    "cutoff_for": "pairs.cutoff",
     "Predictor": "prediction.predictor",
-    "GraphBatch": "batch",
+    "GraphBatch": "data.batch",
 }
 
 __all__ = [
@@ -29,23 +30,23 @@ __all__ = [
     "Gradformer",
     "GradformerLayer",
     "GraphBatch",
-    "NearPairs",
     "PairDistances",
     "Predictor",
+    "SparsePairDistances",
     "__version__",
     "cutoff_for",
     "decay_attention",
 ]
 
 if TYPE_CHECKING:
-    from gradformer_dgl.attention import decay_attention
-    from gradformer_dgl.batch import GraphBatch
-    from gradformer_dgl.cutoff import cutoff_for
-    from gradformer_dgl.decay import ExponentialDecay
-    from gradformer_dgl.distances import PairDistances
-    from gradformer_dgl.layer import GradformerLayer
-    from gradformer_dgl.model import Gradformer
-    from gradformer_dgl.near_pairs import NearPairs
+    from gradformer_dgl.data.batch import GraphBatch
+    from gradformer_dgl.kernels.attention import decay_attention
+    from gradformer_dgl.models.gradformer import Gradformer
+    from gradformer_dgl.nn.decay import ExponentialDecay
+    from gradformer_dgl.nn.layer import GradformerLayer
+    from gradformer_dgl.pairs.cutoff import cutoff_for
+    from gradformer_dgl.pairs.distances import PairDistances
+    from gradformer_dgl.pairs.sparse import SparsePairDistances
     from gradformer_dgl.prediction.predictor import Predictor
 
 

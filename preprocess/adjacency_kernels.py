@@ -7,21 +7,21 @@ by head: ``tails[offsets[v]:offsets[v + 1]]`` are the nodes with an edge to ``v`
 
 import numpy as np
 
-from gradformer_dgl.compiled import compiled
+from gradformer_dgl.jit.compile import jit
+from gradformer_dgl.jit.simd_math import scrambled
 from gradformer_dgl.preprocess.bits_kernels import WORD, lowest_bit
-from gradformer_dgl.vector_math import scrambled
 
 # Words of the bit matrix of a dense graph: half a megabyte, so that it stays in the processor's cache.
 MATRIX_WORDS = 1 << 16
 
 
-@compiled
+@jit
 def mix(value):
     """Scramble 64 bits so that every input bit flips every output bit with equal chance (splitmix64)."""
     return scrambled(value + np.uint64(0x9E3779B97F4A7C15))
 
 
-@compiled
+@jit
 def fingerprint(num_nodes, offsets, tails, by_tail=False):
     """Hash the number of nodes and the set of edges to 64 bits; of heads stored by tail with ``by_tail``."""
     shift = np.uint64(0 if by_tail else 32)
@@ -33,7 +33,7 @@ def fingerprint(num_nodes, offsets, tails, by_tail=False):
     return mix(total ^ mix(np.uint64(num_nodes)))
 
 
-@compiled
+@jit
 def adjacency_of_few(src, dst, directed, num_nodes, offsets, tails, heads, words):
     """Adjacency of a graph of at most 64 nodes, deduplicated as one word of bits a node."""
     for node in range(num_nodes):
@@ -58,7 +58,7 @@ def adjacency_of_few(src, dst, directed, num_nodes, offsets, tails, heads, words
     return count
 
 
-@compiled
+@jit
 def adjacency_of_dense(src, dst, directed, num_nodes, offsets, tails, matrix):
     """Adjacency of a graph of some density, deduplicated as rows of a bit matrix."""
     width = np.uint64((num_nodes + WORD - 1) // WORD)
@@ -88,7 +88,7 @@ def adjacency_of_dense(src, dst, directed, num_nodes, offsets, tails, matrix):
     return count
 
 
-@compiled
+@jit
 def adjacency_of_many(src, dst, directed, num_nodes, offsets, tails, heads, cursor):
     """Adjacency of a graph of any size: two stable counting sorts, then duplicates dropped."""
     num_edges = len(src)
@@ -143,7 +143,7 @@ def adjacency_of_many(src, dst, directed, num_nodes, offsets, tails, heads, curs
     return count
 
 
-@compiled
+@jit
 def adjacency(src, dst, directed, num_nodes, offsets, tails, heads, cursor, words):
     """Fill ``offsets`` and ``tails``; for graphs of at most 64 nodes ``heads`` as well. Return the edges."""
     if num_nodes <= WORD:
@@ -153,7 +153,7 @@ def adjacency(src, dst, directed, num_nodes, offsets, tails, heads, cursor, word
     return adjacency_of_many(src, dst, directed, num_nodes, offsets, tails, heads, cursor)
 
 
-@compiled
+@jit
 def adjacency_buffers(node_counts, edge_counts):
     """What `adjacency` works in, large enough for each graph: offsets, tails, heads, cursor, words."""
     most_nodes = 0
@@ -169,7 +169,7 @@ def adjacency_buffers(node_counts, edge_counts):
     return offsets, tails, heads, cursor, words
 
 
-@compiled
+@jit
 def fingerprints(node_counts, edge_counts, src, dst, directed, result):
     """Fingerprint of every graph."""
     offsets, tails, heads, cursor, words = adjacency_buffers(node_counts, edge_counts)
@@ -183,7 +183,7 @@ def fingerprints(node_counts, edge_counts, src, dst, directed, result):
         first = end
 
 
-@compiled
+@jit
 def degrees_of_all(node_counts, edge_counts, src, dst, directed, result):
     """In-degree and out-degree of every node in the simple graph."""
     offsets, tails, heads, cursor, words = adjacency_buffers(node_counts, edge_counts)

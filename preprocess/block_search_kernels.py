@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from gradformer_dgl.compiled import compiled
+from gradformer_dgl.jit.compile import jit
 from gradformer_dgl.preprocess.bits_kernels import WORD, add_bytes, count_bits, set_bytes
 
 # Words of one block of targets or sources: 256 bits are one vector register wide.
@@ -20,7 +20,7 @@ TOO_FAR = -1
 LONG_PATHS = -2
 
 
-@compiled
+@jit
 def clear(block, num_nodes):
     """Set the first rows of a block of words to zero."""
     for node in range(num_nodes):
@@ -28,7 +28,7 @@ def clear(block, num_nodes):
             block[node, lane] = np.uint64(0)
 
 
-@compiled
+@jit
 def push(head, offsets, tails, front, grown):
     """OR the newest bits of one node into the sets of the nodes with an edge to it."""
     word0 = front[head, 0]
@@ -43,7 +43,7 @@ def push(head, offsets, tails, front, grown):
         grown[tail, 3] |= word3
 
 
-@compiled
+@jit
 def search_block(
     num_nodes, offsets, tails, limit, largest, base, width, sets, planes, nodes, marks, counts, trial
 ):
@@ -134,7 +134,7 @@ def search_block(
     return num_planes
 
 
-@compiled
+@jit
 def spread(missing, planes, number, num_planes, columns, line, out, place):
     """Write up to 64 distances, word ``number`` of each plane, to ``out[place:]`` and no further."""
     set_bytes(line, 0, missing, FULL_BYTE)
@@ -151,7 +151,7 @@ def spread(missing, planes, number, num_planes, columns, line, out, place):
         out[place + column] = np.uint16(line[column]) | (np.uint16(line[WORD + column]) << np.uint16(8))
 
 
-@compiled
+@jit
 def write_targets(num_nodes, base, width, num_planes, reached, planes, line, out, start):
     """Spread the bit-sliced distances to one block of targets into the rows of ``out``."""
     words = planes.reshape(planes.shape[0], planes.shape[1] * LANES)
@@ -168,7 +168,7 @@ def write_targets(num_nodes, base, width, num_planes, reached, planes, line, out
                 spread(missing, words, node * LANES + lane, num_planes, columns, line, out, place)
 
 
-@compiled
+@jit
 def transpose_bits(square):
     """Turn 64 words of bits in place, in each lane: bit j of word i changes places with bit i of word j.
 
@@ -198,7 +198,7 @@ def transpose_bits(square):
         mask ^= mask << np.uint64(half)
 
 
-@compiled
+@jit
 def write_sources(num_nodes, width, num_planes, reached, planes, squares, line, out, start):
     """Spread the bit-sliced distances from one block of sources into the rows of ``out[start:]``.
 
@@ -227,7 +227,7 @@ def write_sources(num_nodes, width, num_planes, reached, planes, squares, line, 
                 spread(words[num_planes, number], words, number, num_planes, columns, line, out, place)
 
 
-@compiled
+@jit
 def search_buffers(num_nodes, bits):
     """What `search_block` works in: sets, planes, nodes, marks, counts."""
     sets = np.empty((3, num_nodes, LANES), np.uint64)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import Any, Protocol, TypeVar
 
-from gradformer_dgl.errors import ConfigError, GradformerError
+from gradformer_dgl.support.errors import ConfigError, GradformerError
 
 BACKENDS = ("threading", "loky", "dask", "ray")
 # Workers that die one after the other, with nothing finished between, are killed by what they are given.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gradformer_dgl.errors import GraphError
+from gradformer_dgl.support.errors import GraphError
 
 # Sources, destinations, number of nodes, and the weights where they are asked for.
 Edges = tuple[np.ndarray, np.ndarray, int, np.ndarray | None]

@@ -140,7 +140,7 @@ def _computed(task: Task, dtype: np.dtype) -> Part:
     sizes = task.sizes
     arguments = (structures, dtype, plan.directed, plan.max_distance, before.graphs, task.rows)
     if plan.layout == cache_format.SPARSE:
-        from gradformer_dgl.preprocess.near_pairs import packed_near_pairs
+        from gradformer_dgl.preprocess.sparse_pairs import packed_near_pairs
 
         counts, nodes, distances, prints, histogram = packed_near_pairs(*arguments)
         sizes = dataclasses.replace(sizes, near_pairs=len(nodes))

@@ -15,10 +15,8 @@ import numpy as np
 from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.cache.chunks import ENCODER
 from gradformer_dgl.cache.format import DENSE, LAYOUTS, SPARSE, TYPE, VERSION
-from gradformer_dgl.cache.lock import exclusive
 from gradformer_dgl.cache.reader import ForeignFileError
 from gradformer_dgl.cache.writer import CachePlan, CacheSizes, reason_of
-from gradformer_dgl.errors import CacheError, ConfigError, GraphError
 from gradformer_dgl.preprocess import tasks as task_sizes
 from gradformer_dgl.preprocess.encodings import NodeEncoding, parse_encodings
 from gradformer_dgl.preprocess.engines import Engine
@@ -28,6 +26,8 @@ from gradformer_dgl.preprocess.parts import Part, PartStore, PartSummary, Task, 
 from gradformer_dgl.preprocess.shortest_paths import checked_max_distance, structure_fingerprints
 from gradformer_dgl.preprocess.structures import GraphStructures, structure_stream
 from gradformer_dgl.preprocess.tasks import cut_tasks
+from gradformer_dgl.support.errors import CacheError, ConfigError, GraphError
+from gradformer_dgl.support.lock import exclusive
 
 logger = logging.getLogger("gradformer_dgl")
 

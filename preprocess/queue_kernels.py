@@ -10,13 +10,13 @@ rows of nodes no two of which are neighbours follow from the rest, for the way l
 
 import numpy as np
 
-from gradformer_dgl.compiled import compiled
+from gradformer_dgl.jit.compile import jit
 
 # What is known of a node's row.
 UNDECIDED, SEARCHED, DERIVED = 0, 1, 2
 
 
-@compiled
+@jit
 def reversed_edges(num_nodes, offsets, tails):
     """Offsets and heads of the edges by their tails, of tails by head."""
     to_offsets = np.zeros(num_nodes + 1, np.int64)
@@ -34,7 +34,7 @@ def reversed_edges(num_nodes, offsets, tails):
     return to_offsets, heads
 
 
-@compiled
+@jit
 def choose_derived(first_row, last_row, offsets, heads, states):
     """Decide for every row whether it is searched, or derived from rows that are, all of them at hand."""
     for node in range(first_row, last_row):
@@ -51,7 +51,7 @@ def choose_derived(first_row, last_row, offsets, heads, states):
                 states[heads[edge]] = SEARCHED
 
 
-@compiled
+@jit
 def search_row(source, offsets, heads, limit, largest, queue, row, histogram):
     """Search up to ``limit`` hops from one node; return whether all distances fit."""
     one = np.uint64(1)
@@ -80,7 +80,7 @@ def search_row(source, offsets, heads, limit, largest, queue, row, histogram):
     return True
 
 
-@compiled
+@jit
 def derive_row(node, first_row, num_nodes, offsets, heads, limit, largest, rows, histogram):
     """Derive a row from those of the node's neighbours; return whether all distances fit."""
     unreachable = largest + 1
@@ -106,7 +106,7 @@ def derive_row(node, first_row, num_nodes, offsets, heads, limit, largest, rows,
     return fits
 
 
-@compiled
+@jit
 def queue_rows(num_nodes, offsets, heads, limit, largest, first_row, last_row, histogram, out, start):
     """Rows ``first_row .. last_row`` of the distances of one graph into ``out[start:]``.
 

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from gradformer_dgl.compiled import compiled
+from gradformer_dgl.jit.compile import jit
 from gradformer_dgl.preprocess.adjacency_kernels import MATRIX_WORDS, adjacency
 
 # Columns of a power of the transition matrix that are worked on at a time: few enough for registers, and for
@@ -11,7 +11,7 @@ from gradformer_dgl.preprocess.adjacency_kernels import MATRIX_WORDS, adjacency
 LANES = 8
 
 
-@compiled
+@jit
 def advance(num_nodes, offsets, neighbors, weights, power, result):
     """One sparse product: row v of ``result`` is the weighted sum of the rows of v's neighbours.
 
@@ -48,7 +48,7 @@ def advance(num_nodes, offsets, neighbors, weights, power, result):
         result[node, 7] = sum7
 
 
-@compiled
+@jit
 def accumulate(num_nodes, left, right, result):
     """Add the inner product of the rows of two blocks of powers to each node's result."""
     for node in range(num_nodes):
@@ -65,7 +65,7 @@ def accumulate(num_nodes, left, right, result):
         result[node] += low + high
 
 
-@compiled
+@jit
 def transpose(num_nodes, offsets, neighbors, weights, to_offsets, to_neighbors, to_weights):
     """The same sparse matrix by columns instead of rows."""
     for node in range(num_nodes + 1):
@@ -86,7 +86,7 @@ def transpose(num_nodes, offsets, neighbors, weights, to_offsets, to_neighbors, 
     to_offsets[0] = 0
 
 
-@compiled
+@jit
 def return_probabilities_of_one(
     num_nodes,
     columns,
@@ -137,7 +137,7 @@ def return_probabilities_of_one(
             now = after
 
 
-@compiled
+@jit
 def return_probabilities_of_all(node_counts, edge_counts, src, dst, directed, columns, out):
     """Return probabilities of the nodes of many graphs into the rows of ``out``."""
     most_nodes = 0

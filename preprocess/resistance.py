@@ -4,9 +4,9 @@ import numpy as np
 from jaxtyping import Float32
 from scipy.sparse import csgraph
 
-from gradformer_dgl.errors import ConfigError
 from gradformer_dgl.preprocess.simple_graphs import SimpleGraphs
 from gradformer_dgl.preprocess.structures import GraphStructures
+from gradformer_dgl.support.errors import ConfigError
 
 
 def resistance_distances(

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Int64, Shaped, UInt64
 from torch import Tensor
 
-from gradformer_dgl.errors import ConfigError, GraphError
 from gradformer_dgl.preprocess.structures import MOST_NODES, GraphStructures
+from gradformer_dgl.support.errors import ConfigError, GraphError
 
 # Beyond any path; what "no cut-off" means to the kernel.
 NO_LIMIT = 1 << 40

@@ -15,7 +15,7 @@ A graph whose sets grow by a few bits at a time is left to the search with a que
 
 import numpy as np
 
-from gradformer_dgl.compiled import compiled
+from gradformer_dgl.jit.compile import jit
 from gradformer_dgl.preprocess.adjacency_kernels import adjacency, adjacency_buffers, fingerprint
 from gradformer_dgl.preprocess.bits_kernels import (
     WORD,
@@ -38,7 +38,7 @@ from gradformer_dgl.preprocess.block_search_kernels import (
 from gradformer_dgl.preprocess.queue_kernels import queue_rows, reversed_edges
 
 
-@compiled
+@jit
 def distances_of_few(
     num_nodes, num_edges, tails, heads, limit, largest, sets, planes, histogram, line, out, start
 ):
@@ -102,7 +102,7 @@ def distances_of_few(
     return 0
 
 
-@compiled
+@jit
 def matrix_buffers(most_nodes, bits):
     """What `distances_of_graph` works in, for graphs of at most so many nodes."""
     few_sets = np.empty((3, WORD), np.uint64)
@@ -112,14 +112,14 @@ def matrix_buffers(most_nodes, bits):
     return few_sets, few_planes, sets, planes, nodes, marks, counts, line
 
 
-@compiled
+@jit
 def add_counts(num_nodes, counts, histogram):
     """Add the pairs of each level, of which there are fewer than nodes."""
     for level in range(min(num_nodes, len(histogram))):
         histogram[level] += counts[level]
 
 
-@compiled
+@jit
 def distances_of_graph(
     num_nodes,
     num_edges,
@@ -186,7 +186,7 @@ def distances_of_graph(
     return 0
 
 
-@compiled
+@jit
 def pair_distances(node_counts, edge_counts, src, dst, directed, limit, out, prints, histogram):
     """Distances of many graphs, row-major, one matrix after the other, with each graph's fingerprint.
 
@@ -233,7 +233,7 @@ def pair_distances(node_counts, edge_counts, src, dst, directed, limit, out, pri
     return -1
 
 
-@compiled
+@jit
 def row_distances(
     node_counts, edge_counts, src, dst, directed, limit, first_row, last_row, out, prints, histogram
 ):

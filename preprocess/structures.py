@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int32, Int64
 
-from gradformer_dgl.errors import GraphError
+from gradformer_dgl.support.errors import GraphError
 
 # Graphs converted at a time: enough to make DGL's cost per call small, few enough to keep memory low.
 BATCH_SIZE = 4096

@@ -6,11 +6,11 @@ import numpy as np
 
 from gradformer_dgl.cache import format as cache_format
 from gradformer_dgl.cache.writer import CachePlan, CacheSizes
-from gradformer_dgl.errors import GraphError
-from gradformer_dgl.memory import machine_memory
 from gradformer_dgl.preprocess.encodings import NodeEncoding
 from gradformer_dgl.preprocess.parts import Task
 from gradformer_dgl.preprocess.structures import GraphStructures
+from gradformer_dgl.support.errors import GraphError
+from gradformer_dgl.support.memory import machine_memory
 
 # Bytes of results of one part: some milliseconds of work, and what a worker holds in memory at a time.
 PART_BYTES = 1 << 22
@@ -137,7 +137,7 @@ def _block_rows(num_nodes: int, row_bytes: float, plan: CachePlan) -> int:
 
 def _mean_near_pairs(graph: GraphStructures, plan: CachePlan) -> float:
     """Near pairs of a node, from some of the nodes."""
-    from gradformer_dgl.preprocess.near_pairs import packed_near_pairs
+    from gradformer_dgl.preprocess.sparse_pairs import packed_near_pairs
 
     num_nodes = int(graph.node_counts[0])
     found, rows = 0, 0

@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Float32, UInt64
 from scipy.sparse import csgraph
 
-from gradformer_dgl.errors import ConfigError, GraphError
 from gradformer_dgl.preprocess.simple_graphs import SimpleGraphs
 from gradformer_dgl.preprocess.structures import GraphStructures
+from gradformer_dgl.support.errors import ConfigError, GraphError
 
 # Graphs up to this size by the method of Floyd and Warshall, many at once; others by Dijkstra's.
 MOST_DENSE_NODES = 96

@@ -1,5 +1,6 @@
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,13 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from gradformer_dgl.graphbolt import keep_graphbolt_out
+from gradformer_dgl.support.graphbolt import keep_graphbolt_out
 
 os.environ.setdefault("DGLBACKEND", "pytorch")
 keep_graphbolt_out()
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
+
+# Random graphs that tests of several rooms take, imported by name, which importlib mode does not provide for.
+sys.path.insert(0, str(ROOT / "tests" / "graphs"))
 
 
 def annotated_modules() -> list[str]:

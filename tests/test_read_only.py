@@ -20,7 +20,7 @@ import gradformer_dgl
 from gradformer_dgl import Gradformer
 from gradformer_dgl.preprocess import shortest_path_distances
 from gradformer_dgl.preprocess.shortest_paths_kernels import pair_distances
-from gradformer_dgl.compiled import is_kept_on_disk
+from gradformer_dgl.jit.compile import is_kept_on_disk
 
 assert gradformer_dgl.__file__.startswith({site!r})
 for folder in ({site!r}, {home!r}):

@@ -15,7 +15,7 @@ from types import FrameType
 import click
 
 import gradformer_dgl
-from gradformer_dgl.errors import GradformerError
+from gradformer_dgl.support.errors import GradformerError
 
 _COMMANDS = {
     "datasets": "list the data sets that can be used by name",
@@ -53,7 +53,7 @@ class _LazyGroup(click.Group):
         try:
             return super().resolve_command(context, args)
         except click.UsageError as error:
-            from gradformer_dgl.suggestions import nearest
+            from gradformer_dgl.support.did_you_mean import nearest
 
             guess = nearest(args[0], _COMMANDS)
             if not guess:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import gradformer_dgl
-from gradformer_dgl.graphbolt import AbsentGraphBolt
+from gradformer_dgl.support.graphbolt import AbsentGraphBolt
 
 _PACKAGE = "gradformer-dgl"
 _FOR_DEVELOPERS = ("bench", "docs", "test")
@@ -80,7 +80,7 @@ def _gpu() -> str:
             f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "torch is a CPU build"
         )
         return f"none ({built}); training runs on the CPU"
-    from gradformer_dgl.edge_list import dgl_has_graphs_on
+    from gradformer_dgl.pairs.edge_list import dgl_has_graphs_on
 
     name = torch.cuda.get_device_name(0)
     if dgl_has_graphs_on("cuda"):
@@ -89,9 +89,9 @@ def _gpu() -> str:
 
 
 def _kernel_cache() -> str:
-    from gradformer_dgl.compiled import compiled, is_kept_on_disk
+    from gradformer_dgl.jit.compile import is_kept_on_disk, jit
 
-    if is_kept_on_disk(compiled(_probe)):
+    if is_kept_on_disk(jit(_probe)):
         return "compiled kernels are kept on disk"
     return "no writable folder, kernels are compiled in every process; set NUMBA_CACHE_DIR to a writable one"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from gradformer_dgl.suggestions import nearest
+from gradformer_dgl.support.did_you_mean import nearest
 
 if TYPE_CHECKING:
     _Choice = click.Choice[str]
@@ -96,7 +96,7 @@ def _help_all() -> click.Option:
 def complete_dataset(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the name of a data set; what is none may be a file."""
     from gradformer_dgl.data.catalog import dataset_names
-    from gradformer_dgl.data.tu_names import TU_NAMES
+    from gradformer_dgl.data.readers.tu_names import TU_NAMES
 
     names = dict.fromkeys((*dataset_names(), *TU_NAMES)) if incomplete else dataset_names()
     return completed(list(names), incomplete) or [CompletionItem(incomplete, type="file")]

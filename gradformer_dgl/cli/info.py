@@ -43,7 +43,7 @@ def command(
     if data is not None and not verify:
         raise click.UsageError("--data names the graphs to compare with: add --verify")
     if plot is not None:
-        from gradformer_dgl.cache.figures import check_suffix, draw_histograms
+        from gradformer_dgl.plots.cache_histograms import check_suffix, draw_histograms
 
         check_suffix(plot)
     opened = DistanceCache(cache)

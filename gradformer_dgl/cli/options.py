@@ -12,7 +12,7 @@ from gradformer_dgl.cli.help import ExplainedOption, GuessingChoice, complete_da
 from gradformer_dgl.data.catalog import is_one_graph
 from gradformer_dgl.data.options import TASKS, TU_FEATURES, DataOptions
 from gradformer_dgl.data.sources import find_csv, is_csv, is_function
-from gradformer_dgl.errors import DataError
+from gradformer_dgl.support.errors import DataError
 from gradformer_dgl.training.config import RunConfig, preset_for
 
 dataset = click.argument("dataset", shell_complete=complete_dataset)
@@ -147,7 +147,7 @@ def check_targets(dataset: str, data_root: Path | None, said: DataOptions) -> No
         Before the molecules are read, which takes longer.
     """
     if is_csv(dataset) and not said.target_columns:
-        from gradformer_dgl.data.csv_table import read_header
+        from gradformer_dgl.data.readers.csv_table import read_header
 
         file = find_csv(dataset, data_root)
         raise DataError(

@@ -10,7 +10,7 @@ import click
 
 from gradformer_dgl.cli import options, results
 from gradformer_dgl.plots import FORMATS, PICTURE_NAMES
-from gradformer_dgl.suggestions import suggestion
+from gradformer_dgl.support.did_you_mean import suggestion
 
 PAGE = "report.html"
 
@@ -99,10 +99,10 @@ def command(
     """
     from rich.console import Console
 
-    from gradformer_dgl.errors import RunError
-    from gradformer_dgl.plots.opened import OpenedRun
     from gradformer_dgl.plots.page import write_page
     from gradformer_dgl.plots.pictures import draw_pictures, write_pictures
+    from gradformer_dgl.plots.trained_run import OpenedRun
+    from gradformer_dgl.support.errors import RunError
     from gradformer_dgl.training.runs import open_run
 
     request = open_run(

@@ -91,10 +91,10 @@ def command(
     Example: gradformer-dgl reproduce --table main --datasets MUTAG --runs 3 --jobs 2 --data-root data
     """
     from gradformer_dgl.cli.task_progress import TaskProgress
-    from gradformer_dgl.errors import ConfigError
     from gradformer_dgl.experiments.render import render
     from gradformer_dgl.experiments.runner import Place, reproduce
     from gradformer_dgl.experiments.tables import experiments_of, table_named
+    from gradformer_dgl.support.errors import ConfigError
     from gradformer_dgl.training.threads import available_processors, use_threads
 
     if folds is not None and table != "main":

@@ -24,7 +24,7 @@ def print_result(facts: Any, text: Sequence[object], as_json: bool) -> None:
     as_json : bool
         Whether to print the facts, in one line, in place of the text.
     """
-    from gradformer_dgl.json_text import json_text
+    from gradformer_dgl.support.json_text import json_text
 
     for line in (json_text(facts),) if as_json else text:
         click.echo(str(line))

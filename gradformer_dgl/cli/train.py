@@ -75,10 +75,10 @@ def command(
     """
     from gradformer_dgl.cli.progress import EpochProgress
     from gradformer_dgl.data import load_dataset
-    from gradformer_dgl.errors import ConfigError
+    from gradformer_dgl.support.errors import ConfigError
     from gradformer_dgl.training.config import load_preset, read_settings
     from gradformer_dgl.training.distributed import joined_ranks
-    from gradformer_dgl.training.request import RunRequest
+    from gradformer_dgl.training.run_spec import RunRequest
     from gradformer_dgl.training.runs import free_folder, train_run
     from gradformer_dgl.training.threads import available_processors, use_threads
 

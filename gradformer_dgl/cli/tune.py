@@ -81,12 +81,12 @@ def command(
     """
     from gradformer_dgl.cli.task_progress import TaskProgress
     from gradformer_dgl.data import load_dataset
-    from gradformer_dgl.errors import ConfigError
     from gradformer_dgl.experiments.caches import ensure_cache
     from gradformer_dgl.experiments.search_space import default_space, read_space
     from gradformer_dgl.experiments.tuning import TuneRequest, import_optuna, tune
+    from gradformer_dgl.support.errors import ConfigError
     from gradformer_dgl.training.config import load_preset, read_settings
-    from gradformer_dgl.training.request import RunRequest
+    from gradformer_dgl.training.run_spec import RunRequest
     from gradformer_dgl.training.threads import available_processors, use_threads
 
     import_optuna()

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gradformer_dgl.batch import GraphBatch
 from gradformer_dgl.cache import DistanceCache
+from gradformer_dgl.data.batch import GraphBatch
 from gradformer_dgl.data.frames import AUTO, FeatureKey, frame_features, node_labels, stack_labels
-from gradformer_dgl.distances import PairDistances
-from gradformer_dgl.errors import CacheError, GraphError
+from gradformer_dgl.pairs.distances import PairDistances
+from gradformer_dgl.support.errors import CacheError, GraphError
 
 Item = tuple[dgl.DGLGraph, Tensor, dict[str, Tensor], Any]
 

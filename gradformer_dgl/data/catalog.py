@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gradformer_dgl.data.readers.tu_names import TU_NAMES
 from gradformer_dgl.data.sources import is_csv, is_function
-from gradformer_dgl.data.tu_names import TU_NAMES
-from gradformer_dgl.errors import DataError
+from gradformer_dgl.support.errors import DataError
 
 if TYPE_CHECKING:
     from gradformer_dgl.data.dataset import GraphDataset
@@ -137,15 +137,15 @@ def load_dataset(name: str, data_root: str | Path | None = None, **options: Any)
     ----------
     name : str
         One of :func:`dataset_names`, or any set of the TU collection; upper and lower case do not matter.
-        Or a CSV file of molecules (:func:`~gradformer_dgl.data.smiles_csv.read_smiles_csv`); or
-        ``"module:function"`` (:func:`~gradformer_dgl.data.from_python.read_from_python`).
+        Or a CSV file of molecules (:func:`~gradformer_dgl.data.readers.smiles_csv.read_smiles_csv`); or
+        ``"module:function"`` (:func:`~gradformer_dgl.data.readers.from_python.read_from_python`).
     data_root : str or Path, optional
         Folder with the raw files (``DIR/NAME/NAME.zip`` or unpacked); what is missing is downloaded to
         it. Default: ``~/.cache/gradformer_dgl``.
     **options
         Passed to the reader, e.g. ``use_node_attributes=True`` to
-        :func:`gradformer_dgl.data.tu.read_tu`, ``target_columns=["y"]`` for a CSV file. ``jobs`` is for
-        readers that can use several processes; the others pass over it.
+        :func:`~gradformer_dgl.data.readers.tu.read_tu`, ``target_columns=["y"]`` for a CSV file. ``jobs`` is
+        for readers that can use several processes; the others ignore it.
 
     Returns
     -------
@@ -162,7 +162,7 @@ def load_dataset(name: str, data_root: str | Path | None = None, **options: Any)
     >>> load_dataset("NCI-TSPA")
     Traceback (most recent call last):
     ...
-    gradformer_dgl.errors.DataError: there is no data set 'NCI-TSPA'; did you mean NCI-TPSA?
+    gradformer_dgl.support.errors.DataError: there is no data set 'NCI-TSPA'; did you mean NCI-TPSA?
     """
     root = None if data_root is None else Path(data_root)
     if is_csv(name):
@@ -200,8 +200,8 @@ def _load_other(name: str, root: Path | None, options: dict[str, Any]) -> "Graph
     listed = {tu_name.casefold(): tu_name for tu_name in TU_NAMES}.get(name.casefold())
     if listed is None and not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         raise DataError(_path_in_place_of_a_name(name) or _unknown(name))
-    from gradformer_dgl.data.download import NotFoundError, default_folder
-    from gradformer_dgl.data.tu_files import find_raw_files
+    from gradformer_dgl.data.readers.download import NotFoundError, default_folder
+    from gradformer_dgl.data.readers.tu_files import find_raw_files
 
     folder = default_folder() if root is None else root
     if listed is None and find_raw_files(name, folder) is None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from gradformer_dgl.data.colours_kernel import graphs_with, refine, row_hashes, tell_apart
 from gradformer_dgl.data.dataset import GraphDataset
 from gradformer_dgl.data.packed import PackedGraphs
-from gradformer_dgl.errors import ConfigError
+from gradformer_dgl.support.errors import ConfigError
 
 
 def node_colours(graphs: PackedGraphs, rounds: int, counted: bool = False) -> Int64[Tensor, "nodes rounds"]:

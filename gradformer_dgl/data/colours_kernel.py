@@ -3,14 +3,14 @@
 
 import numpy as np
 
-from gradformer_dgl.compiled import compiled
-from gradformer_dgl.vector_math import scrambled
+from gradformer_dgl.jit.compile import jit
+from gradformer_dgl.jit.simd_math import scrambled
 
 _START = np.uint64(0x9E3779B97F4A7C15)
 _OF_NEIGHBOUR = np.uint64(0xD1342543DE82EF95)
 
 
-@compiled
+@jit
 def row_hashes(columns):
     """Hash every row of a matrix of integers."""
     hashes = np.empty(columns.shape[0], np.uint64)
@@ -22,7 +22,7 @@ def row_hashes(columns):
     return hashes
 
 
-@compiled
+@jit
 def refine(node_counts, edge_counts, src, dst, edge_hashes, first, colours):
     """Fill a column of ``colours`` per round, from the colours ``first`` of round 0.
 
@@ -45,7 +45,7 @@ def refine(node_counts, edge_counts, src, dst, edge_hashes, first, colours):
             colours[number, turn] = current[number]
 
 
-@compiled
+@jit
 def tell_apart(node_counts, colours):
     """Give the second, third, ... node of a graph that has a colour of a round a colour of its own."""
     first = 0
@@ -63,7 +63,7 @@ def tell_apart(node_counts, colours):
         first += count
 
 
-@compiled
+@jit
 def graphs_with(colours, graph_of_node, num_colours):
     """Count for every colour the graphs that have it; nodes of a graph stand together."""
     counts = np.zeros(num_colours, np.int64)

@@ -8,7 +8,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from gradformer_dgl.data.packed import PackedGraphs
-from gradformer_dgl.errors import DataError
+from gradformer_dgl.support.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class FeatureSource:
     Parameters
     ----------
     molecules : str, optional
-        Key of :data:`gradformer_dgl.data.molecule_features.TABLES`, where they are computed from SMILES.
+        Key of :data:`~gradformer_dgl.data.readers.molecule_features.TABLES`, where they are computed from
+        SMILES.
     degrees : bool
         Whether the columns of nodes are their degrees, one-hot.
     node_labels, edge_labels : tuple of tuple of int
@@ -136,8 +137,8 @@ class GraphDataset:
         >>> GraphDataset("three", packed, "multiclass", "graph", 2, "linear", 2).check_classes()
         Traceback (most recent call last):
         ...
-        gradformer_dgl.errors.DataError: all labels of three are of one class; a multiclass task needs two
-        """
+        gradformer_dgl.support.errors.DataError: all labels of three are of one class; a multiclass task needs two
+        """  # noqa: E501
         labels = self.graphs.labels
         if labels is None or self.task not in ("multiclass", "binary"):
             return

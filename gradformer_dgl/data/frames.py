@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gradformer_dgl.errors import GraphError
+from gradformer_dgl.support.errors import GraphError
 
 AUTO = "auto"
 FeatureKey = str | None

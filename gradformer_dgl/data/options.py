@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from gradformer_dgl.errors import ConfigError
+from gradformer_dgl.support.errors import ConfigError
 
 TU_FEATURES = ("labels", "all")
 TASKS = ("regression", "binary", "multiclass", "multilabel")

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Int32, Int64, Shaped
 from torch import Tensor
 
-from gradformer_dgl.batch import GraphBatch
 from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.cache.format import SPARSE
+from gradformer_dgl.data.batch import GraphBatch
 from gradformer_dgl.data.frames import (
     AUTO,
     NODE_LABEL_KEY,
@@ -24,12 +24,12 @@ from gradformer_dgl.data.frames import (
     node_labels,
     stack_labels,
 )
-from gradformer_dgl.data.ragged import Rows, starts_of
-from gradformer_dgl.distances import PairDistances, in_steps
-from gradformer_dgl.edge_list import batched_graph
-from gradformer_dgl.errors import DataError, GraphError
-from gradformer_dgl.near_pairs import Distances, NearPairs
+from gradformer_dgl.pairs.distances import PairDistances, in_steps
+from gradformer_dgl.pairs.edge_list import batched_graph
+from gradformer_dgl.pairs.ragged import Rows, starts_of
+from gradformer_dgl.pairs.sparse import Distances, SparsePairDistances
 from gradformer_dgl.preprocess import GraphStructures
+from gradformer_dgl.support.errors import DataError, GraphError
 
 # What takes the least memory, and what encoders take.
 _IN_A_BATCH = {torch.bool: torch.float32, torch.uint8: torch.int64}
@@ -44,8 +44,8 @@ class PackedGraphs:
 
     A batch is cut out of them with a handful of tensor operations and one :class:`dgl.DGLGraph`; no
     Python runs per graph. The tensors may lie on a GPU (:meth:`to`): batches then are cut there, and
-    where the installed DGL has no build for it, an :class:`~gradformer_dgl.edge_list.EdgeList` stands in
-    for the graph.
+    where the installed DGL has no build for it, an :class:`~gradformer_dgl.pairs.edge_list.EdgeList` stands
+    in for the graph.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class PackedGraphs:
         The same, per edge.
     labels : Tensor, optional
         Shape (graphs, ...), or (nodes, ...) where ``label_level`` is ``"node"``.
-    distances : PairDistances or NearPairs, optional
+    distances : PairDistances or SparsePairDistances, optional
         Shortest-path distances; usually attached by :meth:`with_cache`.
     encodings : dict of str to Tensor
         Node encodings by name, each of shape (nodes, k).
@@ -261,7 +261,7 @@ class PackedGraphs:
 
     def _cached_distances(self, cache: DistanceCache, distance: str, unit: float) -> Distances:
         if distance == SHORTEST_PATH and cache.layout == SPARSE:
-            return NearPairs.from_cache(cache)
+            return SparsePairDistances.from_cache(cache)
         if distance == SHORTEST_PATH:
             values, longest = cache.read(), cache.longest_distance
         else:
@@ -357,7 +357,7 @@ class PackedGraphs:
     def _distances(self, chosen: Tensor, node_counts: Tensor) -> Distances | None:
         if self.distances is None:
             return None
-        if isinstance(self.distances, NearPairs):
+        if isinstance(self.distances, SparsePairDistances):
             return self.distances.select(chosen)
         pairs = Rows(self._pair_starts[chosen], node_counts.square(), self.device)
         return self.distances.selection(pairs.take(self.distances.values), node_counts)

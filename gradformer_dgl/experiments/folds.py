@@ -5,7 +5,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from gradformer_dgl.data import GraphDataset
-from gradformer_dgl.errors import ConfigError
+from gradformer_dgl.support.errors import ConfigError
 
 
 def stratified_folds(labels: Int64[Tensor, "graphs"], folds: int, seed: int) -> list[Int64[Tensor, "_"]]:

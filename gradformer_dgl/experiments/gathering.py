@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gradformer_dgl.data import dataset_names
-from gradformer_dgl.errors import ConfigError, RunError
 from gradformer_dgl.experiments.tables import PRESETS, Experiment, Table, experiments_of
+from gradformer_dgl.support.errors import ConfigError, RunError
 
 
 def gather(table: Table, asked: Sequence[Experiment], out: Path) -> list[Experiment]:

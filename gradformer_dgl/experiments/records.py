@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gradformer_dgl.errors import RunError
 from gradformer_dgl.experiments.tables import Experiment
+from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.checkpoint import write_whole
 
 _RUN_FACTS = {"seed", "fold", "best_epoch", "val", "test", "parameters", "seconds", "version", "machine"}

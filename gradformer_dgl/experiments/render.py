@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from gradformer_dgl.errors import RunError
 from gradformer_dgl.experiments.comparison import compare
-from gradformer_dgl.experiments.figures import draw_figure
 from gradformer_dgl.experiments.gathering import gather
 from gradformer_dgl.experiments.records import Record, load_record
+from gradformer_dgl.experiments.table_plots import draw_figure
 from gradformer_dgl.experiments.tables import PRESET, Experiment, Table
+from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.checkpoint import write_whole
 
 DASH = "—"
@@ -89,7 +89,7 @@ def render(table: Table, experiments: Sequence[Experiment], out: Path) -> Path:
     >>> render(TABLES["main"], experiments_of(TABLES["main"]), Path("nowhere"))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    gradformer_dgl.errors.RunError: nowhere/runs holds no results of this table: ...
+    gradformer_dgl.support.errors.RunError: nowhere/runs holds no results of this table: ...
     """
     if table.gathers:
         experiments = gather(table, experiments, out)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import gradformer_dgl
-from gradformer_dgl.cache.lock import exclusive
 from gradformer_dgl.data import GraphDataset, load_dataset
 from gradformer_dgl.experiments.caches import ensure_cache
 from gradformer_dgl.experiments.folds import fold_split
@@ -19,12 +18,13 @@ from gradformer_dgl.experiments.progress import Progress
 from gradformer_dgl.experiments.records import load_record, record_file, save_record
 from gradformer_dgl.experiments.tables import Experiment
 from gradformer_dgl.experiments.workers import Report, Workers
-from gradformer_dgl.memory import peak_memory
+from gradformer_dgl.support.lock import exclusive
+from gradformer_dgl.support.memory import peak_memory
 from gradformer_dgl.training.config import RunConfig
-from gradformer_dgl.training.figures import read_records
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.objectives import objective_for
-from gradformer_dgl.training.request import RunRequest
+from gradformer_dgl.training.run_plots import read_records
+from gradformer_dgl.training.run_spec import RunRequest
 from gradformer_dgl.training.seeds import train_seed
 
 MEASURED_EPOCHS = 6

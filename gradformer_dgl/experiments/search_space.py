@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gradformer_dgl.errors import ConfigError
+from gradformer_dgl.support.errors import ConfigError
 from gradformer_dgl.training.config import RunConfig, read_settings
 
 
@@ -137,7 +137,7 @@ def check_space(space: Space, config: RunConfig) -> None:
     >>> check_space({"gamma": Range(0.5, 2.0)}, RunConfig())
     Traceback (most recent call last):
     ...
-    gradformer_dgl.errors.ConfigError: gamma lies between 1e-06 and 1, not at 2.0
+    gradformer_dgl.support.errors.ConfigError: gamma lies between 1e-06 and 1, not at 2.0
     """
     candidates: dict[str, list[Any]] = {}
     for name, values in space.items():

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gradformer_dgl.data import dataset_names
-from gradformer_dgl.data.tu_names import TU_NAMES
-from gradformer_dgl.errors import ConfigError
+from gradformer_dgl.data.readers.tu_names import TU_NAMES
 from gradformer_dgl.experiments.paper import DEPTH, LOW_RESOURCE, MAIN, PaperNumbers
-from gradformer_dgl.suggestions import nearest
+from gradformer_dgl.support.did_you_mean import nearest
+from gradformer_dgl.support.errors import ConfigError
 from gradformer_dgl.training.config import RunConfig, load_preset, preset_for, preset_names
 
 PRESETS = ("published", "tuned")

@@ -18,13 +18,13 @@ from collections.abc import Sequence
 import torch
 
 from gradformer_dgl.data import GraphDataset
-from gradformer_dgl.errors import RunError
 from gradformer_dgl.experiments.search_space import DEFAULT_SPACE
 from gradformer_dgl.experiments.workers import Report
+from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.objectives import objective_for
-from gradformer_dgl.training.request import RunRequest
+from gradformer_dgl.training.run_spec import RunRequest
 from gradformer_dgl.training.splits import split_of
 
 WINDOW = 5

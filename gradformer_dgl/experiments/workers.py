@@ -9,8 +9,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar, cast
 
-from gradformer_dgl.errors import GradformerError, RunError
-from gradformer_dgl.training.orphans import end_with_parent
+from gradformer_dgl.support.errors import GradformerError, RunError
+from gradformer_dgl.support.parent_watchdog import end_with_parent
 from gradformer_dgl.training.threads import use_threads
 
 Task = TypeVar("Task")

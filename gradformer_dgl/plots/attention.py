@@ -8,10 +8,10 @@ import networkx as nx
 import numpy as np
 from jaxtyping import Float, Int
 
-from gradformer_dgl.errors import ConfigError, RunError
 from gradformer_dgl.plots.attention_weights import as_pairs, attention_weights, num_layers_with_attention
-from gradformer_dgl.plots.opened import OpenedRun, near_median
 from gradformer_dgl.plots.style import panels, styled
+from gradformer_dgl.plots.trained_run import OpenedRun, near_median
+from gradformer_dgl.support.errors import ConfigError, RunError
 
 MOST_NODES = 40
 """A graph that nobody chose has no more nodes, where there is such a graph."""

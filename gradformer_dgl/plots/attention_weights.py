@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gradformer_dgl.attention.near import as_matrices
-from gradformer_dgl.batch import GraphBatch
-from gradformer_dgl.distances import PairDistances
-from gradformer_dgl.errors import RunError
-from gradformer_dgl.graphormer import Graphormer
-from gradformer_dgl.layer import DecayAttention, GradformerLayer
-from gradformer_dgl.near_pairs import Distances
+from gradformer_dgl.data.batch import GraphBatch
+from gradformer_dgl.kernels.attention.sparse import as_matrices
+from gradformer_dgl.models.graphormer import Graphormer
+from gradformer_dgl.nn.layer import DecayAttention, GradformerLayer
+from gradformer_dgl.pairs.distances import PairDistances
+from gradformer_dgl.pairs.sparse import Distances
+from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.network import Network
 
 

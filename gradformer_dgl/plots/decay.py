@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from gradformer_dgl.errors import RunError
 from gradformer_dgl.plots.style import colour, dashes, marker, panels, styled
+from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.config import RunConfig
 
 DISTANCES_SHOWN = 17
@@ -34,7 +34,7 @@ def decay_curves(
     >>> decay_curves(RunConfig(gamma=0.5), [0.0, 1.0], 3).tolist()
     [[1.0, 0.5, 0.25], [1.0, 1.0, 0.5]]
     """
-    from gradformer_dgl.decay import ExponentialDecay
+    from gradformer_dgl.nn.decay import ExponentialDecay
 
     decay = ExponentialDecay(len(tau), config.gamma, tau, config.slope, False, config.distance_unit)
     return decay.table(num_distances)[:, :-1].numpy()

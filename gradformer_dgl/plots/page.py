@@ -9,10 +9,10 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from gradformer_dgl.errors import RunError
-from gradformer_dgl.plots.opened import OpenedRun
 from gradformer_dgl.plots.pictures import Picture
 from gradformer_dgl.plots.style import rendered
+from gradformer_dgl.plots.trained_run import OpenedRun
+from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.checkpoint import write_whole
 from gradformer_dgl.training.config import RunConfig
 

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from gradformer_dgl.cache import DistanceCache
-from gradformer_dgl.errors import ConfigError, GradformerError, RunError
 from gradformer_dgl.plots import PICTURE_NAMES
 from gradformer_dgl.plots.attention import attention_figure, read_attention
 from gradformer_dgl.plots.curves import curves_figure
 from gradformer_dgl.plots.decay import decay_figure, learned_tau
 from gradformer_dgl.plots.distances import distances_figure
-from gradformer_dgl.plots.opened import OpenedRun
 from gradformer_dgl.plots.predictions import predictions_figure
 from gradformer_dgl.plots.style import write_picture
+from gradformer_dgl.plots.trained_run import OpenedRun
+from gradformer_dgl.support.errors import ConfigError, GradformerError, RunError
 
 
 @dataclass(frozen=True)

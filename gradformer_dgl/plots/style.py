@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gradformer_dgl.errors import RunError
+from gradformer_dgl.support.errors import RunError
 
 _logger = logging.getLogger("gradformer_dgl")
 _NO_GLYPH = r"Glyph .* missing from"

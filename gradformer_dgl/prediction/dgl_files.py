@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dgl
 
-from gradformer_dgl.errors import DataError
+from gradformer_dgl.support.errors import DataError
 
 _MAGIC, _VERSION = 0xDD2E4FF046B4A13F, 2
 _SECONDS, _SECONDS_PER_MEGABYTE = 60, 1

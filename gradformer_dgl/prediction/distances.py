@@ -9,14 +9,14 @@ import torch
 from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.cache.format import SPARSE
 from gradformer_dgl.data import PackedGraphs
-from gradformer_dgl.data.facts import DataFacts
-from gradformer_dgl.distances import PairDistances, in_steps
-from gradformer_dgl.errors import CacheError
-from gradformer_dgl.near_checks import MOST_HOPS
-from gradformer_dgl.near_pairs import Distances, NearPairs
+from gradformer_dgl.data.dataset_info import DatasetInfo
+from gradformer_dgl.pairs.distances import PairDistances, in_steps
+from gradformer_dgl.pairs.sparse import Distances, SparsePairDistances
+from gradformer_dgl.pairs.sparse_checks import MOST_HOPS
 from gradformer_dgl.preprocess.encodings import parse_encodings
 from gradformer_dgl.preprocess.extra_distances import extra_distances
 from gradformer_dgl.preprocess.shortest_paths import narrowest_distances, structure_fingerprints
+from gradformer_dgl.support.errors import CacheError
 from gradformer_dgl.training.config import RunConfig
 
 LARGE = 4096
@@ -39,7 +39,7 @@ class ComputedDistances(DistanceSource):
 
     Parameters
     ----------
-    facts : DataFacts
+    facts : DatasetInfo
         Of the training data.
     config : RunConfig
         Settings of the run.
@@ -47,13 +47,13 @@ class ComputedDistances(DistanceSource):
     Examples
     --------
     >>> import dgl
-    >>> facts = DataFacts("two", "binary", "graph", 1, "linear", 5)
+    >>> facts = DatasetInfo("two", "binary", "graph", 1, "linear", 5)
     >>> path = PackedGraphs.from_graphs([dgl.graph(([0, 1], [1, 2]))])
     >>> ComputedDistances(facts, RunConfig()).attach(path, 0).distances.values.tolist()
     [0, 1, 2, 1, 0, 1, 2, 1, 0]
     """
 
-    def __init__(self, facts: DataFacts, config: RunConfig) -> None:
+    def __init__(self, facts: DatasetInfo, config: RunConfig) -> None:
         self._directed, self._max_distance = facts.directed, facts.max_distance
         self._config, self._encodings = config, parse_encodings(config.encodings)
 
@@ -66,7 +66,7 @@ class ComputedDistances(DistanceSource):
             distances = _of_pairs(in_steps(computed, config.distance_unit)[0], graphs)
         elif self._takes_near_pairs(graphs):
             assert self._max_distance is not None
-            distances = NearPairs.from_graph(structures, self._max_distance, self._directed)
+            distances = SparsePairDistances.from_graph(structures, self._max_distance, self._directed)
         else:
             values = narrowest_distances(structures, self._directed, self._max_distance, first)
             distances = _of_pairs(values, graphs)
@@ -87,7 +87,7 @@ class CachedDistances(DistanceSource):
     ----------
     file : Path
         The cache.
-    facts : DataFacts
+    facts : DatasetInfo
         Of the training data.
     config : RunConfig
         Settings of the run.
@@ -98,7 +98,7 @@ class CachedDistances(DistanceSource):
         Where the file is missing or broken, or made with other options than the cache of the training data.
     """
 
-    def __init__(self, file: Path, facts: DataFacts, config: RunConfig) -> None:
+    def __init__(self, file: Path, facts: DatasetInfo, config: RunConfig) -> None:
         self._cache, self._config = DistanceCache(file), config
         options = (self._cache.directed, self._cache.max_distance)
         if options != (facts.directed, facts.max_distance):
@@ -134,7 +134,7 @@ class CachedDistances(DistanceSource):
             distances = _of_pairs(values, graphs)
         elif cache.layout == SPARSE:
             near = (cache.neighborhood(number) for number in range(first, stop))
-            distances = NearPairs.from_neighborhoods(near, cache.max_distance)
+            distances = SparsePairDistances.from_neighborhoods(near, cache.max_distance)
         else:
             distances = _of_pairs(cache.read(first, stop), graphs)
         encodings = {}

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from gradformer_dgl.data import GraphDataset, PackedGraphs
-from gradformer_dgl.data.facts import DataFacts
+from gradformer_dgl.data.dataset_info import DatasetInfo
 from gradformer_dgl.data.frames import AUTO, FeatureKey
-from gradformer_dgl.data.label_values import label_codes, one_hot
-from gradformer_dgl.data.ragged import starts_of
-from gradformer_dgl.errors import DataError, GraphError
+from gradformer_dgl.data.readers.label_values import label_codes, one_hot
+from gradformer_dgl.pairs.ragged import starts_of
+from gradformer_dgl.support.errors import DataError, GraphError
 
 _logger = logging.getLogger("gradformer_dgl")
 
@@ -26,7 +26,7 @@ class FeatureFit:
 
     Parameters
     ----------
-    facts : DataFacts
+    facts : DatasetInfo
         Of the training data.
     uses_edges : bool
         Whether the model, or its colours, read features of edges.
@@ -36,14 +36,14 @@ class FeatureFit:
     Examples
     --------
     >>> import dgl
-    >>> facts = DataFacts("two", "binary", "graph", 1, "embedding", (4,), node_kind="category")
+    >>> facts = DatasetInfo("two", "binary", "graph", 1, "embedding", (4,), node_kind="category")
     >>> graph = dgl.graph(([0], [1]))
     >>> graph.ndata["feat"] = torch.tensor([3, 0])
     >>> FeatureFit(facts, uses_edges=False).packed([graph]).node_features.tolist()
     [[3], [0]]
     """
 
-    facts: DataFacts
+    facts: DatasetInfo
     uses_edges: bool
     node_key: FeatureKey = AUTO
     edge_key: FeatureKey = AUTO

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from gradformer_dgl.data import PackedGraphs
 from gradformer_dgl.data.frames import FeatureKey, feature_keys
-from gradformer_dgl.errors import DataError, GraphError
 from gradformer_dgl.prediction.fit import FeatureFit
+from gradformer_dgl.support.errors import DataError, GraphError
 
 _ATTRIBUTES = re.compile(r"\s\{.*\}\s*$")
 

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from gradformer_dgl.data import GraphDataset, PackedGraphs
 from gradformer_dgl.data.colours import coloured
-from gradformer_dgl.data.facts import DataFacts
+from gradformer_dgl.data.dataset_info import DatasetInfo
 from gradformer_dgl.data.frames import AUTO
 from gradformer_dgl.data.options import DataOptions
-from gradformer_dgl.errors import RunError
 from gradformer_dgl.prediction.distances import CachedDistances, ComputedDistances, DistanceSource
 from gradformer_dgl.prediction.fit import FeatureFit
+from gradformer_dgl.support.errors import RunError
+from gradformer_dgl.training.batch_loader import BatchSupply
 from gradformer_dgl.training.checkpoint import load_tensors
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.devices import choose_device
@@ -26,7 +27,6 @@ from gradformer_dgl.training.outputs import EVALUATION_BATCHES
 from gradformer_dgl.training.precision import matmul_precision
 from gradformer_dgl.training.runs import open_run, read_facts
 from gradformer_dgl.training.seed_files import WEIGHTS
-from gradformer_dgl.training.supply import BatchSupply
 
 GRAPHS_AT_ONCE, PAIRS_AT_ONCE = 4096, 1 << 25
 """The distances of so many graphs, or pairs of nodes, are held in memory at a time."""
@@ -41,7 +41,7 @@ class Predictor:
 
     Parameters
     ----------
-    facts : DataFacts
+    facts : DatasetInfo
         Of the training data.
     config : RunConfig
         Settings of the run.
@@ -56,7 +56,7 @@ class Predictor:
     --------
     >>> from gradformer_dgl.training.network import build_model
     >>> import dgl
-    >>> facts = DataFacts("rings", "multiclass", "graph", 3, "linear", 2, node_kind="number")
+    >>> facts = DatasetInfo("rings", "multiclass", "graph", 3, "linear", 2, node_kind="number")
     >>> config = RunConfig(feat_size=8, num_layers=1, num_heads=2)
     >>> predictor = Predictor(facts, config, {0: Network(build_model(facts, config))})
     >>> graph = dgl.graph(([0, 1], [1, 0]))
@@ -68,7 +68,7 @@ class Predictor:
 
     def __init__(
         self,
-        facts: DataFacts,
+        facts: DatasetInfo,
         config: RunConfig,
         networks: Mapping[int, Network],
         device: str = "cpu",

@@ -13,13 +13,13 @@ from typing import IO
 from jaxtyping import Float64
 from torch import Tensor
 
-from gradformer_dgl.data.csv_table import some_lines
-from gradformer_dgl.data.facts import DataFacts
-from gradformer_dgl.data.ragged import starts_of
-from gradformer_dgl.errors import RunError
+from gradformer_dgl.data.dataset_info import DatasetInfo
+from gradformer_dgl.data.readers.csv_table import some_lines
+from gradformer_dgl.pairs.ragged import starts_of
 from gradformer_dgl.prediction.distances import DistanceSource
 from gradformer_dgl.prediction.inputs import Input, InputPart
 from gradformer_dgl.prediction.predictor import Predictor
+from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.checkpoint import whole_file
 
 STDOUT = Path("-")
@@ -90,7 +90,7 @@ def predict_table(
 class _Columns:
     """Turns predictions into cells."""
 
-    def __init__(self, facts: DataFacts, identifiers: tuple[str, ...], seeds: int) -> None:
+    def __init__(self, facts: DatasetInfo, identifiers: tuple[str, ...], seeds: int) -> None:
         self._facts = facts
         self._deviates = facts.task == "regression" and seeds > 1
         names = [*identifiers, *(["node"] if facts.level == "node" else [])]

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gradformer_dgl.errors import RunError
+from gradformer_dgl.support.errors import RunError
 
 
 def remove_drafts(folder: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from gradformer_dgl.errors import ConfigError
-from gradformer_dgl.suggestions import nearest
+from gradformer_dgl.support.did_you_mean import nearest
+from gradformer_dgl.support.errors import ConfigError
 
 
 def _setting(default: Any, help: str, choices: tuple[str, ...] | None = None) -> Any:

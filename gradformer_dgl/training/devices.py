@@ -4,7 +4,7 @@ import re
 
 import torch
 
-from gradformer_dgl.errors import ConfigError
+from gradformer_dgl.support.errors import ConfigError
 
 
 def choose_device(name: str = "auto") -> str:

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Int64, Shaped
 from torch import Tensor, distributed, nn
 
-from gradformer_dgl.errors import ConfigError, RunError
+from gradformer_dgl.support.errors import ConfigError, RunError
 from gradformer_dgl.training.sync_norm import synchronize_norms
 
 TIMEOUT = datetime.timedelta(minutes=10)

@@ -5,7 +5,7 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from gradformer_dgl.data import PackedGraphs
-from gradformer_dgl.errors import RunError
+from gradformer_dgl.support.errors import RunError
 
 ROUNDING = 1e-6
 """A deviation of this share of the mean is none, in float32."""

@@ -11,27 +11,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradformer_dgl.batch import GraphBatch
-from gradformer_dgl.cutoff import CutoffWatch
 from gradformer_dgl.data import GraphDataset
+from gradformer_dgl.data.batch import GraphBatch
 from gradformer_dgl.data.colours import with_colours
-from gradformer_dgl.decay import ExponentialDecay
-from gradformer_dgl.errors import ConfigError, RunError
-from gradformer_dgl.near_pairs import NearPairs
+from gradformer_dgl.nn.decay import ExponentialDecay
+from gradformer_dgl.pairs.cutoff import CutoffWatch
+from gradformer_dgl.pairs.sparse import SparsePairDistances
+from gradformer_dgl.support.errors import ConfigError, RunError
+from gradformer_dgl.training.batch_loader import THE_ONLY_GRAPH, BatchSupply, batches
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.distributed import ALONE, Ranks
 from gradformer_dgl.training.feature_scale import feature_scales
 from gradformer_dgl.training.network import Network, build_model
 from gradformer_dgl.training.objectives import as_targets, objective_for
 from gradformer_dgl.training.outputs import EVALUATION_BATCHES, labels_of, predict
-from gradformer_dgl.training.pace import Pace
 from gradformer_dgl.training.precision import matmul_precision
 from gradformer_dgl.training.resume import load_checkpoint, save_checkpoint
 from gradformer_dgl.training.schedule import learning_rate_factor
 from gradformer_dgl.training.seed_files import WEIGHTS, NoFiles, SeedFiles
 from gradformer_dgl.training.splits import split_of
 from gradformer_dgl.training.step_memory import require_step_memory
-from gradformer_dgl.training.supply import THE_ONLY_GRAPH, BatchSupply, batches
+from gradformer_dgl.training.time_estimate import Pace
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
 
@@ -136,7 +136,7 @@ class Trainer:
         )
         self.steps_per_epoch = len(self._batches(self.split["train"]))
         self.watch = None
-        if isinstance(dataset.graphs.distances, NearPairs):
+        if isinstance(dataset.graphs.distances, SparsePairDistances):
             self.watch = CutoffWatch.of(dataset.graphs.distances)
         # Of a graph: the pairs of attention, and the products of its nodes with matrices.
         counts = dataset.graphs.node_counts

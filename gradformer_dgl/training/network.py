@@ -8,15 +8,15 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from gradformer_dgl.batch import GraphBatch
-from gradformer_dgl.colour_weights import ColourWeights
 from gradformer_dgl.data import GraphDataset
-from gradformer_dgl.data.facts import DataFacts
-from gradformer_dgl.encoders import LinearEncoder
-from gradformer_dgl.errors import GraphError, RunError
-from gradformer_dgl.graph_model import GraphModel
-from gradformer_dgl.graphormer import Graphormer
-from gradformer_dgl.model import Gradformer
+from gradformer_dgl.data.batch import GraphBatch
+from gradformer_dgl.data.dataset_info import DatasetInfo
+from gradformer_dgl.models.base import GraphModel
+from gradformer_dgl.models.colour_weights import ColourWeights
+from gradformer_dgl.models.gradformer import Gradformer
+from gradformer_dgl.models.graphormer import Graphormer
+from gradformer_dgl.nn.encoders import LinearEncoder
+from gradformer_dgl.support.errors import GraphError, RunError
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.feature_scale import FeatureScale
 from gradformer_dgl.training.precision import autocast
@@ -32,7 +32,7 @@ BASELINES: dict[str, dict[str, Any]] = {
 
 
 def build_model(
-    dataset: GraphDataset | DataFacts,
+    dataset: GraphDataset | DatasetInfo,
     config: RunConfig,
     colours: Sequence[Int64[Tensor, " _"]] | None = None,
 ) -> GraphModel:
@@ -43,7 +43,7 @@ def build_model(
 
     Parameters
     ----------
-    dataset : GraphDataset or DataFacts
+    dataset : GraphDataset or DatasetInfo
         What the model is for.
     config : RunConfig
         Settings.
@@ -193,12 +193,12 @@ class Network(nn.Module):
         return FeatureScale(mean, deviation).to(self.target_mean.device)
 
 
-def restored_network(facts: DataFacts, config: RunConfig, tensors: Mapping[str, Tensor]) -> Network:
+def restored_network(facts: DatasetInfo, config: RunConfig, tensors: Mapping[str, Tensor]) -> Network:
     """Return the network of a run with its saved weights, ready to predict.
 
     Parameters
     ----------
-    facts : DataFacts
+    facts : DatasetInfo
         Of the training data.
     config : RunConfig
         Settings of the run.

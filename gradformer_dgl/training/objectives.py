@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from gradformer_dgl.errors import DataError
+from gradformer_dgl.support.errors import DataError
 
 
 def class_weights(labels: Int64[Tensor, "items"], num_classes: int) -> Float[Tensor, "classes"]:

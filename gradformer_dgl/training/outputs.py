@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 
 from gradformer_dgl.data import GraphDataset
-from gradformer_dgl.data.ragged import Rows, starts_of
-from gradformer_dgl.errors import DataError
+from gradformer_dgl.pairs.ragged import Rows, starts_of
+from gradformer_dgl.support.errors import DataError
+from gradformer_dgl.training.batch_loader import THE_ONLY_GRAPH, BatchSupply
 from gradformer_dgl.training.distributed import ALONE, Ranks
 from gradformer_dgl.training.network import Network
-from gradformer_dgl.training.supply import THE_ONLY_GRAPH, BatchSupply
 
 EVALUATION_BATCHES = 4
 """Batches of training that are one without gradients."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from gradformer_dgl.errors import RunError
+from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.checkpoint import load_tensors
 from gradformer_dgl.training.seed_files import CHECKPOINT
 

@@ -14,21 +14,21 @@ import yaml
 
 import gradformer_dgl
 from gradformer_dgl.cache import DistanceCache
-from gradformer_dgl.cache.lock import exclusive
 from gradformer_dgl.data import GraphDataset
-from gradformer_dgl.data.facts import DataFacts
+from gradformer_dgl.data.dataset_info import DatasetInfo
 from gradformer_dgl.data.options import DataOptions
-from gradformer_dgl.errors import ConfigError, DataError, RunError
-from gradformer_dgl.json_text import json_text
+from gradformer_dgl.support.errors import ConfigError, DataError, RunError
+from gradformer_dgl.support.json_text import json_text
+from gradformer_dgl.support.lock import exclusive
 from gradformer_dgl.training.checkpoint import load_tensors, remove_drafts, write_whole
 from gradformer_dgl.training.config import RunConfig, read_settings
 from gradformer_dgl.training.data_digests import data_digests
 from gradformer_dgl.training.distributed import ALONE, Ranks
-from gradformer_dgl.training.figures import decay_figure, training_figure
 from gradformer_dgl.training.loop import EpochCallback, SeedResult, Trainer
 from gradformer_dgl.training.objectives import objective_for
 from gradformer_dgl.training.outputs import labels_of
-from gradformer_dgl.training.request import RunRequest
+from gradformer_dgl.training.run_plots import decay_figure, training_figure
+from gradformer_dgl.training.run_spec import RunRequest
 from gradformer_dgl.training.seed_files import METRICS, WEIGHTS
 from gradformer_dgl.training.seeds import train_seed, train_seeds_in_processes
 from gradformer_dgl.training.splits import split_of
@@ -234,12 +234,12 @@ def _about_data(dataset: GraphDataset, request: RunRequest) -> dict[str, Any]:
     return {DATA: _facts(dataset, request).as_dict(), DIGESTS: data_digests(dataset)}
 
 
-def _facts(dataset: GraphDataset, request: RunRequest) -> DataFacts:
+def _facts(dataset: GraphDataset, request: RunRequest) -> DatasetInfo:
     cache = DistanceCache(request.cache)
-    return DataFacts.of(dataset, cache.directed, cache.max_distance)
+    return DatasetInfo.of(dataset, cache.directed, cache.max_distance)
 
 
-def read_facts(request: RunRequest, reread: bool = False) -> DataFacts:
+def read_facts(request: RunRequest, reread: bool = False) -> DatasetInfo:
     """Return what a run was told of its training data.
 
     Parameters
@@ -266,9 +266,9 @@ def read_facts(request: RunRequest, reread: bool = False) -> DataFacts:
     )
 
 
-def _saved_facts(file: Path, saved: Any) -> DataFacts:
+def _saved_facts(file: Path, saved: Any) -> DatasetInfo:
     try:
-        return DataFacts.read(saved)
+        return DatasetInfo.read(saved)
     except DataError as error:
         raise RunError(f"{file}: {error}; train the run again") from None
 

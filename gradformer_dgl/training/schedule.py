@@ -2,7 +2,7 @@
 
 import math
 
-from gradformer_dgl.errors import ConfigError
+from gradformer_dgl.support.errors import ConfigError
 
 
 def warmup_cosine(step: int, warmup: float, total: int) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gradformer_dgl.errors import RunError
+from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.checkpoint import remove_drafts, save_tensors, write_whole
 
 WEIGHTS, CHECKPOINT, METRICS = "weights.safetensors", "checkpoint.safetensors", "metrics.jsonl"

@@ -9,12 +9,12 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from typing import Any
 
 from gradformer_dgl.data import GraphDataset
-from gradformer_dgl.errors import GradformerError, RunError
+from gradformer_dgl.support.errors import GradformerError, RunError
+from gradformer_dgl.support.parent_watchdog import end_with_parent
 from gradformer_dgl.training.distributed import ALONE, Ranks
 from gradformer_dgl.training.loop import EpochCallback, SeedResult, Trainer
-from gradformer_dgl.training.orphans import end_with_parent
-from gradformer_dgl.training.request import RunRequest
 from gradformer_dgl.training.resume import load_checkpoint
+from gradformer_dgl.training.run_spec import RunRequest
 from gradformer_dgl.training.tensorboard import EventWriter
 from gradformer_dgl.training.threads import use_threads
 

@@ -5,7 +5,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from gradformer_dgl.data import GraphDataset
-from gradformer_dgl.errors import DataError
+from gradformer_dgl.support.errors import DataError
 from gradformer_dgl.training.config import RunConfig
 
 SPLITS = ("train", "val", "test")

@@ -6,10 +6,10 @@ import logging
 import torch
 from torch import nn
 
-from gradformer_dgl import near_estimate
-from gradformer_dgl.batch import GraphBatch
 from gradformer_dgl.data import PackedGraphs
-from gradformer_dgl.near_pairs import NearPairs
+from gradformer_dgl.data.batch import GraphBatch
+from gradformer_dgl.pairs import sparse_estimate
+from gradformer_dgl.pairs.sparse import SparsePairDistances
 from gradformer_dgl.preprocess.estimate import bytes_text
 
 SAMPLED = 512
@@ -35,17 +35,22 @@ def require_step_memory(network: nn.Module, graphs: PackedGraphs, what: str) -> 
     Raises
     ------
     GraphError
-        If the machine has not that much memory; see :func:`~gradformer_dgl.near_estimate.require_step`.
+        If the machine has too little memory; see
+        :func:`~gradformer_dgl.pairs.sparse_estimate.require_step`.
     """
     near = graphs.distances
-    if not isinstance(near, NearPairs) or not graphs.splits_nodes or near.num_nodes < near_estimate.SMALL:
+    if (
+        not isinstance(near, SparsePairDistances)
+        or not graphs.splits_nodes
+        or near.num_nodes < sparse_estimate.SMALL
+    ):
         return
     if any(part.device.type != "cpu" for part in network.parameters()):
         return
     with torch.random.fork_rng(devices=[]):
-        node_bytes = near_estimate.step_bytes(copy.deepcopy(network), _small_graph(graphs, near))
+        node_bytes = sparse_estimate.step_bytes(copy.deepcopy(network), _small_graph(graphs, near))
     held = graphs.num_bytes
-    step = near_estimate.require_step(near, node_bytes, held - near.nbytes)
+    step = sparse_estimate.require_step(near, node_bytes, held - near.nbytes)
     _logger.info(
         "%s: a training step takes about %s of memory, beside %s of data and near pairs",
         what,
@@ -54,7 +59,7 @@ def require_step_memory(network: nn.Module, graphs: PackedGraphs, what: str) -> 
     )
 
 
-def _small_graph(graphs: PackedGraphs, near: NearPairs) -> GraphBatch:
+def _small_graph(graphs: PackedGraphs, near: SparsePairDistances) -> GraphBatch:
     """Return a graph with as many edges a node and the same features, whose nodes are near to themselves."""
     nodes = min(SAMPLED, graphs.num_nodes)
     edges = round(nodes * graphs.num_edges / graphs.num_nodes)
@@ -67,7 +72,7 @@ def _small_graph(graphs: PackedGraphs, near: NearPairs) -> GraphBatch:
         dst,
         node_features=None if graphs.node_features is None else graphs.node_features[:nodes],
         edge_features=None if graphs.edge_features is None else graphs.edge_features[:edges],
-        distances=NearPairs(
+        distances=SparsePairDistances(
             torch.arange(nodes + 1), own, torch.zeros(nodes, dtype=torch.uint8), counts, near.max_distance
         ),
         encodings={name: encoding[:nodes] for name, encoding in graphs.encodings.items()},

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, distributed, nn
 
-from gradformer_dgl.functions import differentiable_once
+from gradformer_dgl.kernels.autograd import differentiable_once
 
 
 def pooled_moments(

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from gradformer_dgl.errors import RunError
+from gradformer_dgl.support.errors import RunError
 
 EVENTS = "events.out.tfevents.*"
 

@@ -12,7 +12,7 @@ import pytest
 from files import break_chunk, change_attributes, hops, random_graphs, replace_array, write_cache
 
 from gradformer_dgl.cache import DistanceCache
-from gradformer_dgl.errors import CacheError
+from gradformer_dgl.support.errors import CacheError
 
 SIZES = (7, 0, 19, 1, 23, 5, 11, 0, 13)
 # Permissions do not bind root unless it gives up its capabilities.
@@ -357,7 +357,7 @@ def test_read_only_folder_and_unreadable_file(tmp_path):
     expected = DistanceCache(path)[4].tolist()
     code = (
         "import os, sys\nfrom gradformer_dgl.cache import DistanceCache\n"
-        "from gradformer_dgl.errors import CacheError\n"
+        "from gradformer_dgl.support.errors import CacheError\n"
         "assert not os.access(os.path.dirname(sys.argv[1]), os.W_OK)\n"
         "try:\n    print(DistanceCache(sys.argv[1])[4].tolist())\n"
         "except CacheError as error:\n    print(error)"

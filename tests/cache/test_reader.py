@@ -11,10 +11,10 @@ from hypothesis import given, settings
 
 from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.data import load_dataset
-from gradformer_dgl.errors import CacheError
 from gradformer_dgl.preprocess import GraphStructures, preprocess_graphs
 from gradformer_dgl.preprocess.random_walks import return_probabilities
 from gradformer_dgl.preprocess.shortest_paths import packed_distances
+from gradformer_dgl.support.errors import CacheError
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from files import break_chunk, hops, random_graphs, write_cache
 
 from gradformer_dgl.cache import DistanceCache, reader
 from gradformer_dgl.cache.neighborhood import Neighborhood
-from gradformer_dgl.errors import CacheError
+from gradformer_dgl.support.errors import CacheError
 
 SIZES = (0, 5, 31, 0, 1, 71, 2, 230, 0)
 LAYOUTS = ("dense", "sparse")

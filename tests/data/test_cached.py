@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader
 
 from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.data import CachedGraphDataset, PackedGraphs, collate
-from gradformer_dgl.errors import CacheError, GraphError
 from gradformer_dgl.preprocess import preprocess_graphs
+from gradformer_dgl.support.errors import CacheError, GraphError
 
 SIZES = (5, 2, 1, 11, 3)
 

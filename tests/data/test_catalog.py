@@ -7,7 +7,7 @@ import pytest
 
 from gradformer_dgl.data import dataset_names, load_dataset
 from gradformer_dgl.data.catalog import Entry, catalog
-from gradformer_dgl.errors import DataError
+from gradformer_dgl.support.errors import DataError
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gradformer_dgl.data import PackedGraphs
 from gradformer_dgl.data.colours import common_colours, node_colours, with_colours
-from gradformer_dgl.data.sbm_nodes import read_sbm_nodes
-from gradformer_dgl.errors import ConfigError
+from gradformer_dgl.data.readers.sbm_nodes import read_sbm_nodes
+from gradformer_dgl.support.errors import ConfigError
 
 
 @st.composite

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from gradformer_dgl.data.frames import AUTO, frame_features, stack_labels
-from gradformer_dgl.errors import GraphError
+from gradformer_dgl.support.errors import GraphError
 
 
 @pytest.mark.parametrize(

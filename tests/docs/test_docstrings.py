@@ -12,10 +12,10 @@ from pages import DOCS, ROOT
 
 PACKAGES = (
     "gradformer_dgl",
-    "gradformer_dgl.attention",
+    "gradformer_dgl.kernels.attention",
     "gradformer_dgl.cache",
     "gradformer_dgl.data",
-    "gradformer_dgl.message_passing",
+    "gradformer_dgl.nn.message_passing",
     "gradformer_dgl.preprocess",
 )
 

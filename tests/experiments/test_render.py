@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gradformer_dgl.errors import RunError
 from gradformer_dgl.experiments.comparison import compare
 from gradformer_dgl.experiments.records import Record, load_record, save_record
 from gradformer_dgl.experiments.render import DASH, render
 from gradformer_dgl.experiments.runner import reproduce
 from gradformer_dgl.experiments.tables import TABLES, experiments_of
+from gradformer_dgl.support.errors import RunError
 
 
 @pytest.fixture

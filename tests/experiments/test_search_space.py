@@ -1,6 +1,5 @@
 import pytest
 
-from gradformer_dgl.errors import ConfigError
 from gradformer_dgl.experiments.search_space import (
     DEFAULT_SPACE,
     Range,
@@ -9,6 +8,7 @@ from gradformer_dgl.experiments.search_space import (
     default_space,
     read_space,
 )
+from gradformer_dgl.support.errors import ConfigError
 from gradformer_dgl.training.config import RunConfig, load_preset, preset_names
 
 

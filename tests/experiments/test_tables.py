@@ -1,9 +1,9 @@
 import pytest
 
 from gradformer_dgl.cli import reproduce
-from gradformer_dgl.errors import ConfigError
 from gradformer_dgl.experiments import paper
 from gradformer_dgl.experiments.tables import PRESETS, TABLES, canonical_name, experiments_of, table_named
+from gradformer_dgl.support.errors import ConfigError
 from gradformer_dgl.training.config import load_preset
 
 

@@ -11,15 +11,15 @@ import yaml
 
 from gradformer_dgl.data import load_dataset
 from gradformer_dgl.data.options import DataOptions
-from gradformer_dgl.errors import ConfigError, RunError
 from gradformer_dgl.experiments import trials, tuning
 from gradformer_dgl.experiments.progress import Progress
 from gradformer_dgl.experiments.search_space import Range
 from gradformer_dgl.experiments.trials import best_window, without_test_part
 from gradformer_dgl.experiments.tuning import TuneRequest, tune
+from gradformer_dgl.support.errors import ConfigError, RunError
 from gradformer_dgl.training.config import RunConfig, read_settings
 from gradformer_dgl.training.loop import Trainer
-from gradformer_dgl.training.request import RunRequest
+from gradformer_dgl.training.run_spec import RunRequest
 from gradformer_dgl.training.splits import split_of
 
 SPACE = {"lr": Range(1e-4, 1e-1, log=True), "feat_size": (8, 16), "num_layers": Range(1, 2)}

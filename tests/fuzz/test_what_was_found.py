@@ -9,11 +9,11 @@ import yaml
 from settings_files import BOMB
 
 from gradformer_dgl.cache import DistanceCache
-from gradformer_dgl.data.facts import DataFacts
+from gradformer_dgl.data.dataset_info import DatasetInfo
 from gradformer_dgl.data.options import DataOptions
-from gradformer_dgl.errors import CacheError, ConfigError, DataError, RunError
 from gradformer_dgl.prediction.dgl_files import read_dgl_graphs
 from gradformer_dgl.preprocess import preprocess_graphs
+from gradformer_dgl.support.errors import CacheError, ConfigError, DataError, RunError
 from gradformer_dgl.training.config import RunConfig, read_settings
 from gradformer_dgl.training.runs import open_run
 
@@ -77,9 +77,9 @@ def test_a_value_of_gigabytes_is_shown_in_short():
     ],
 )
 def test_facts_that_cannot_be(name, value):
-    assert DataFacts.read(FACTS).node_size == (119, 5)
+    assert DatasetInfo.read(FACTS).node_size == (119, 5)
     with pytest.raises(DataError, match="no facts of training data"):
-        DataFacts.read(FACTS | {name: value})
+        DatasetInfo.read(FACTS | {name: value})
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from gradformer_dgl.data.options import DataOptions
-from gradformer_dgl.plots.opened import OpenedRun
+from gradformer_dgl.plots.trained_run import OpenedRun
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.training.config import RunConfig
-from gradformer_dgl.training.request import RunRequest
+from gradformer_dgl.training.run_spec import RunRequest
 from gradformer_dgl.training.runs import open_run, train_run
 
 SMALL = {

@@ -9,9 +9,8 @@ import torch
 from torch.nn import functional
 
 from gradformer_dgl import PairDistances
-from gradformer_dgl.attention.reference import reference_attention
-from gradformer_dgl.errors import ConfigError, RunError
-from gradformer_dgl.near_pairs import NearPairs
+from gradformer_dgl.kernels.attention.reference import reference_attention
+from gradformer_dgl.pairs.sparse import SparsePairDistances
 from gradformer_dgl.plots import attention
 from gradformer_dgl.plots.attention import (
     GraphAttention,
@@ -22,7 +21,8 @@ from gradformer_dgl.plots.attention import (
     read_attention,
 )
 from gradformer_dgl.plots.attention_weights import attention_weights
-from gradformer_dgl.plots.opened import near_median
+from gradformer_dgl.plots.trained_run import near_median
+from gradformer_dgl.support.errors import ConfigError, RunError
 
 MODELS = [{}, {"model": "graphgps"}, {"model": "transformer"}, {"distance": "resistance"}]
 
@@ -117,7 +117,7 @@ def test_weights_over_near_pairs_are_those_of_a_dense_cache_with_the_same_cut_of
     run = opened("nodes")
     graph = run.dataset.graphs.part(4, 5)
     ends = (graph.src.tolist(), graph.dst.tolist(), int(graph.node_counts))
-    near = NearPairs.from_graph(ends, max_distance=2)
+    near = SparsePairDistances.from_graph(ends, max_distance=2)
     network, batch = run.networks[0], run.supply.batch(torch.tensor([4]))
     whole = batch.distances[0].long()
     cut = torch.where(whole > 2, -1, whole)[None]

@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 import pytest
 
 from gradformer_dgl.plots import PICTURE_NAMES
-from gradformer_dgl.plots.opened import OpenedRun
 from gradformer_dgl.plots.page import page_text
 from gradformer_dgl.plots.pictures import PICTURES, draw_pictures
+from gradformer_dgl.plots.trained_run import OpenedRun
 from gradformer_dgl.training.runs import open_run
 
 SVG = "{http://www.w3.org/2000/svg}"

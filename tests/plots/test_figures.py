@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gradformer_dgl.cache import DistanceCache
-from gradformer_dgl.errors import RunError
 from gradformer_dgl.plots import style
 from gradformer_dgl.plots.confusion import confusion_counts, draw_confusion
 from gradformer_dgl.plots.curves import curves_figure
@@ -20,8 +19,9 @@ from gradformer_dgl.plots.decay import decay_figure, learned_tau
 from gradformer_dgl.plots.distances import distances_figure
 from gradformer_dgl.plots.style import styled, write_picture
 from gradformer_dgl.preprocess import preprocess_graphs
+from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.config import RunConfig
-from gradformer_dgl.training.figures import read_records
+from gradformer_dgl.training.run_plots import read_records
 
 
 def epochs_of(seed: int, number: int = 5, **more) -> list[dict]:

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from torchmetrics.functional.classification import binary_auroc
 
 from gradformer_dgl.plots.confusion import confusion_counts, draw_confusion
-from gradformer_dgl.plots.opened import SeedOutputs
 from gradformer_dgl.plots.predictions import predictions_figure
+from gradformer_dgl.plots.trained_run import SeedOutputs
 from gradformer_dgl.training.objectives import objective_for
 from gradformer_dgl.training.runs import evaluate_run
 

@@ -14,7 +14,7 @@ from gradformer_dgl.training.checkpoint import load_tensors
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.outputs import predict
-from gradformer_dgl.training.request import RunRequest
+from gradformer_dgl.training.run_spec import RunRequest
 from gradformer_dgl.training.runs import train_run
 from gradformer_dgl.training.seed_files import WEIGHTS
 

@@ -10,9 +10,9 @@ import yaml
 
 from gradformer_dgl import Predictor
 from gradformer_dgl.data import GraphDataset, load_dataset
-from gradformer_dgl.data.facts import DataFacts
-from gradformer_dgl.errors import CacheError, ConfigError, DataError, GraphError, RunError
+from gradformer_dgl.data.dataset_info import DatasetInfo
 from gradformer_dgl.prediction import predictor as predictor_module
+from gradformer_dgl.support.errors import CacheError, ConfigError, DataError, GraphError, RunError
 from gradformer_dgl.training.checkpoint import load_tensors, save_tensors
 from gradformer_dgl.training.seed_files import WEIGHTS
 
@@ -183,8 +183,8 @@ def test_what_is_no_run_to_predict_with(mean_run, tmp_path):
 
 
 def test_facts_survive_yaml(shapes_root):
-    facts = DataFacts.of(load_dataset("SHAPES", shapes_root), directed=True, max_distance=4)
-    again = DataFacts.read(yaml.safe_load(yaml.safe_dump(facts.as_dict())))
+    facts = DatasetInfo.of(load_dataset("SHAPES", shapes_root), directed=True, max_distance=4)
+    again = DatasetInfo.read(yaml.safe_load(yaml.safe_dump(facts.as_dict())))
     assert again == facts
     assert (facts.node_kind, facts.node_size, facts.task) == ("flag", 3, "multiclass")
     assert dataclasses.replace(facts, output_names=()).outputs == ("0", "1")

@@ -2,9 +2,9 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from gradformer_dgl.errors import ConfigError
 from gradformer_dgl.preprocess import GraphStructures
 from gradformer_dgl.preprocess.encodings import parse_encodings
+from gradformer_dgl.support.errors import ConfigError
 
 
 @pytest.mark.parametrize("directed", [False, True])

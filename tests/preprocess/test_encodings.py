@@ -2,12 +2,12 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from gradformer_dgl.errors import ConfigError
 from gradformer_dgl.preprocess import GraphStructures
 from gradformer_dgl.preprocess import laplacian as laplacian_module
 from gradformer_dgl.preprocess.encodings import parse_encodings
 from gradformer_dgl.preprocess.laplacian import laplacian_eigenvectors
 from gradformer_dgl.preprocess.random_walks import return_probabilities
+from gradformer_dgl.support.errors import ConfigError
 
 
 def random_structures(seed, count=29):

@@ -5,9 +5,9 @@ import signal
 import numpy as np
 import pytest
 
-from gradformer_dgl.errors import ConfigError, GradformerError, GraphError
 from gradformer_dgl.preprocess import GraphStructures, preprocess_graphs, tasks
 from gradformer_dgl.preprocess.engines import Engine
+from gradformer_dgl.support.errors import ConfigError, GradformerError, GraphError
 
 
 @pytest.fixture(autouse=True)

@@ -10,13 +10,13 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from gradformer_dgl.cache.lock import exclusive
-from gradformer_dgl.errors import CacheError, ConfigError, GraphError
 from gradformer_dgl.preprocess import GraphStructures, pipeline, preprocess_graphs, tasks
 from gradformer_dgl.preprocess.laplacian import laplacian_eigenvectors
 from gradformer_dgl.preprocess.parts import PartStore
 from gradformer_dgl.preprocess.random_walks import return_probabilities
 from gradformer_dgl.preprocess.shortest_paths import DistanceOverflowError, packed_distances
+from gradformer_dgl.support.errors import CacheError, ConfigError, GraphError
+from gradformer_dgl.support.lock import exclusive
 
 
 @pytest.fixture(scope="module")
@@ -304,7 +304,7 @@ def test_killed_run_continues_and_a_second_run_waits_its_turn(
 FULL_DISK = """
     import resource, sys
     import numpy as np
-    from gradformer_dgl.errors import CacheError
+    from gradformer_dgl.support.errors import CacheError
     from gradformer_dgl.preprocess import GraphStructures, pipeline, preprocess_graphs, tasks
     tasks.PART_BYTES = int(sys.argv[4])
     structures = GraphStructures(*np.load(sys.argv[1]).values())

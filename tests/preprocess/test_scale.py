@@ -14,10 +14,10 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from gradformer_dgl.errors import ConfigError, GraphError
 from gradformer_dgl.preprocess import GraphStructures, preprocess_graphs, tasks
-from gradformer_dgl.preprocess.near_pairs import packed_near_pairs
 from gradformer_dgl.preprocess.shortest_paths import packed_distances
+from gradformer_dgl.preprocess.sparse_pairs import packed_near_pairs
+from gradformer_dgl.support.errors import ConfigError, GraphError
 
 
 def random_pieces(count, graphs=64, seed=0):
@@ -212,7 +212,7 @@ ON_A_SMALL_DISK = """
 import sys
 sys.path[:0] = [{tests!r}]
 from test_scale import random_pieces
-from gradformer_dgl.errors import CacheError
+from gradformer_dgl.support.errors import CacheError
 from gradformer_dgl.preprocess import preprocess_graphs, tasks
 tasks.PART_BYTES = {part_bytes}
 target = {folder!r} + "/x.h5"

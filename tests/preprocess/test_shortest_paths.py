@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from gradformer_dgl.errors import ConfigError, GraphError
 from gradformer_dgl.preprocess import GraphStructures, queue_kernels, shortest_path_distances
 from gradformer_dgl.preprocess.shortest_paths import (
     DistanceOverflowError,
@@ -15,6 +14,7 @@ from gradformer_dgl.preprocess.shortest_paths import (
     packed_distances,
     structure_fingerprints,
 )
+from gradformer_dgl.support.errors import ConfigError, GraphError
 
 
 def by_networkx(graph, max_distance=None):

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from gradformer_dgl.errors import GraphError
 from gradformer_dgl.preprocess import GraphStructures
 from gradformer_dgl.preprocess.structures import as_structures
+from gradformer_dgl.support.errors import GraphError
 
 
 def dgl_graphs(count, seed=0):

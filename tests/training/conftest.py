@@ -7,7 +7,7 @@ import pytest
 from gradformer_dgl.data import GraphDataset, load_dataset
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.training.config import RunConfig
-from gradformer_dgl.training.request import RunRequest
+from gradformer_dgl.training.run_spec import RunRequest
 
 # The modules beside the tests are imported by name, which importlib mode does not provide for.
 sys.path.insert(0, str(Path(__file__).parent))

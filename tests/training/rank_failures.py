@@ -6,7 +6,7 @@ import sys
 
 import torch
 
-from gradformer_dgl.errors import RunError
+from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.distributed import joined_ranks
 
 try:

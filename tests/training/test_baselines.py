@@ -7,8 +7,8 @@ import pytest
 import torch
 from rank_scenarios import made_dataset
 
-from gradformer_dgl.graphormer import Graphormer
-from gradformer_dgl.model import Gradformer
+from gradformer_dgl.models.gradformer import Gradformer
+from gradformer_dgl.models.graphormer import Graphormer
 from gradformer_dgl.training.config import MODELS, RunConfig, load_preset
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.network import build_model

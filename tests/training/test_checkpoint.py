@@ -3,7 +3,7 @@ import os
 import pytest
 import torch
 
-from gradformer_dgl.errors import RunError
+from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.checkpoint import load_tensors, save_tensors, write_whole
 
 

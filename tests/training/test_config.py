@@ -1,7 +1,7 @@
 import pytest
 import yaml
 
-from gradformer_dgl.errors import ConfigError
+from gradformer_dgl.support.errors import ConfigError
 from gradformer_dgl.training.config import RunConfig, load_preset, preset_for, preset_names, read_settings
 
 

@@ -14,7 +14,7 @@ import yaml
 from rank_scenarios import SCENARIOS, outcome
 
 from gradformer_dgl.cli import main
-from gradformer_dgl.errors import ConfigError, RunError
+from gradformer_dgl.support.errors import ConfigError, RunError
 from gradformer_dgl.training import distributed
 from gradformer_dgl.training.distributed import Ranks, joined_ranks
 from gradformer_dgl.training.runs import train_run

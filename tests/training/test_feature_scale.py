@@ -7,7 +7,7 @@ import pytest
 import torch
 from rank_scenarios import COMMON, made_dataset, trainer_of
 
-from gradformer_dgl.errors import RunError
+from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.checkpoint import load_tensors, save_tensors
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.feature_scale import FeatureScale

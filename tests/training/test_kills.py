@@ -18,9 +18,9 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from gradformer_dgl.cache.lock import exclusive
 from gradformer_dgl.data import load_dataset
 from gradformer_dgl.prediction.predictor import Predictor
+from gradformer_dgl.support.lock import exclusive
 from gradformer_dgl.training.checkpoint import load_tensors
 
 KILLS = int(os.environ.get("KILLS", "0"))
@@ -206,7 +206,7 @@ def test_killed_beside_its_processes(shapes_root, shapes_cache, tmp_path, group_
 
 def test_processes_end_with_the_one_that_is_killed(group_ends):
     code = (
-        "import multiprocessing, time, gradformer_dgl.training.orphans as orphans\n"
+        "import multiprocessing, time, gradformer_dgl.support.parent_watchdog as orphans\n"
         "def work():\n    orphans.end_with_parent()\n    print('at work', flush=True)\n    time.sleep(600)\n"
         "multiprocessing.get_context('fork').Process(target=work).start()"
     )

@@ -7,12 +7,12 @@ import logging
 import pytest
 import torch
 
-from gradformer_dgl import NearPairs, PairDistances
-from gradformer_dgl.data.facts import DataFacts
-from gradformer_dgl.data.sbm_nodes import read_sbm_nodes
-from gradformer_dgl.errors import ConfigError, DataError
+from gradformer_dgl import PairDistances, SparsePairDistances
+from gradformer_dgl.data.dataset_info import DatasetInfo
+from gradformer_dgl.data.readers.sbm_nodes import read_sbm_nodes
 from gradformer_dgl.prediction.distances import CachedDistances, ComputedDistances
 from gradformer_dgl.preprocess import preprocess_graphs
+from gradformer_dgl.support.errors import ConfigError, DataError
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.distributed import Ranks
 from gradformer_dgl.training.loop import Trainer
@@ -42,7 +42,7 @@ def communities(cache):
 
 
 def test_learns_communities_over_near_pairs(communities, tmp_path):
-    assert isinstance(communities.graphs.distances, NearPairs)
+    assert isinstance(communities.graphs.distances, SparsePairDistances)
     trainer = Trainer(communities, config_of(), 0, tmp_path)
     result = trainer.run()
     labels, test = communities.graphs.labels, communities.node_splits["test"]
@@ -126,7 +126,7 @@ def test_commands_train_and_score_a_graph_of_a_size_in_its_name(command, tmp_pat
 
 
 def test_near_pairs_serve_prediction(communities, cache, tmp_path, monkeypatch):
-    facts, config = DataFacts.of(communities, max_distance=2), config_of()
+    facts, config = DatasetInfo.of(communities, max_distance=2), config_of()
     model = restored_network(facts, config, Trainer(communities, config, 0, tmp_path).network.state_dict())
     sources = {
         "dense": ComputedDistances(facts, config),
@@ -136,7 +136,7 @@ def test_near_pairs_serve_prediction(communities, cache, tmp_path, monkeypatch):
     monkeypatch.setattr("gradformer_dgl.prediction.distances.LARGE", 1000)
     found["near"] = sources["dense"].attach(communities.graphs, 0)
     kinds = {name: type(graphs.distances) for name, graphs in found.items()}
-    assert kinds == {"dense": PairDistances, "cached": NearPairs, "near": NearPairs}
+    assert kinds == {"dense": PairDistances, "cached": SparsePairDistances, "near": SparsePairDistances}
     outputs = {name: model(graphs.batch([0])) for name, graphs in found.items()}
     assert torch.equal(outputs["cached"], outputs["near"])
     torch.testing.assert_close(outputs["near"], outputs["dense"], rtol=1e-3, atol=1e-4)

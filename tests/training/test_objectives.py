@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gradformer_dgl.errors import DataError
+from gradformer_dgl.support.errors import DataError
 from gradformer_dgl.training.objectives import (
     accuracy,
     as_targets,

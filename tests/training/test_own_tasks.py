@@ -9,7 +9,7 @@ import pytest
 from gradformer_dgl.data.options import DataOptions
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.training.config import RunConfig
-from gradformer_dgl.training.request import RunRequest
+from gradformer_dgl.training.run_spec import RunRequest
 from gradformer_dgl.training.runs import evaluate_run, open_run, train_run
 
 SMALL = {

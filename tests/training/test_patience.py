@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from gradformer_dgl.training import pace
+from gradformer_dgl.training import time_estimate
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.runs import train_run
@@ -67,9 +67,9 @@ def test_a_run_that_ended_early_has_ended(request_for, tmp_path):
 
 def test_the_first_steps_tell_how_long_it_takes(monkeypatch, caplog):
     times = iter([100.0, 101.5])
-    monkeypatch.setattr(pace.time, "perf_counter", lambda: next(times))
+    monkeypatch.setattr(time_estimate.time, "perf_counter", lambda: next(times))
     monkeypatch.setattr(pace, "peak_memory", lambda: 2 * 10**9)
-    watch = pace.Pace("seed 4", steps=1000, epochs=30)
+    watch = time_estimate.Pace("seed 4", steps=1000, epochs=30)
     # That of the package has the handlers and the level of whatever command has run.
     monkeypatch.setattr(pace, "_logger", logging.getLogger("of_this_test"))
     with caplog.at_level(logging.INFO):
@@ -84,9 +84,9 @@ def test_the_first_steps_tell_how_long_it_takes(monkeypatch, caplog):
 
 def test_of_a_short_training_nothing_is_told(monkeypatch, caplog):
     times = iter([100.0, 101.5])
-    monkeypatch.setattr(pace.time, "perf_counter", lambda: next(times))
+    monkeypatch.setattr(time_estimate.time, "perf_counter", lambda: next(times))
     monkeypatch.setattr(pace, "_logger", logging.getLogger("of_this_test"))
-    watch = pace.Pace("seed 4", steps=10, epochs=3)
+    watch = time_estimate.Pace("seed 4", steps=10, epochs=3)
     with caplog.at_level(logging.INFO):
         for _ in range(20):
             watch.step()

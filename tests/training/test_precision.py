@@ -4,7 +4,7 @@ import pytest
 import torch
 import yaml
 
-from gradformer_dgl.errors import ConfigError
+from gradformer_dgl.support.errors import ConfigError
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.precision import matmul_precision

@@ -10,9 +10,9 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gradformer_dgl.data.colours import node_colours
-from gradformer_dgl.errors import CacheError, DataError, GradformerError, RunError
 from gradformer_dgl.prediction.predictor import Predictor
 from gradformer_dgl.preprocess import preprocess_graphs
+from gradformer_dgl.support.errors import CacheError, DataError, GradformerError, RunError
 from gradformer_dgl.training import seeds
 from gradformer_dgl.training.checkpoint import load_tensors, save_tensors
 from gradformer_dgl.training.loop import Trainer

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from gradformer_dgl.errors import ConfigError
+from gradformer_dgl.support.errors import ConfigError
 from gradformer_dgl.training.schedule import learning_rate_factor, warmup_cosine
 
 

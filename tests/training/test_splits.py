@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from gradformer_dgl.errors import DataError
+from gradformer_dgl.support.errors import DataError
 from gradformer_dgl.training.splits import first_share, random_split
 
 

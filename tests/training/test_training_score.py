@@ -9,9 +9,9 @@ from rank_scenarios import made_dataset, trainer_of
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gradformer_dgl.training.config import RunConfig
-from gradformer_dgl.training.figures import read_records, training_figure
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.resume import save_checkpoint
+from gradformer_dgl.training.run_plots import read_records, training_figure
 from gradformer_dgl.training.splits import random_split
 from gradformer_dgl.training.tensorboard import EventWriter
 

@@ -1,0 +1,1 @@
+"""Readers: one file for each family of data sets."""

@@ -1,0 +1,249 @@
+"""Labels and splits out of the cells of a CSV file."""
+
+import logging
+import math
+from collections.abc import Collection, Sequence
+from decimal import Decimal, InvalidOperation
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from gradformer_dgl.data.readers.csv_table import CsvTable
+from gradformer_dgl.support.errors import DataError
+
+_MISSING = ("", "nan")
+_LARGEST = float(np.finfo(np.float32).max)
+_SPLIT_OF = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_logger = logging.getLogger("gradformer_dgl")
+
+
+def infer_task(table: CsvTable, targets: Sequence[str]) -> str:
+    """Tell the task from the labels, where they can only be of one.
+
+    Parameters
+    ----------
+    table : CsvTable
+        With the columns of the targets.
+    targets : sequence of str
+        Their names.
+
+    Returns
+    -------
+    str
+        ``"regression"`` for numbers that are not all whole; for zeros and ones ``"binary"``, or
+        ``"multilabel"`` in several columns; ``"multiclass"`` for one column of words.
+
+    Raises
+    ------
+    DataError
+        For all others.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> table = CsvTable(Path("a.csv"), [2, 3, 4], {"y": ["0.5", "", "2"], "z": ["1", "0", "nan"]})
+    >>> infer_task(table, ["y"]), infer_task(table, ["z"])
+    ('regression', 'binary')
+    """
+    # With the first line of each.
+    cells: dict[str, int] = {}
+    for name in targets:
+        for line, cell in zip(table.lines, table.columns[name], strict=True):
+            if not _is_missing(cell):
+                cells.setdefault(cell, line)
+    values = [_number(cell) for cell in cells]
+    if not cells:
+        raise DataError(f"{table.file} has no labels in {_columns(targets)}")
+    if set(values) <= {0.0, 1.0}:
+        return "binary" if len(targets) == 1 else "multilabel"
+    if all(value is None for value in values) and len(targets) == 1:
+        return "multiclass"
+    if None not in values and any(not value.is_integer() for value in values if value is not None):
+        return "regression"
+    mixed = ""
+    if 0 < values.count(None) < len(values):
+        word = next(cell for cell, value in zip(cells, values, strict=True) if value is None)
+        mixed = f" (line {cells[word]} has {word!r} among numbers; an empty cell is a missing label)"
+    raise DataError(
+        f"{table.file}: the labels in {_columns(targets)} do not tell the task{mixed}; say --task "
+        "regression, binary, multiclass or multilabel"
+    )
+
+
+def read_numbers(table: CsvTable, targets: Sequence[str], task: str) -> Float32[np.ndarray, "rows targets"]:
+    """Read the labels of a regression, binary or multi-label task.
+
+    Returns
+    -------
+    ndarray
+        Shape (rows, targets), float32; NaN where a label is missing (an empty cell, or ``nan``).
+
+    Raises
+    ------
+    DataError
+        For a label that is no finite number, or neither 0 nor 1 where the task has only these (the message
+        names line and column), or where all labels of a binary task are equal.
+    """
+    if task == "binary" and len(targets) > 1:
+        raise DataError(f"a binary task has one target, not {len(targets)}; say --task multilabel")
+    labels = np.empty((len(table.lines), len(targets)), dtype=np.float32)
+    for column, name in enumerate(targets):
+        for row, cell in enumerate(table.columns[name]):
+            value = math.nan if _is_missing(cell) else _number(cell)
+            fault = _fault(value, task)
+            if fault is not None:
+                line = table.lines[row]
+                raise DataError(
+                    f"{table.file}, line {line}: the label {cell!r} in the column {name} is {fault}"
+                )
+            labels[row, column] = value
+    if task == "binary" and len(values := set(labels[~np.isnan(labels)].tolist())) == 1:
+        raise DataError(
+            f"{table.file}: all labels in {_columns(targets)} are {values.pop():g}; a binary task needs 0 "
+            "and 1"
+        )
+    return labels
+
+
+def _fault(value: float | None, task: str) -> str | None:
+    if value is not None and math.isnan(value):
+        return None
+    if value is None or abs(value) > _LARGEST:
+        return "no finite number"
+    return "neither 0 nor 1" if task != "regression" and value not in (0.0, 1.0) else None
+
+
+def read_classes(
+    table: CsvTable, targets: Sequence[str], rows: Int64[np.ndarray, " graphs"]
+) -> tuple[Int64[np.ndarray, " graphs"], list[str]]:
+    """Read the labels of a multi-class task, which may be words.
+
+    Parameters
+    ----------
+    table : CsvTable
+        With the column of the target.
+    targets : sequence of str
+        The name of the one target.
+    rows : ndarray
+        The row of each graph; the classes are those that occur there.
+
+    Returns
+    -------
+    ndarray
+        Shape (graphs,), int64: classes in the order of their values, or in alphabetical order where not all
+        are numbers; -1 where the label is missing.
+    list of str
+        The names of the classes.
+
+    Raises
+    ------
+    DataError
+        If there are several targets, fewer than two classes, or more than two and each but once.
+    """
+    if len(targets) > 1:
+        raise DataError(f"a multiclass task has one target, not {len(targets)}; train on one after the other")
+    cells = [table.columns[targets[0]][row] for row in rows]
+    names = {cell for cell in cells if not _is_missing(cell)}
+    # 1 and 1.0 are one class.
+    spellings: dict[str | Decimal, list[str]] = {}
+    numbers = {name: _exact_number(name) for name in names}
+    words = None in numbers.values()
+    for name, number in numbers.items():
+        spellings.setdefault(name if words or number is None else number, []).append(name)
+    values = sorted(spellings)
+    if len(values) < 2:
+        raise DataError(
+            f"{table.file} has {len(values)} class in the column {targets[0]}; a multiclass task needs two"
+        )
+    if len(values) > 2 and len(values) == sum(not _is_missing(cell) for cell in cells):
+        raise DataError(
+            f"{table.file}: no label in the column {targets[0]} occurs twice; these are no classes to learn"
+        )
+    shown = [_shown(value, spellings[value]) for value in values]
+    _logger.info(
+        "classes of %s: %s", targets[0], ", ".join(shown[:20]) + (", ..." if len(shown) > 20 else "")
+    )
+    codes = {name: place for place, value in enumerate(values) for name in spellings[value]}
+    return np.array([codes.get(cell, -1) for cell in cells], dtype=np.int64), shown
+
+
+def read_splits(
+    table: CsvTable, column: str, rows: Int64[np.ndarray, " graphs"], labelled: Int64[Tensor, " _"]
+) -> dict[str, Int64[Tensor, " _"]]:
+    """Read which graphs are for training, validation and testing.
+
+    Parameters
+    ----------
+    table : CsvTable
+        With that column.
+    column : str
+        Its name; its cells are train, val (or valid, validation) or test.
+    rows : ndarray
+        The row of each graph.
+    labelled : Tensor
+        Numbers of the graphs that take part.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Graph numbers of ``"train"``, ``"val"`` and ``"test"``.
+
+    Raises
+    ------
+    DataError
+        For another cell (the message names the line), or a part without graphs.
+    """
+    cells = table.columns[column]
+    for line, cell in zip(table.lines, cells, strict=True):
+        if cell.casefold() not in _SPLIT_OF:
+            known = ", ".join(_SPLIT_OF)
+            raise DataError(f"{table.file}, line {line}: {cell!r} in the column {column} is none of {known}")
+    parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
+    for graph in labelled.tolist():
+        parts[_SPLIT_OF[cells[rows[graph]].casefold()]].append(graph)
+    for part, graphs in parts.items():
+        if not graphs:
+            raise DataError(
+                f"{table.file}: no labelled molecule is {part} in the column {column}; train, val and test "
+                "need some each"
+            )
+    return {part: torch.tensor(graphs, dtype=torch.int64) for part, graphs in parts.items()}
+
+
+def _is_missing(cell: str) -> bool:
+    return cell.casefold() in _MISSING
+
+
+def _number(cell: str) -> float | None:
+    try:
+        # Python reads 1_5 as 15.
+        return None if "_" in cell else float(cell)
+    except ValueError:
+        return None
+
+
+def _exact_number(cell: str) -> Decimal | None:
+    """Return the number without the rounding of a float, which takes large ids for one another."""
+    value = _number(cell)
+    if value is None or math.isnan(value):
+        return None
+    try:
+        return Decimal(cell)
+    except InvalidOperation:
+        return None
+
+
+def _shown(value: str | Decimal, spellings: Collection[str]) -> str:
+    """Return the name of a class: the number in short, or as the file has it where that is another one."""
+    if isinstance(value, str):
+        return value
+    short = f"{float(value):.15g}"
+    if "e+" not in short and Decimal(short) == value:
+        return short
+    return min(spellings, key=lambda cell: (len(cell), cell))
+
+
+def _columns(names: Sequence[str]) -> str:
+    return f"the {'column' if len(names) == 1 else 'columns'} {', '.join(names)}"

@@ -1,0 +1,146 @@
+"""Some columns of a CSV file, with the line numbers of its rows."""
+
+import contextlib
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gradformer_dgl.support.errors import DataError
+
+_SHOWN_LINES = 10
+_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
+
+
+@dataclass(frozen=True)
+class CsvTable:
+    """Columns of a CSV file.
+
+    Parameters
+    ----------
+    file : Path
+        Where they are from.
+    lines : list of int
+        The line that each row begins in; the first line of the file is 1.
+    columns : dict of str to list of str
+        The cells of each column, without blanks around them.
+    """
+
+    file: Path
+    lines: list[int]
+    columns: dict[str, list[str]]
+
+
+def read_header(file: Path) -> list[str]:
+    """Return the names of the columns of a CSV file, plain or gzipped.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, broken or empty.
+    """
+    with _rows(file) as rows:
+        return _header(file, rows)
+
+
+def read_columns(file: Path, names: Sequence[str]) -> CsvTable:
+    """Read some columns of a CSV file, plain or gzipped; empty lines are passed over.
+
+    Parameters
+    ----------
+    file : Path
+        The file; its first line has the names of the columns.
+    names : sequence of str
+        The columns to read.
+
+    Returns
+    -------
+    CsvTable
+
+    Raises
+    ------
+    DataError
+        If the file is missing, broken or has no rows, a row has another number of cells than the header
+        (the message names the line), or there is no such column (the message lists those there are).
+    """
+    with _rows(file) as rows:
+        header = _header(file, rows)
+        places = [_place(file, header, name) for name in names]
+        lines: list[int] = []
+        columns: list[list[str]] = [[] for _ in names]
+        for line, row in rows:
+            if not row:
+                continue
+            if len(row) != len(header):
+                cells = "1 cell" if len(row) == 1 else f"{len(row)} cells"
+                raise DataError(
+                    f"{file}, line {line}: {cells}, but the header has {len(header)}; put text with commas "
+                    "in quotes, and close each quote"
+                )
+            lines.append(line)
+            for column, place in zip(columns, places, strict=True):
+                column.append(row[place].strip())
+    if not lines:
+        raise DataError(f"{file} has no rows below its header")
+    return CsvTable(file, lines, dict(zip(names, columns, strict=True)))
+
+
+def some_lines(lines: Sequence[int]) -> str:
+    """Name lines in a message, not too many of them.
+
+    Examples
+    --------
+    >>> some_lines([3]), some_lines([3, 7])
+    ('line 3', 'lines 3, 7')
+    >>> some_lines(range(2, 50))
+    'lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 38 more'
+    """
+    shown = ", ".join(str(line) for line in lines[:_SHOWN_LINES])
+    more = f" and {len(lines) - _SHOWN_LINES:,} more" if len(lines) > _SHOWN_LINES else ""
+    return f"{'line' if len(lines) == 1 else 'lines'} {shown}{more}"
+
+
+@contextlib.contextmanager
+def _rows(file: Path) -> Iterator[Iterator[tuple[int, list[str]]]]:
+    try:
+        with file.open("rb") as raw, contextlib.ExitStack() as stack:
+            content = stack.enter_context(gzip.open(raw)) if file.suffix.lower() == ".gz" else raw
+            # A byte order mark, which spreadsheets write, is not part of the first name.
+            text = stack.enter_context(io.TextIOWrapper(content, encoding="utf-8-sig", newline=""))
+            yield _numbered(csv.reader(text))
+    except FileNotFoundError:
+        raise DataError(f"no file {file}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not UTF-8 text ({error.reason}); save it as UTF-8") from error
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise DataError(f"{file} cannot be read as CSV ({reason})") from error
+
+
+def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
+    # A quoted cell may go over several lines.
+    line = 1
+    for row in reader:
+        yield line, row
+        line = reader.line_num + 1
+
+
+def _header(file: Path, rows: Iterator[tuple[int, list[str]]]) -> list[str]:
+    header = next((row for _, row in rows if row), None)
+    if header is None:
+        raise DataError(f"{file} is empty; its first line has to name the columns, such as smiles,target")
+    for separator, name in _OTHER_SEPARATORS.items():
+        if len(header) == 1 and separator in header[0]:
+            raise DataError(f"{file}: {name} separate its cells; save it with commas between them")
+    return [name.strip() for name in header]
+
+
+def _place(file: Path, header: list[str], name: str) -> int:
+    if header.count(name) != 1:
+        fault = "several columns" if name in header else "no column"
+        raise DataError(f"{file} has {fault} {name!r}; its columns are {', '.join(header)}")
+    return header.index(name)

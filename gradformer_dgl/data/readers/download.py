@@ -1,0 +1,123 @@
+"""Files from the web, whole or not at all."""
+
+import http.client
+import logging
+import os
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from gradformer_dgl.support.errors import DataError
+
+_TIMEOUT = 30.0
+_logger = logging.getLogger("gradformer_dgl")
+
+
+class NotFoundError(DataError):
+    """The server has no such file."""
+
+
+def default_folder() -> Path:
+    """Where data is downloaded to if no folder is given: ``~/.cache/gradformer_dgl``.
+
+    ``XDG_CACHE_HOME`` moves it, as usual.
+    """
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "gradformer_dgl"
+
+
+def download_zip(url: str, target: Path) -> Path:
+    """Download a zip file.
+
+    Parameters
+    ----------
+    url : str
+        Where from.
+    target : Path
+        The file to be; its folder is made. It appears under this name only when it is whole.
+
+    Returns
+    -------
+    Path
+        ``target``.
+
+    Raises
+    ------
+    NotFoundError
+        If the server has no such file.
+    DataError
+        If there is no connection, what came is not a zip, or the folder cannot be written.
+    """
+    by_hand = f"get it by hand and put it at {target}"
+    _logger.info("downloading %s to %s", url, target)
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT) as response:
+            _store(response, url, target, by_hand)
+    except urllib.error.HTTPError as error:
+        error.close()
+        kind = NotFoundError if error.code == 404 else DataError
+        raise kind(f"{url} answers {error.code} {error.reason}; {by_hand}") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise DataError(f"cannot download {url} ({reason}); {by_hand}") from error
+    return target
+
+
+def unpack(archive: Path, folder: Path, paths: Iterable[str]) -> None:
+    """Unpack some files of a zip in the order given, be they in one folder there or in none.
+
+    Parameters
+    ----------
+    archive : Path
+        The zip.
+    folder : Path
+        Where they go.
+    paths : iterable of str
+        Paths without that folder. The last one is there only where all are.
+
+    Raises
+    ------
+    DataError
+        If the zip is broken or lacks one of them.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = {name.partition("/")[2]: name for name in opened.namelist()}
+            members |= {name: name for name in opened.namelist()}
+            for path in paths:
+                content = opened.read(members[path])
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).write_bytes(content)
+    except (KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{archive} cannot be unpacked ({reason}); delete it and get it again") from error
+
+
+def _store(response: Any, url: str, target: Path, by_hand: str) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise DataError(
+            f"cannot write to {target.parent} ({error.strerror}); choose another data folder"
+        ) from error
+    part = Path(name)
+    expected = response.headers.get("Content-Length")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            shutil.copyfileobj(response, file)
+            received = file.tell()
+        if expected is not None and received != int(expected):
+            raise DataError(f"{url} broke off after {received} of {expected} bytes; try again, or {by_hand}")
+        if not zipfile.is_zipfile(part):
+            raise DataError(f"what {url} sent is not a zip file; {by_hand}")
+        part.chmod(0o644)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)

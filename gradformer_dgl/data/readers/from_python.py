@@ -1,0 +1,216 @@
+"""Data sets that a Python function of one's own makes."""
+
+import contextlib
+import dataclasses
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradformer_dgl.data.dataset import FeatureSource, GraphDataset
+from gradformer_dgl.data.frames import AUTO, split_by_masks
+from gradformer_dgl.data.options import TASKS
+from gradformer_dgl.data.packed import PackedGraphs
+from gradformer_dgl.data.readers.tu import MAX_DEGREE, degree_columns
+from gradformer_dgl.support.errors import DataError, GradformerError, GraphError
+
+
+def read_from_python(
+    name: str,
+    data_root: str | Path | None = None,
+    *,
+    task: str | None = None,
+    node_features: str | None = None,
+    edge_features: str | None = None,
+) -> GraphDataset:
+    """Call a function that returns a data set.
+
+    Parameters
+    ----------
+    name : str
+        ``"module:function"``; the module is looked for in the current folder first. Called without arguments,
+        it returns a DGL data set, or a list, of graphs or of (graph, label), or a :class:`GraphDataset`.
+    data_root : str or Path, optional
+        Not used; there so that all readers are called alike.
+    task : {"regression", "binary", "multiclass", "multilabel"}, optional
+        Default: ``"multiclass"`` where labels are single integers, ``"regression"`` where they are floats.
+    node_features, edge_features : str, optional
+        Keys in ``ndata`` and ``edata``, or ``"none"``. Default: the usual ones, as in
+        :meth:`PackedGraphs.from_graphs`. Floats go through a linear map, integers are categories; nodes
+        without features have their degree, one-hot.
+
+    Returns
+    -------
+    GraphDataset
+        Named ``module.function``. Labels that belong to nodes, in ``ndata["label"]``, are taken where items
+        have none. One graph with labels of its nodes is split by ``ndata["train_mask"]``,
+        ``ndata["val_mask"]`` and ``ndata["test_mask"]``, as the node data sets of :mod:`dgl.data` have them,
+        or at random. What the function prints goes to stderr.
+
+    Raises
+    ------
+    DataError
+        If there is no such module or function, it fails, or returns something else; or the labels do not
+        suit the task, or are infinite in float32.
+
+    Examples
+    --------
+    >>> read_from_python("no_such_module:make_dataset")
+    Traceback (most recent call last):
+    ...
+    gradformer_dgl.support.errors.DataError: there is no module 'no_such_module' in the current folder or installed
+    """  # noqa: E501
+    with contextlib.redirect_stdout(sys.stderr):
+        made = _call(_find(name), name)
+        items = [] if isinstance(made, GraphDataset) else _items(made, name)
+    title = name.replace(":", ".")
+    if isinstance(made, GraphDataset):
+        if task is not None or node_features is not None or edge_features is not None:
+            raise DataError(f"{name} returns a GraphDataset, which says task and features itself")
+        return dataclasses.replace(made, name=title)
+    try:
+        graphs = PackedGraphs.from_graphs(
+            items, node_features=_key(node_features), edge_features=_key(edge_features)
+        )
+        without_features = graphs.node_features is None
+        node_encoder, node_size = _encoder(graphs, "node_features")
+        edge_encoder, edge_size = _encoder(graphs, "edge_features")
+        chosen, out_size, classes = _set_labels(graphs, task)
+        node_splits = split_by_masks(items[0]) if graphs.splits_nodes else None
+    except GradformerError as error:
+        raise DataError(f"{name}: {error}") from error
+    assert node_encoder is not None
+    return GraphDataset(
+        name=title,
+        graphs=graphs,
+        task=chosen,
+        level=graphs.label_level,
+        out_size=out_size,
+        node_encoder=node_encoder,
+        node_size=node_size,
+        edge_encoder=edge_encoder,
+        edge_size=edge_size,
+        output_names=classes,
+        node_splits=node_splits,
+        source=FeatureSource(degrees=without_features),
+    )
+
+
+def _find(name: str) -> Callable[[], Any]:
+    module_name, _, path = name.partition(":")
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    importlib.invalidate_caches()
+    try:
+        found: Any = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and (module_name == missing or module_name.startswith(f"{missing}.")):
+            raise DataError(f"there is no module {missing!r} in the current folder or installed") from error
+        raise DataError(f"the module {module_name} cannot be imported ({_reason(error)})") from error
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    if not callable(found):
+        kind = "no function" if found is None else f"{type(found).__name__}, but no function,"
+        raise DataError(f"the module {module_name} has {kind} {path!r}")
+    return found
+
+
+def _call(function: Callable[[], Any], name: str) -> Any:
+    try:
+        return function()
+    except GradformerError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise DataError(f"{name} fails ({_reason(error)}); add --debug to see where") from error
+
+
+def _items(made: Any, name: str) -> list[Any]:
+    try:
+        if hasattr(made, "__len__") and hasattr(made, "__getitem__"):
+            return [made[number] for number in range(len(made))]
+        return list(made)
+    except SystemExit as error:
+        raise DataError(f"{name} fails ({_reason(error)}); add --debug to see where") from error
+    except Exception as error:
+        raise DataError(
+            f"{name}: it returns a {type(made).__name__}, not a data set of graphs or of (graph, label)"
+        ) from error
+
+
+def _key(key: str | None) -> str | None:
+    return AUTO if key is None else None if key == "none" else key
+
+
+def _encoder(graphs: PackedGraphs, name: str) -> tuple[str | None, Any]:
+    """Give features the shape of columns, and say what turns them into channels."""
+    features: Tensor | None = getattr(graphs, name)
+    if features is None:
+        if name == "edge_features":
+            return None, None
+        first = torch.repeat_interleave(graphs.node_counts.cumsum(0) - graphs.node_counts, graphs.edge_counts)
+        degrees = torch.bincount(graphs.src + first, minlength=graphs.num_nodes)
+        features = torch.from_numpy(degree_columns(degrees.numpy(), MAX_DEGREE))
+    columns = features.flatten(1) if features.ndim > 1 else features[:, None]
+    if not columns.shape[1]:
+        raise GraphError(f"{name} have no columns: their shape is {tuple(features.shape)}")
+    setattr(graphs, name, columns)
+    if columns.is_floating_point() or columns.dtype == torch.bool:
+        return "linear", columns.shape[1]
+    if len(columns) and int(columns.min()) < 0:
+        raise GraphError(f"{name} hold the category {int(columns.min())}; categories are counted from 0")
+    return "embedding", tuple(int(size) + 1 for size in columns.amax(0)) if len(columns) else (1,)
+
+
+def _set_labels(graphs: PackedGraphs, task: str | None) -> tuple[str, int, tuple[str, ...]]:
+    """Give labels the shape that the task wants; return the task, the number of outputs, and the classes."""
+    if graphs.labels is None:
+        return task or "regression", 0, ()
+    labels = graphs.labels.reshape(len(graphs.labels), -1)
+    _check_finite(graphs, labels)
+    if task is None:
+        if labels.is_floating_point():
+            task = "regression"
+        elif labels.shape[1] == 1:
+            task = "multiclass"
+        else:
+            raise DataError(
+                f"its labels are {labels.shape[1]} integers each; say --task {' or '.join(TASKS)}"
+            )
+    given = labels[~labels.isnan()]
+    if task == "multiclass":
+        if labels.shape[1] != 1 or bool(
+            (given != given.round()).any() if given.is_floating_point() else False
+        ):
+            raise DataError("its labels are no single whole numbers, which a multiclass task takes")
+        classes, codes = given.long().unique(return_inverse=True)
+        graphs.labels = torch.full((len(labels),), -1).masked_scatter(~labels.isnan()[:, 0], codes)
+        return task, len(classes), tuple(str(value) for value in classes.tolist())
+    if task == "binary" and labels.shape[1] != 1:
+        raise DataError(f"its labels are {labels.shape[1]} numbers each; say --task multilabel")
+    if task != "regression" and bool(((given != 0) & (given != 1)).any()):
+        raise DataError(f"its labels are not all 0 or 1, which a {task} task takes")
+    graphs.labels = labels.float()
+    return task, labels.shape[1], ()
+
+
+def _check_finite(graphs: PackedGraphs, labels: Tensor) -> None:
+    infinite = labels.isinf().any(1)
+    if not infinite.any():
+        return
+    row = int(infinite.nonzero()[0])
+    place = f"graph {row}"
+    if graphs.label_level == "node":
+        ends = graphs.node_counts.cumsum(0)
+        graph = int(torch.searchsorted(ends, row, right=True))
+        place = f"node {row - int(ends[graph] - graphs.node_counts[graph])} of graph {graph}"
+    raise DataError(f"the label of {place} is no finite number in float32; NaN is a missing label")
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")

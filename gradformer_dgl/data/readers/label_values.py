@@ -1,0 +1,86 @@
+"""Labels of nodes and edges in raw data, as numbers of the values that occur."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Int64, Integer
+
+from gradformer_dgl.support.errors import DataError
+
+_SHOWN_VALUES = 10
+
+
+def values_of(labels: Integer[np.ndarray, "rows columns"]) -> tuple[tuple[int, ...], ...]:
+    """Return the values that occur in each column, in ascending order.
+
+    Examples
+    --------
+    >>> values_of(np.array([[7, 0], [4, 0]]))
+    ((4, 7), (0,))
+    """
+    return tuple(tuple(np.unique(column).tolist()) for column in labels.T)
+
+
+def label_codes(
+    labels: Integer[np.ndarray, "rows _"], values: Sequence[Sequence[int]], what: str
+) -> Int64[np.ndarray, "rows columns"]:
+    """Return the place of every label among the values of its column.
+
+    Parameters
+    ----------
+    labels : ndarray
+        Shape (rows, columns).
+    values : sequence of sequence of int
+        For each column the known values, in ascending order.
+    what : str
+        What the labels are, for the message.
+
+    Raises
+    ------
+    DataError
+        If there is another number of columns, or labels that are not known; the message names them.
+
+    Examples
+    --------
+    >>> label_codes(np.array([[7], [4], [7]]), [(4, 7)], "the labels").ravel()
+    array([1, 0, 1])
+    >>> label_codes(np.array([[7], [5]]), [(4, 7)], "the labels")
+    Traceback (most recent call last):
+    ...
+    gradformer_dgl.support.errors.DataError: the labels have the value 5, but those of the training data only 4, 7
+    """  # noqa: E501
+    if labels.shape[1] != len(values):
+        raise DataError(
+            f"{what} have {labels.shape[1]} columns, but those of the training data have {len(values)}"
+        )
+    codes = np.empty(labels.shape, np.int64)
+    for number, (column, known) in enumerate(zip(labels.T, values, strict=True)):
+        strange = np.setdiff1d(column, known)
+        if len(strange):
+            noun = "value" if len(strange) == 1 else "values"
+            raise DataError(
+                f"{what} have the {noun} {_some(strange)}, but those of the training data only {_some(known)}"
+            )
+        codes[:, number] = np.searchsorted(known, column)
+    return codes
+
+
+def one_hot(
+    codes: Int64[np.ndarray, "rows columns"], values: Sequence[Sequence[int]]
+) -> Bool[np.ndarray, "rows _"]:
+    """Return a column for every value of every column.
+
+    Examples
+    --------
+    >>> one_hot(np.array([[1, 0], [0, 0]]), [(4, 7), (0,)]).astype(int).tolist()
+    [[0, 1, 1], [1, 0, 1]]
+    """
+    columns = [
+        column[:, None] == np.arange(len(known)) for column, known in zip(codes.T, values, strict=True)
+    ]
+    return np.concatenate(columns, axis=1)
+
+
+def _some(values: Sequence[int] | np.ndarray) -> str:
+    more = f" and {len(values) - _SHOWN_VALUES} more" if len(values) > _SHOWN_VALUES else ""
+    return ", ".join(str(value) for value in values[:_SHOWN_VALUES]) + more

@@ -1,0 +1,1 @@
+"""Compiling with numba: one decorator, SIMD vectors, and arithmetic that compiles to them."""

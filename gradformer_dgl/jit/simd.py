@@ -1,0 +1,408 @@
+# mypy: allow-untyped-defs, disable-error-code="no-untyped-call"
+"""Vectors of eight numbers in compiled loops, where the compiler's own vectors are not enough.
+
+The compiler turns a simple loop into vector instructions by itself. But it does not keep the sums of a
+matrix product in registers, and it leaves the end of a row that is no multiple of its vectors to single
+numbers. With the functions of this module a loop says itself what a vector is. They can be called in
+compiled functions only.
+
+Eight numbers of 32 bits are a register of AVX2, and two of NEON or SSE.
+
+Examples
+--------
+>>> import numpy as np
+>>> from gradformer_dgl.jit.compile import jit
+>>> from gradformer_dgl.jit.simd import fma, load, spread, store
+>>> @compiled
+... def double_and_add_one(x, y):
+...     store(y, 0, 0, fma(np.float32(2), load(x, 0, 0), spread(np.float32(1))))
+>>> x, y = np.arange(8, dtype=np.float32)[None], np.zeros((1, 8), np.float32)
+>>> double_and_add_one(x, y)
+>>> y
+array([[ 1.,  3.,  5.,  7.,  9., 11., 13., 15.]], dtype=float32)
+"""
+
+import operator
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import models, overload, register_model
+
+from gradformer_dgl.jit.compile import intrinsic
+
+WIDTH = 8
+"""Numbers in a vector."""
+
+_INT, _LONG, _FLOAT = ir.IntType(32), ir.IntType(64), ir.FloatType()
+_INTS, _FLOATS = ir.VectorType(_INT, WIDTH), ir.VectorType(_FLOAT, WIDTH)
+_ALIGNMENT = ir.Constant(_INT, 4)
+_ZEROS = ir.Constant(_FLOATS, None)
+
+
+class _Floats(types.Type):
+    def __init__(self) -> None:
+        super().__init__(name="Floats")
+
+
+class _Ints(types.Type):
+    def __init__(self) -> None:
+        super().__init__(name="Ints")
+
+
+floats, ints = _Floats(), _Ints()
+
+
+@register_model(_Floats)
+class _FloatsModel(models.PrimitiveModel):
+    def __init__(self, manager, kind) -> None:
+        super().__init__(manager, kind, _FLOATS)
+
+
+@register_model(_Ints)
+class _IntsModel(models.PrimitiveModel):
+    def __init__(self, manager, kind) -> None:
+        super().__init__(manager, kind, _INTS)
+
+
+def _spread(builder, number, kind) -> Any:
+    first = builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.Constant(_INT, 0))
+    return builder.shuffle_vector(first, first, ir.Constant(_INTS, None))
+
+
+def _vector(context, builder, value, kind) -> Any:
+    """Return a vector as it is, and one that has a number in all places for the number."""
+    if kind in (floats, ints):
+        return value
+    if isinstance(kind, types.Float):
+        return _spread(builder, context.cast(builder, value, kind, types.float32), _FLOATS)
+    return _spread(builder, context.cast(builder, value, kind, types.int32), _INTS)
+
+
+def _address(context, builder, kind, array_type, array, *indices) -> Any:
+    """Return where an element of an array lies, as a pointer to what begins there."""
+    view = context.make_array(array_type)(context, builder, array)
+    pointer = cgutils.get_item_pointer(context, builder, array_type, view, indices, wraparound=False)
+    return builder.bitcast(pointer, kind.as_pointer())
+
+
+def _index(context, builder, value, kind, further=0) -> Any:
+    return builder.add(context.cast(builder, value, kind, types.intp), ir.Constant(_LONG, further))
+
+
+def _first(context, builder, count, kind) -> Any:
+    """Return which places are among the first ``count``."""
+    bound = _vector(context, builder, count, kind)
+    return builder.icmp_signed("<", ir.Constant(_INTS, list(range(WIDTH))), bound)
+
+
+def _call(builder, name, result, *operands) -> Any:
+    kind = ir.FunctionType(result, [each.type for each in operands])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), operands)
+
+
+def _exchanged(builder, x, y, half) -> tuple[Any, Any]:
+    """Return two vectors in which blocks of ``half`` numbers of x and y have changed places."""
+    low = [k - half + WIDTH if k & half else k for k in range(WIDTH)]
+    high = [k + WIDTH if k & half else k + half for k in range(WIDTH)]
+    first, second = (builder.shuffle_vector(x, y, ir.Constant(_INTS, order)) for order in (low, high))
+    return first, second
+
+
+def _turned(builder, x, half) -> Any:
+    """Return a vector turned by ``half`` places."""
+    return builder.shuffle_vector(x, x, ir.Constant(_INTS, [(k + half) % WIDTH for k in range(WIDTH)]))
+
+
+def _larger(builder, x, y) -> Any:
+    return builder.select(builder.fcmp_ordered(">", x, y), x, y)
+
+
+def _masked_load(builder, pointer, mask) -> Any:
+    return _call(builder, "llvm.masked.load.v8f32.p0", _FLOATS, pointer, _ALIGNMENT, mask, _ZEROS)
+
+
+@intrinsic
+def load(typing, array, row, column):
+    """Return ``array[row, column : column + 8]`` of a float32 or int32 array."""
+    is_float = array.dtype == types.float32
+
+    def build(context, builder, signature, args):
+        place = (_index(context, builder, args[1], row), _index(context, builder, args[2], column))
+        kind = _FLOATS if is_float else _INTS
+        return builder.load(_address(context, builder, kind, array, args[0], *place), align=4)
+
+    return (floats if is_float else ints)(array, row, column), build
+
+
+@intrinsic
+def load_first(typing, array, row, column, count):
+    """Return ``array[row, column : column + count]`` of a float32 array and zeros; no more is read."""
+
+    def build(context, builder, signature, args):
+        place = (_index(context, builder, args[1], row), _index(context, builder, args[2], column))
+        pointer = _address(context, builder, _FLOATS, array, args[0], *place)
+        return _masked_load(builder, pointer, _first(context, builder, args[3], count))
+
+    return floats(array, row, column, count), build
+
+
+@intrinsic
+def store(typing, array, row, column, x):
+    """Set ``array[row, column : column + 8]``."""
+
+    def build(context, builder, signature, args):
+        place = (_index(context, builder, args[1], row), _index(context, builder, args[2], column))
+        builder.store(args[3], _address(context, builder, args[3].type, array, args[0], *place), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, row, column, x), build
+
+
+@intrinsic
+def store_first(typing, array, row, column, x, count):
+    """Set ``array[row, column : column + count]`` of a float32 array to the first numbers of a vector."""
+
+    def build(context, builder, signature, args):
+        place = (_index(context, builder, args[1], row), _index(context, builder, args[2], column))
+        pointer = _address(context, builder, _FLOATS, array, args[0], *place)
+        mask = _first(context, builder, args[4], count)
+        _call(builder, "llvm.masked.store.v8f32.p0", ir.VoidType(), args[3], pointer, _ALIGNMENT, mask)
+        return context.get_dummy_value()
+
+    return types.void(array, row, column, x, count), build
+
+
+@intrinsic
+def gather(typing, table, row, columns):
+    """Return ``table[row, columns]`` of a float32 array, for a vector of integers that are not negative."""
+
+    def build(context, builder, signature, args):
+        start = ir.Constant(_LONG, 0)
+        row_index = _index(context, builder, args[1], row)
+        base = _address(context, builder, _FLOAT, table, args[0], row_index, start)
+        found = ir.Constant(_FLOATS, ir.Undefined)
+        for k in range(WIDTH):
+            place = ir.Constant(_INT, k)
+            column = builder.zext(builder.extract_element(args[2], place), _LONG)
+            found = builder.insert_element(found, builder.load(builder.gep(base, [column])), place)
+        return found
+
+    return floats(table, row, columns), build
+
+
+@intrinsic
+def transpose(typing, source, row, column, rows, columns, scale, target, target_row, target_column):
+    """Write eight rows of eight numbers, times a number, to the target as columns.
+
+    They begin at ``source[row, column]``; only the first ``rows`` and ``columns`` are read, the others are 0.
+    Both arrays are float32.
+    """
+
+    def build(context, builder, signature, args):
+        read = _first(context, builder, args[4], columns)
+        count, factor = context.cast(builder, args[3], rows, types.int32), _spread(builder, args[5], _FLOATS)
+        vectors = []
+        for k in range(WIDTH):
+            place = (_index(context, builder, args[1], row, k), _index(context, builder, args[2], column))
+            pointer = _address(context, builder, _FLOATS, source, args[0], *place)
+            there = builder.icmp_signed("<", ir.Constant(_INT, k), count)
+            mask = builder.select(there, read, ir.Constant(read.type, None))
+            vectors.append(builder.fmul(_masked_load(builder, pointer, mask), factor))
+        # Blocks of four by four change places, then those of two by two within them, then single numbers.
+        for half in (4, 2, 1):
+            for k in range(WIDTH):
+                if not k & half:
+                    vectors[k], vectors[k + half] = _exchanged(builder, vectors[k], vectors[k + half], half)
+        for k, vector in enumerate(vectors):
+            place = (
+                _index(context, builder, args[7], target_row, k),
+                _index(context, builder, args[8], target_column),
+            )
+            builder.store(vector, _address(context, builder, _FLOATS, target, args[6], *place), align=4)
+        return context.get_dummy_value()
+
+    kinds = (source, row, column, rows, columns, scale, target, target_row, target_column)
+    return types.void(*kinds), build
+
+
+@intrinsic
+def spread(typing, number):
+    """Return a vector that has one number in all places."""
+
+    def build(context, builder, signature, args):
+        return _vector(context, builder, args[0], number)
+
+    return (floats if isinstance(number, types.Float) else ints)(number), build
+
+
+@intrinsic
+def counting(typing):
+    """Return the integers 0 to 7."""
+
+    def build(context, builder, signature, args):
+        return ir.Constant(_INTS, list(range(WIDTH)))
+
+    return ints(), build
+
+
+@intrinsic
+def total(typing, x):
+    """Return the sum of the eight numbers."""
+
+    def build(context, builder, signature, args):
+        sums = args[0]
+        for half in (4, 2, 1):
+            sums = builder.fadd(sums, _turned(builder, sums, half))
+        return builder.extract_element(sums, ir.Constant(_INT, 0))
+
+    return types.float32(x), build
+
+
+@intrinsic
+def totals(typing, a, b, c, d, e, f, g, h):
+    """Return the vector of the sums of eight vectors."""
+
+    def build(context, builder, signature, args):
+        sums = list(args)
+        for half in (4, 2, 1):
+            pairs = zip(sums[:half], sums[half:], strict=True)
+            sums = [builder.fadd(*_exchanged(builder, x, y, half)) for x, y in pairs]
+        return sums[0]
+
+    return floats(a, b, c, d, e, f, g, h), build
+
+
+@intrinsic
+def largest(typing, x):
+    """Return the largest of the eight numbers; with NaN among them, any."""
+
+    def build(context, builder, signature, args):
+        top = args[0]
+        for half in (4, 2, 1):
+            top = _larger(builder, top, _turned(builder, top, half))
+        return builder.extract_element(top, ir.Constant(_INT, 0))
+
+    return types.float32(x), build
+
+
+@intrinsic
+def fma(typing, x, y, z):
+    """Return x * y + z for vectors, x a vector or a number."""
+
+    def build(context, builder, signature, args):
+        left = _vector(context, builder, args[0], x)
+        return _call(builder, "llvm.fmuladd.v8f32", _FLOATS, left, args[1], args[2])
+
+    return floats(x, y, z), build
+
+
+@intrinsic
+def maximum(typing, x, y):
+    """Return the larger one in every place, and y where one of them is NaN; x may be a number."""
+
+    def build(context, builder, signature, args):
+        left = _vector(context, builder, args[0], x) if y == floats else args[0]
+        return _larger(builder, left, args[1])
+
+    return y(x, y), build
+
+
+@intrinsic
+def where_equal(typing, x, number, y):
+    """Return y in places where an integer is equal to a number, and 0 elsewhere."""
+
+    def build(context, builder, signature, args):
+        equal = builder.icmp_signed("==", args[0], _vector(context, builder, args[1], number))
+        return builder.select(equal, args[2], _ZEROS)
+
+    return floats(x, number, y), build
+
+
+@intrinsic
+def where_at_least(typing, x, bound, number):
+    """Return a number in places where x, read as unsigned integers, reaches a bound, and 0 elsewhere."""
+
+    def build(context, builder, signature, args):
+        reached = builder.icmp_unsigned(">=", args[0], _vector(context, builder, args[1], bound))
+        return builder.select(reached, _vector(context, builder, args[2], number), _ZEROS)
+
+    return floats(x, bound, number), build
+
+
+@intrinsic
+def where_negative(typing, x, y, z):
+    """Return y in places where x is below 0, and z elsewhere; z may be a number."""
+
+    def build(context, builder, signature, args):
+        negative = builder.fcmp_ordered("<", args[0], _ZEROS)
+        return builder.select(negative, args[1], _vector(context, builder, args[2], z))
+
+    return floats(x, y, z), build
+
+
+# A function of these and of operators serves single numbers as well.
+
+
+@intrinsic
+def truncated(typing, x):
+    """Return numbers without their fractions, as integers."""
+    result, kind = (ints, _INTS) if x == floats else (types.int32, _INT)
+
+    def build(context, builder, signature, args):
+        return builder.fptosi(args[0], kind)
+
+    return result(x), build
+
+
+@intrinsic
+def as_floats(typing, x):
+    """Return the numbers that are equal to integers."""
+    result, kind = (floats, _FLOATS) if x == ints else (types.float32, _FLOAT)
+
+    def build(context, builder, signature, args):
+        return builder.sitofp(args[0], kind)
+
+    return result(x), build
+
+
+@intrinsic
+def from_bits(typing, x):
+    """Return the numbers whose bits are those of integers."""
+    result, kind = (floats, _FLOATS) if x == ints else (types.float32, _FLOAT)
+
+    def build(context, builder, signature, args):
+        bits = args[0] if x == ints else context.cast(builder, args[0], x, types.int32)
+        return builder.bitcast(bits, kind)
+
+    return result(x), build
+
+
+def _define(symbol, of_floats, of_ints) -> None:
+    """Give vectors an operator, the left side a vector, the right one a vector or a number."""
+
+    @intrinsic
+    def apply(typing, x, y):
+        def build(context, builder, signature, args):
+            right = _vector(context, builder, args[1], y)
+            if x == ints:
+                return getattr(builder, of_ints)(args[0], right)
+            return getattr(builder, of_floats)(args[0], right, flags=("contract",))
+
+        return x(x, y), build
+
+    @overload(symbol)
+    def choose(x, y):
+        if (x == floats and of_floats) or (x == ints and of_ints):
+            return lambda x, y: apply(x, y)
+        return None
+
+
+_define(operator.add, "fadd", "add")
+_define(operator.sub, "fsub", "sub")
+_define(operator.mul, "fmul", "mul")
+_define(operator.truediv, "fdiv", None)
+_define(operator.xor, None, "xor")
+_define(operator.lshift, None, "shl")
+_define(operator.rshift, None, "lshr")

@@ -1,0 +1,226 @@
+# mypy: allow-untyped-defs
+"""Single-precision attention over one graph and head at a time, in matrices that stay in cache.
+
+A matrix over pairs has the keys as rows and the queries of a tile as columns. Rows and columns are filled
+up to multiples of eight, the vectors of the loops; what the padding holds goes nowhere.
+"""
+
+import math
+
+import numpy as np
+
+from gradformer_dgl.jit.compile import jit
+from gradformer_dgl.jit.simd import (
+    WIDTH,
+    fma,
+    gather,
+    load,
+    load_first,
+    maximum,
+    spread,
+    store,
+    total,
+    where_equal,
+)
+from gradformer_dgl.jit.simd_math import exp_below_one
+from gradformer_dgl.kernels.attention.dropout_kernel import counters, kept, row_key
+from gradformer_dgl.kernels.attention.matmul_tiles import (
+    put,
+    put_scaled,
+    rounded_up,
+    times,
+    transposed_times,
+    turn,
+)
+
+TILE = 64
+"""Most queries at a time: a tile over graphs of molecule size then fits the first-level cache."""
+
+FEW = 16
+"""Columns of the table up to which each is summed by comparing vectors of pairs, not number by number."""
+
+
+@jit
+def _look_up_columns(values, first, size, start, count, last, column):
+    """Fill column[key, query] with the column of the table that a tile's pairs have; return the largest."""
+    most = np.int32(0)
+    for j in range(size):
+        for i in range(count):
+            found = np.int32(values[first + (start + i) * size + j])
+            column[j, i] = found if found < last else last
+        for i in range(count):
+            most = max(most, column[j, i])
+    return most
+
+
+@jit
+def _add_by_column(x, column, size, count, most, sums):
+    """Add x[j, i] to sums[lane, column[j, i]] for all keys and queries, in any lane."""
+    if most >= FEW:
+        for j in range(size):
+            for i in range(0, count, WIDTH):
+                for k in range(WIDTH):
+                    sums[k, column[j, i + k]] += x[j, i + k]
+        return
+    for c in range(0, most + 1, 4):
+        s0 = s1 = s2 = s3 = spread(np.float32(0))
+        for j in range(size):
+            for i in range(0, count, WIDTH):
+                y, found = load(x, j, i), load(column, j, i)
+                s0 = s0 + where_equal(found, c, y)
+                s1 = s1 + where_equal(found, c + 1, y)
+                s2 = s2 + where_equal(found, c + 2, y)
+                s3 = s3 + where_equal(found, c + 3, y)
+        for k, s in enumerate((total(s0), total(s1), total(s2), total(s3))):
+            if c + k <= most:
+                sums[0, c + k] += s
+
+
+@jit
+def _draw_keys(keys, seed, first, size, heads, head):
+    for j in range(size):
+        keys[j] = row_key(seed, (first + j) * heads + head)
+
+
+@jit(fastmath=("contract",))
+def attend(qkv, values, sizes, node_start, pair_start, table, threshold, seed, out, peak, inverse):
+    """Compute attention of all graphs.
+
+    Takes qkv (nodes, 3 * channels), the heads of each part side by side. Writes out (nodes, channels), and
+    of every row of logits the largest and the inverse of the sum, peak and inverse (heads, nodes).
+    """
+    heads, channels = table.shape[0], out.shape[1]
+    head_dim = channels // heads
+    rows, depth = rounded_up(sizes.max()), rounded_up(head_dim)
+    one, scale = np.float32(1), np.float32(1 / math.sqrt(head_dim))
+    keep_scale = np.float32(2.0**32 / (2.0**32 - threshold))
+    bound, last = np.int32(np.uint32(threshold)), np.int32(table.shape[1] - 1)
+    key, query = np.zeros((depth, rows), np.float32), np.zeros((depth, TILE), np.float32)
+    weight, column = np.zeros((rows, TILE), np.float32), np.zeros((rows, TILE), np.int32)
+    ends, keys = np.zeros((2, TILE), np.float32), np.zeros(rows, np.int32)
+    for graph in range(len(sizes)):
+        size, first = sizes[graph], node_start[graph]
+        for start in range(0, size, TILE):
+            count, node = min(TILE, size - start), first + start
+            _look_up_columns(values, pair_start[graph], size, start, count, last, column)
+            for head in range(heads):
+                at = head * head_dim
+                turn(qkv, node, count, at, head_dim, scale, query)
+                turn(qkv, first, size, channels + at, head_dim, one, key)
+                if threshold:
+                    _draw_keys(keys, seed, first, size, heads, head)
+                for i in range(0, count, WIDTH):
+                    for j in range(0, size, WIDTH):
+                        put(weight, j, i, transposed_times(key, j, head_dim, query, 0, i, WIDTH))
+                    top, sums = spread(np.float32(-np.inf)), spread(np.float32(0))
+                    for j in range(size):
+                        logit = load(weight, j, i) * gather(table, head, load(column, j, i))
+                        top = maximum(top, logit)
+                        store(weight, j, i, logit)
+                    counter = counters(start + i)
+                    for j in range(size):
+                        w = exp_below_one(load(weight, j, i) - top)
+                        sums = sums + w
+                        if threshold:
+                            w = w * kept(keys[j], counter, bound, keep_scale)
+                        store(weight, j, i, w)
+                    store(ends, 0, i, top)
+                    store(ends, 1, i, spread(one) / sums)
+                for i in range(count):
+                    peak[head, node + i], inverse[head, node + i] = ends[0, i], ends[1, i]
+                for i in range(0, count, WIDTH):
+                    for c in range(at, at + head_dim, WIDTH):
+                        some = at + head_dim - c
+                        mixed = transposed_times(weight, i, size, qkv, first, 2 * channels + c, some)
+                        put_scaled(out, node + i, count - i, c, some, mixed, ends[1], i, False)
+
+
+@jit(fastmath=("contract",))
+def attend_backward(
+    qkv,
+    values,
+    sizes,
+    node_start,
+    pair_start,
+    table,
+    threshold,
+    seed,
+    out,
+    peak,
+    inverse,
+    grad_out,
+    grad_qkv,
+    grad_table,
+):
+    """Compute the gradients of ``attend``: sets grad_qkv, and adds to grad_table (8, heads, columns).
+
+    grad_table has eight lanes, to be summed: additions to one number in a row would wait for each other. It
+    is empty where the table needs no gradient.
+    """
+    heads, channels = table.shape[0], out.shape[1]
+    head_dim = channels // heads
+    rows, depth = rounded_up(sizes.max()), rounded_up(head_dim)
+    one, scale = np.float32(1), np.float32(1 / math.sqrt(head_dim))
+    keep_scale = np.float32(2.0**32 / (2.0**32 - threshold))
+    bound, last = np.int32(np.uint32(threshold)), np.int32(table.shape[1] - 1)
+    ones, scales = np.ones(rows, np.float32), np.full(rows, scale, np.float32)
+    key, value = np.zeros((depth, rows), np.float32), np.zeros((depth, rows), np.float32)
+    query, grad = np.zeros((depth, TILE), np.float32), np.zeros((depth, TILE), np.float32)
+    product, weight = np.zeros((rows, TILE), np.float32), np.zeros((rows, TILE), np.float32)
+    grad_weight, column = np.zeros((rows, TILE), np.float32), np.zeros((rows, TILE), np.int32)
+    ends, keys = np.zeros((3, TILE), np.float32), np.zeros(rows, np.int32)
+    for graph in range(len(sizes)):
+        size, first = sizes[graph], node_start[graph]
+        for start in range(0, size, TILE):
+            count, node = min(TILE, size - start), first + start
+            most = _look_up_columns(values, pair_start[graph], size, start, count, last, column)
+            for head in range(heads):
+                at = head * head_dim
+                turn(qkv, node, count, at, head_dim, scale, query)
+                turn(qkv, first, size, channels + at, head_dim, one, key)
+                turn(qkv, first, size, 2 * channels + at, head_dim, one, value)
+                turn(grad_out, node, count, at, head_dim, one, grad)
+                if threshold:
+                    _draw_keys(keys, seed, first, size, heads, head)
+                for i in range(count, rounded_up(count)):
+                    # Padding has neither weights nor gradients, whatever the tile before it was.
+                    ends[0, i] = ends[1, i] = ends[2, i] = 0
+                for i in range(count):
+                    ends[0, i], ends[1, i] = peak[head, node + i], inverse[head, node + i]
+                    along = spread(np.float32(0))
+                    for c in range(at, at + head_dim, WIDTH):
+                        some = at + head_dim - c
+                        given = load_first(grad_out, node + i, c, some)
+                        along = fma(load_first(out, node + i, c, some), given, along)
+                    ends[2, i] = total(along)
+                for i in range(0, count, WIDTH):
+                    for j in range(0, size, WIDTH):
+                        put(product, j, i, transposed_times(key, j, head_dim, query, 0, i, WIDTH))
+                        put(grad_weight, j, i, transposed_times(value, j, head_dim, grad, 0, i, WIDTH))
+                    top, by, mean = load(ends, 0, i), load(ends, 1, i), load(ends, 2, i)
+                    counter = counters(start + i)
+                    for j in range(size):
+                        p, factor = load(product, j, i), gather(table, head, load(column, j, i))
+                        w, g = exp_below_one(p * factor - top) * by, load(grad_weight, j, i)
+                        if threshold:
+                            mask = kept(keys[j], counter, bound, keep_scale)
+                            store(weight, j, i, w * mask)
+                            g = g * mask
+                        else:
+                            store(weight, j, i, w)
+                        grad_logit = w * (g - mean)
+                        store(product, j, i, p * grad_logit)
+                        store(grad_weight, j, i, factor * grad_logit)
+                if grad_table.shape[2]:
+                    _add_by_column(product, column, size, count, most, grad_table[:, head])
+                adds = start > 0
+                for c in range(at, at + head_dim, WIDTH):
+                    some, c_key, c_value = at + head_dim - c, channels + c, 2 * channels + c
+                    for i in range(0, count, WIDTH):
+                        tile = transposed_times(grad_weight, i, size, qkv, first, c_key, some)
+                        put_scaled(grad_qkv, node + i, count - i, c, some, tile, scales, i, False)
+                    for j in range(0, size, WIDTH):
+                        tile = times(grad_weight, j, count, qkv, node, c, some)
+                        put_scaled(grad_qkv, first + j, size - j, c_key, some, tile, scales, j, adds)
+                        tile = times(weight, j, count, grad_out, node, c, some)
+                        put_scaled(grad_qkv, first + j, size - j, c_value, some, tile, ones, j, adds)

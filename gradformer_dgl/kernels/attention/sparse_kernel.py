@@ -1,0 +1,245 @@
+# mypy: allow-untyped-defs
+"""Single-precision attention over near pairs, one query and eight of its pairs at a time, in compiled loops.
+
+The channels of a node lie together, those of each head a multiple of eight, the vectors of the loops. Near
+nodes lie anywhere in memory: each pass reads all channels of a pair once, for all heads, after it has asked
+for them some pairs ahead. The forward pass therefore knows the largest logit of the pairs so far only, and
+scales down what it has summed where it meets a larger one.
+"""
+
+import math
+
+import numpy as np
+
+from gradformer_dgl.jit.compile import jit
+from gradformer_dgl.jit.prefetch import prefetch
+from gradformer_dgl.jit.simd import WIDTH, fma, gather, largest, load, store, total, totals
+from gradformer_dgl.jit.simd_math import exp_below_one
+from gradformer_dgl.kernels.attention.dropout_kernel import counters, kept, row_key
+
+AHEAD = 16
+"""Rows of nodes are fetched into the processor's cache so many pairs before they are read."""
+_LINE = 16
+"""Numbers in a line of that cache."""
+
+
+@jit
+def _take(indices, distances, begin, end, first, others, column):
+    """Put the nodes and distances of up to eight pairs into ``others`` and ``column``; return how many.
+
+    The last pair stands in the places that are left.
+    """
+    for k in range(WIDTH):
+        pair = min(begin + k, end - 1)
+        others[k] = first + indices[pair]
+        column[0, k] = distances[pair]
+    return min(WIDTH, end - begin)
+
+
+@jit
+def _fetch(rows, indices, begin, count, first):
+    """Begin to load keys and values of the pairs that come ``AHEAD`` after ``count`` ones."""
+    channels = rows.shape[1] // 3
+    for pair in range(begin + AHEAD, min(begin + AHEAD + count, len(indices))):
+        place = (first + indices[pair]) * rows.shape[1]
+        for c in range(channels, 3 * channels, _LINE):
+            prefetch(rows, np.uint64(place + c))
+
+
+@jit
+def _product(x, y, i, a, width):
+    """Return the scalar product of x[i, a : a + width] and y[i, a : a + width]."""
+    sums = load(x, i, a) * load(y, i, a)
+    for c in range(a + WIDTH, a + width, WIDTH):
+        sums = fma(load(x, i, c), load(y, i, c), sums)
+    return total(sums)
+
+
+@jit
+def _products(x, i, a, y, rows, b, width):
+    """Return the scalar products of x[i, a : a + width] and y[rows[k], b : b + width] of eight rows."""
+    left = load(x, i, a)
+    s0 = left * load(y, rows[0], b)
+    s1 = left * load(y, rows[1], b)
+    s2 = left * load(y, rows[2], b)
+    s3 = left * load(y, rows[3], b)
+    s4 = left * load(y, rows[4], b)
+    s5 = left * load(y, rows[5], b)
+    s6 = left * load(y, rows[6], b)
+    s7 = left * load(y, rows[7], b)
+    for c in range(WIDTH, width, WIDTH):
+        left = load(x, i, a + c)
+        s0 = fma(left, load(y, rows[0], b + c), s0)
+        s1 = fma(left, load(y, rows[1], b + c), s1)
+        s2 = fma(left, load(y, rows[2], b + c), s2)
+        s3 = fma(left, load(y, rows[3], b + c), s3)
+        s4 = fma(left, load(y, rows[4], b + c), s4)
+        s5 = fma(left, load(y, rows[5], b + c), s5)
+        s6 = fma(left, load(y, rows[6], b + c), s6)
+        s7 = fma(left, load(y, rows[7], b + c), s7)
+    return totals(s0, s1, s2, s3, s4, s5, s6, s7)
+
+
+@jit
+def _add(factor, x, y, j, b):
+    """Add factor * x to y[j, b : b + 8]."""
+    store(y, j, b, fma(factor, x, load(y, j, b)))
+
+
+@jit
+def _draw_keys(keys, seed, node):
+    for head in range(len(keys)):
+        keys[head] = row_key(seed, node * len(keys) + head)
+
+
+@jit(fastmath=("contract",))
+def attend(qkv, indptr, indices, distances, sizes, table, threshold, seed, out, peak, inverse):
+    """Compute attention of all graphs.
+
+    Takes qkv (nodes, 3 * channels) and a table that is scaled by 1 / sqrt(head_dim). Writes out (nodes,
+    channels), and of every row of logits, the 0 of far pairs among them, the largest and the inverse of the
+    sum of weights, peak and inverse (nodes, heads).
+    """
+    heads, channels = table.shape[0], out.shape[1]
+    width = channels // heads
+    keep_scale = np.float32(2.0**32 / (2.0**32 - threshold))
+    bound = np.int32(np.uint32(threshold))
+    others, column = np.empty(WIDTH, np.int64), np.empty((1, WIDTH), np.int32)
+    weight, sums = np.empty((1, WIDTH), np.float32), np.empty((heads, WIDTH), np.float32)
+    keys, values = np.empty(heads, np.int32), np.empty(channels, np.float64)
+    first = 0
+    for graph in range(len(sizes)):
+        size = sizes[graph]
+        values[:] = 0
+        for node in range(first, first + size):
+            for c in range(channels):
+                values[c] += qkv[node, 2 * channels + c]
+        for node in range(first, first + size):
+            begin, end = indptr[node], indptr[node + 1]
+            far = size - (end - begin)
+            # A far pair has the logit 0.
+            peak[node] = 0 if far else -np.inf
+            out[node], sums[:] = 0, 0
+            if threshold:
+                _draw_keys(keys, seed, node)
+            for t in range(begin, end, WIDTH):
+                count = _take(indices, distances, t, end, first, others, column)
+                _fetch(qkv, indices, t, count, first)
+                counter = counters(t - begin)
+                for head in range(heads):
+                    a = head * width
+                    logit = _products(qkv, node, a, qkv, others, channels + a, width)
+                    logit = logit * gather(table, head, load(column, 0, 0))
+                    if count < WIDTH:
+                        store(weight, 0, 0, logit)
+                        weight[0, count:] = -np.inf
+                        logit = load(weight, 0, 0)
+                    top, high = peak[node, head], largest(logit)
+                    if high > top:
+                        shrunk = np.float32(math.exp(top - high))
+                        store(sums, head, 0, load(sums, head, 0) * shrunk)
+                        for c in range(a, a + width):
+                            out[node, c] *= shrunk
+                        peak[node, head] = top = high
+                    base = np.float32(math.exp(-top)) if far else np.float32(0)
+                    w = exp_below_one(logit - top)
+                    store(sums, head, 0, load(sums, head, 0) + w)
+                    if threshold:
+                        w = w * kept(keys[head], counter, bound, keep_scale)
+                    store(weight, 0, 0, w - base)
+                    for c in range(a, a + width, WIDTH):
+                        mixed = load(out, node, c)
+                        for k in range(count):
+                            mixed = fma(weight[0, k], load(qkv, others[k], 2 * channels + c), mixed)
+                        store(out, node, c, mixed)
+            for head in range(heads):
+                base = np.float32(math.exp(-peak[node, head])) if far else np.float32(0)
+                by = np.float32(1) / (total(load(sums, head, 0)) + base * np.float32(far))
+                inverse[node, head] = by
+                for c in range(head * width, (head + 1) * width):
+                    out[node, c] = (out[node, c] + base * np.float32(values[c])) * by
+        first += size
+
+
+@jit(fastmath=("contract",))
+def attend_backward(
+    qkv,
+    indptr,
+    indices,
+    distances,
+    sizes,
+    table,
+    threshold,
+    seed,
+    out,
+    peak,
+    inverse,
+    grad_out,
+    grad_qkv,
+    grad_table,
+):
+    """Compute the gradients of ``attend``: adds to grad_qkv, and to grad_table (4, heads, columns).
+
+    grad_table has four lanes, to be summed: additions to one number in a row would wait for each other. It
+    is empty where the table needs no gradient.
+    """
+    heads, channels = table.shape[0], out.shape[1]
+    width = channels // heads
+    keep_scale = np.float32(2.0**32 / (2.0**32 - threshold))
+    bound = np.int32(np.uint32(threshold))
+    others, column = np.empty(WIDTH, np.int64), np.empty((1, WIDTH), np.int32)
+    of_value, of_product = np.empty((1, WIDTH), np.float32), np.empty((1, WIDTH), np.float32)
+    of_table = np.empty((1, WIDTH), np.float32)
+    mean, base = np.empty(heads, np.float32), np.empty(heads, np.float32)
+    keys, far_grad = np.empty(heads, np.int32), np.empty(channels, np.float64)
+    first = 0
+    for graph in range(len(sizes)):
+        size = sizes[graph]
+        far_grad[:] = 0
+        for node in range(first, first + size):
+            begin, end = indptr[node], indptr[node + 1]
+            for head in range(heads):
+                a = head * width
+                mean[head], base[head] = _product(grad_out, out, node, a, width), 0
+                if size > end - begin:
+                    base[head] = np.float32(math.exp(-peak[node, head])) * inverse[node, head]
+                for c in range(a, a + width):
+                    far_grad[c] += base[head] * grad_out[node, c]
+            if threshold:
+                _draw_keys(keys, seed, node)
+            for t in range(begin, end, WIDTH):
+                count = _take(indices, distances, t, end, first, others, column)
+                _fetch(qkv, indices, t, count, first)
+                _fetch(grad_qkv, indices, t, count, first)
+                counter = counters(t - begin)
+                for head in range(heads):
+                    a = head * width
+                    product = _products(qkv, node, a, qkv, others, channels + a, width)
+                    g = _products(grad_out, node, a, qkv, others, 2 * channels + a, width)
+                    factor = gather(table, head, load(column, 0, 0))
+                    w = exp_below_one(product * factor - peak[node, head]) * inverse[node, head]
+                    # What a pair gives: to the value, to the product of query and key, to the table.
+                    if threshold:
+                        mask = kept(keys[head], counter, bound, keep_scale)
+                        store(of_value, 0, 0, w * mask - base[head])
+                        g = g * mask
+                    else:
+                        store(of_value, 0, 0, w - base[head])
+                    grad_logit = w * (g - mean[head])
+                    store(of_product, 0, 0, factor * grad_logit)
+                    if grad_table.shape[2]:
+                        store(of_table, 0, 0, product * grad_logit)
+                        for k in range(count):
+                            grad_table[k % 4, head, column[0, k]] += of_table[0, k]
+                    for c in range(a, a + width, WIDTH):
+                        query, grad = load(qkv, node, c), load(grad_out, node, c)
+                        mixed = load(grad_qkv, node, c)
+                        for k in range(count):
+                            mixed = fma(of_product[0, k], load(qkv, others[k], channels + c), mixed)
+                            _add(of_product[0, k], query, grad_qkv, others[k], channels + c)
+                            _add(of_value[0, k], grad, grad_qkv, others[k], 2 * channels + c)
+                        store(grad_qkv, node, c, mixed)
+        for node in range(first, first + size):
+            for c in range(channels):
+                grad_qkv[node, 2 * channels + c] += np.float32(far_grad[c])
+        first += size

@@ -1,0 +1,1 @@
+"""Whole networks: Gradformer and the models it is compared with."""

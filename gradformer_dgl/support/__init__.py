@@ -1,0 +1,1 @@
+"""Small things every room needs: errors, texts, files, locks, memory."""

@@ -1,0 +1,82 @@
+"""How much memory this process may have, and how much it has had."""
+
+import functools
+import os
+import resource
+import sys
+from pathlib import Path
+
+_CONTROL_GROUPS = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
+
+
+@functools.cache
+def machine_memory() -> int:
+    """Bytes of memory of this machine, or of the container or batch job that this process runs in.
+
+    Examples
+    --------
+    >>> machine_memory() <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    True
+    """
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([installed, *_limits(_CONTROL_GROUPS, _MEMBERSHIP)])
+
+
+def peak_memory(device: str = "cpu") -> int:
+    """Largest resident set of this process so far, or the most that torch held on a GPU, in bytes.
+
+    Parameters
+    ----------
+    device : str
+        ``"cpu"`` or a CUDA device.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.support.memory import peak_memory
+    >>> peak_memory() > 2**20
+    True
+    """
+    if device != "cpu":
+        import torch
+
+        return torch.cuda.max_memory_allocated(device)
+    # Into ru_maxrss Linux counts what the parent held at the fork; VmHWM begins with the program.
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _limits(control_groups: Path, membership: Path) -> list[int]:
+    """Limits of the control groups, of version 2 or 1, that a process belongs to; there may be none."""
+    try:
+        lines = [line.split(":", 2) for line in membership.read_text().splitlines()]
+    except OSError:
+        return []
+    limits = []
+    for _, controllers, group in [line for line in lines if len(line) == 3]:
+        if not controllers:
+            root, name = control_groups, "memory.max"
+        elif "memory" in controllers.split(","):
+            root, name = control_groups / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        own = root / group.lstrip("/")
+        for folder in [own, *own.parents]:
+            limits += _number_in(folder / name)
+            # Within a container the root is the container's own group.
+            if folder == root:
+                break
+    return limits
+
+
+def _number_in(file: Path) -> list[int]:
+    try:
+        text = file.read_text().strip()
+    except OSError:
+        return []
+    return [int(text)] if text.isdecimal() else []

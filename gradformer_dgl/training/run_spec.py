@@ -1,0 +1,96 @@
+"""What a run is asked to do."""
+
+import dataclasses
+from pathlib import Path
+
+from gradformer_dgl.cache import DistanceCache
+from gradformer_dgl.data import GraphDataset, load_dataset
+from gradformer_dgl.data.options import DataOptions
+from gradformer_dgl.support.errors import DataError, RunError
+from gradformer_dgl.training.config import RunConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRequest:
+    """Everything that a run needs to know; small enough to be sent to other processes.
+
+    Parameters
+    ----------
+    dataset : str
+        Name of the data set, CSV file of molecules, or ``"module:function"``.
+    data_root : str, optional
+        Folder of the raw data.
+    cache : str
+        File with the distances.
+    folder : str
+        Folder of the run.
+    config : RunConfig
+        Settings.
+    seeds : tuple of int
+        One training each.
+    device : str
+        ``"cpu"`` or a CUDA device.
+    threads : int
+        Threads of each process.
+    resume : bool
+        Go on from checkpoints in the folder.
+    overwrite : bool
+        Replace a run that the folder holds.
+    data_options : DataOptions
+        What is said about a data set that does not say it itself.
+    """
+
+    dataset: str
+    data_root: str | None
+    cache: str
+    folder: str
+    config: RunConfig
+    seeds: tuple[int, ...]
+    device: str = "cpu"
+    threads: int = 1
+    resume: bool = False
+    overwrite: bool = False
+    data_options: DataOptions = dataclasses.field(default_factory=DataOptions)
+
+    def load_dataset(self) -> GraphDataset:
+        """Read the data set, without distances.
+
+        Raises
+        ------
+        DataError
+            Where it is missing or broken, or the options do not suit it.
+        """
+        return load_dataset(self.dataset, self.data_root, **self.data_options.given())
+
+    def open_dataset(self, dataset: GraphDataset | None = None) -> GraphDataset:
+        """Attach the cached distances and encodings to the data set, which is read unless it is given.
+
+        Raises
+        ------
+        DataError, CacheError
+            Where either is missing, broken, or they do not belong together.
+        """
+        dataset = self.load_dataset() if dataset is None else dataset
+        if dataset.graphs.labels is None:
+            raise DataError(f"{dataset.name} has no labels to train on")
+        cache = DistanceCache(self.cache)
+        for name in self.config.encodings:
+            if name not in cache.encodings:
+                raise RunError(
+                    f"{self.cache} holds no encoding {name}: run `gradformer-dgl preprocess {self.dataset} "
+                    f"--encodings {name}` first"
+                )
+        for name in self.config.extra_distances:
+            if name not in cache.extra_distances:
+                raise RunError(
+                    f"{self.cache} holds no {name} distances: run `gradformer-dgl preprocess {self.dataset} "
+                    f"--extra-distances {name}` first"
+                )
+        graphs = dataset.graphs.with_cache(
+            cache, distance=self.config.distance, unit=self.config.distance_unit
+        )
+        return dataclasses.replace(dataset, graphs=graphs)
+
+    def seed_folder(self, seed: int) -> Path:
+        """Where one seed keeps its files."""
+        return Path(self.folder) / f"seed-{seed}"

@@ -1,0 +1,153 @@
+"""Pairs of nodes within a few hops of each other: what the sparse layout of a cache holds."""
+
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int32, Int64, Shaped, UInt64
+
+from gradformer_dgl.preprocess.shortest_paths import NO_LIMIT, checked_rows, overflow
+from gradformer_dgl.preprocess.structures import GraphStructures
+
+# Near pairs of a node that there is room for at first.
+FIRST_GUESS = 8
+
+SparsePairDistances = tuple[
+    Int32[np.ndarray, "nodes"],
+    Int32[np.ndarray, "near_pairs"],
+    Shaped[np.ndarray, "near_pairs"],
+    UInt64[np.ndarray, "graphs"],
+    Int64[np.ndarray, "distances"],
+]
+
+
+def packed_near_pairs(
+    structures: GraphStructures,
+    dtype: Any,
+    directed: bool = False,
+    max_distance: int | None = None,
+    first_graph: int = 0,
+    rows: tuple[int, int] | None = None,
+) -> SparsePairDistances:
+    """For every node of many graphs, the nodes within reach and their distances, without Python per graph.
+
+    Parameters
+    ----------
+    structures : GraphStructures
+        The graphs.
+    dtype : numpy.dtype
+        ``uint8`` or ``uint16``; distances are below its largest value.
+    directed : bool
+        Follow edges from source to destination only. Otherwise every edge counts both ways.
+    max_distance : int, optional
+        Hops within reach; without it, all that there is a path to.
+    first_graph : int
+        Number of the first graph, for messages.
+    rows : tuple of int, optional
+        First node and the one after the last, of a single graph: only the neighbourhoods of these are
+        searched. Blocks of one `GraphStructures` object share the work of preparing its graph.
+
+    Returns
+    -------
+    near_counts : numpy.ndarray
+        Number of nodes within reach of each node, itself included, shape ``(nodes,)`` (with ``rows``, of
+        these nodes).
+    near_nodes : numpy.ndarray
+        Their ids within the graph, ascending for each node, shape ``(near_pairs,)``.
+    near_distances : numpy.ndarray
+        Their distances in hops, shape ``(near_pairs,)``; 0 for the node itself.
+    fingerprints : numpy.ndarray
+        Hash of each graph's structure, shape ``(graphs,)``.
+    histogram : numpy.ndarray
+        Number of these pairs at each distance, up to the largest.
+
+    Raises
+    ------
+    DistanceOverflowError
+        Where a distance is not below the largest value of ``dtype``.
+    ConfigError
+        Where there are no such rows, or more than one graph to take them from.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.preprocess import GraphStructures
+    >>> path = GraphStructures([4], [3], [0, 1, 2], [1, 2, 3])
+    >>> counts, nodes, distances, _, _ = packed_near_pairs(path, "uint8", max_distance=1)
+    >>> counts, nodes
+    (array([2, 3, 3, 2], dtype=int32), array([0, 1, 0, 1, 2, 1, 2, 3, 2, 3], dtype=int32))
+    >>> distances
+    array([0, 1, 1, 0, 1, 1, 0, 1, 1, 0], dtype=uint8)
+    """
+    from gradformer_dgl.preprocess.sparse_pairs_kernels import near_pairs, near_rows
+
+    dtype = np.dtype(dtype)
+    limit = NO_LIMIT if max_distance is None else max_distance
+    histogram = np.zeros(1 << (8 * dtype.itemsize), np.int64)
+    if rows is None:
+        start, stop = 0, int(structures.node_counts.sum())
+    else:
+        start, stop = checked_rows(structures, rows)
+    counts = np.empty(stop - start, np.int32)
+    nodes, distances = (np.empty(FIRST_GUESS * len(counts), kind) for kind in (np.dtype(np.int32), dtype))
+    if rows is None:
+        prints = np.empty(len(structures), np.uint64)
+        edges = (structures.node_counts, structures.edge_counts, structures.src, structures.dst)
+        nodes, distances, filled, failed = near_pairs(
+            *edges, directed, limit, counts, nodes, distances, prints, histogram
+        )
+    else:
+        offsets, heads, fingerprint = _LAST_GRAPH.heads_by_tail(structures, directed)
+        prints = np.array([fingerprint], np.uint64)
+        nodes, distances, filled = near_rows(
+            len(offsets) - 1,
+            offsets,
+            heads,
+            limit,
+            start,
+            stop,
+            counts,
+            nodes,
+            distances,
+            0,
+            histogram,
+        )
+        failed = 0 if filled < 0 else -1
+    if failed >= 0:
+        raise overflow(first_graph + failed, dtype)
+    longest = int(np.flatnonzero(histogram)[-1]) if histogram.any() else 0
+    return counts, nodes[:filled], distances[:filled], prints, histogram[: longest + 1]
+
+
+class _LastGraph:
+    """The edges by tail of the graph that was asked for last, for as long as its structures live."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owner: weakref.ref[GraphStructures] | None = None
+        self._directed = False
+        self._edges: tuple[np.ndarray, np.ndarray, int] | None = None
+
+    def heads_by_tail(
+        self, structures: GraphStructures, directed: bool
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        from gradformer_dgl.preprocess.sparse_pairs_kernels import heads_by_tail
+
+        with self._lock:
+            owner = None if self._owner is None else self._owner()
+            edges = self._edges
+            if owner is not structures or self._directed != directed or edges is None:
+                self._owner = self._edges = None
+                edges = heads_by_tail(
+                    structures.node_counts, structures.edge_counts, structures.src, structures.dst, directed
+                )
+                self._owner = weakref.ref(structures, self._forget)
+                self._directed, self._edges = directed, edges
+            return edges
+
+    def _forget(self, owner: weakref.ref[GraphStructures]) -> None:
+        if owner is self._owner:
+            self._edges = None
+
+
+_LAST_GRAPH = _LastGraph()
