@@ -34,16 +34,14 @@ test: $(VENV)/test lint types suite docs wheel-check
 lint: $(VENV)/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
-# The folders preprocess/ and cache/ are subpackages only once they are installed.
 types: $(VENV)/test
-	rm -rf build/types
-	$(BIN)/python -m pip install --quiet --no-deps --no-compile --target build/types .
-	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p gradformer_dgl
+	$(BIN)/mypy -p gradformer_dgl
 
 suite: $(VENV)/test
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=10
-	$(BIN)/python -m pytest -q --doctest-modules gradformer_dgl preprocess cache
+	$(BIN)/python -m pytest -q --doctest-modules gradformer_dgl
 
 docs: $(VENV)/test
 	$(BIN)/python -m sphinx -E -q -W --keep-going -b html docs build/docs

@@ -70,8 +70,8 @@ class CacheMetadata(CacheFile):
         if graphs is None:
             self._verify_checksums()
             return
-        from gradformer_dgl.preprocess.shortest_paths import structure_fingerprints
-        from gradformer_dgl.preprocess.structures import as_structures
+        from gradformer_dgl.graphs.fingerprints import structure_fingerprints
+        from gradformer_dgl.graphs.structures import as_structures
 
         structures = as_structures(graphs)
         if len(structures) != len(self):
@@ -91,7 +91,7 @@ class CacheMetadata(CacheFile):
             self._verify_weights(structures)
 
     def _verify_weights(self, structures: Any) -> None:
-        from gradformer_dgl.preprocess.extra_distances import weight_fingerprints
+        from gradformer_dgl.graphs.fingerprints import weight_fingerprints
 
         different = weight_fingerprints(structures, self.directed) != self.weight_fingerprints()
         if different.any():

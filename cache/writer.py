@@ -10,11 +10,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from gradformer_dgl import __version__
 from gradformer_dgl.cache import format as cache_format
 from gradformer_dgl.cache.chunks import EncodedRows, encode_chunk, encode_rows
 from gradformer_dgl.cache.format import ArrayLayout
 from gradformer_dgl.support.errors import CacheError
+from gradformer_dgl.version import __version__
 
 
 @dataclasses.dataclass(frozen=True)

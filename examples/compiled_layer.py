@@ -1,7 +1,7 @@
 """A layer as one graph of torch.compile, for batches of all sizes."""
 
 from gradformer_dgl import GradformerLayer, PairDistances
-from gradformer_dgl.pairs.edge_list import EdgeList
+from gradformer_dgl.graphs.edge_list import EdgeList
 from gradformer_dgl.preprocess import shortest_path_distances
 
 import dgl

@@ -5,12 +5,11 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from gradformer_dgl.support.graphbolt import keep_graphbolt_out
+from gradformer_dgl.version import __version__
 
 # Without it, the first import of DGL prints to stdout and writes into the home folder.
 os.environ.setdefault("DGLBACKEND", "pytorch")
 keep_graphbolt_out()
-
-__version__ = "0.1.0"
 
 _HOME_OF = {
     "Gradformer": "models.gradformer",

@@ -3,8 +3,8 @@
 
 import numpy as np
 
+from gradformer_dgl.graphs.bits_kernels import WORD, add_bytes, count_bits, set_bytes
 from gradformer_dgl.jit.compile import jit
-from gradformer_dgl.preprocess.bits_kernels import WORD, add_bytes, count_bits, set_bytes
 
 # Words of one block of targets or sources: 256 bits are one vector register wide.
 LANES = 4

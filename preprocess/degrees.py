@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float32
 
-from gradformer_dgl.preprocess.structures import GraphStructures
+from gradformer_dgl.graphs.structures import GraphStructures
 
 
 def node_degrees(structures: GraphStructures, directed: bool = False) -> Float32[np.ndarray, "nodes 2"]:
@@ -33,7 +33,7 @@ def node_degrees(structures: GraphStructures, directed: bool = False) -> Float32
            [0., 1.],
            [2., 0.]], dtype=float32)
     """
-    from gradformer_dgl.preprocess.adjacency_kernels import degrees_of_all
+    from gradformer_dgl.graphs.adjacency_kernels import degrees_of_all
 
     result = np.empty((int(structures.node_counts.sum()), 2), np.float32)
     degrees_of_all(

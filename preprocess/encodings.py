@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32
 
-from gradformer_dgl.preprocess.structures import GraphStructures
+from gradformer_dgl.graphs.structures import GraphStructures
 from gradformer_dgl.support.errors import ConfigError
 
 Compute = Callable[[GraphStructures, int, bool], np.ndarray]

@@ -6,12 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32
 
+from gradformer_dgl.graphs.structures import GraphStructures
 from gradformer_dgl.preprocess.resistance import resistance_distances
-from gradformer_dgl.preprocess.structures import GraphStructures
-from gradformer_dgl.preprocess.weighted import weight_fingerprints, weighted_distances
+from gradformer_dgl.preprocess.weighted import weighted_distances
 from gradformer_dgl.support.errors import ConfigError
-
-__all__ = ["KINDS", "extra_distances", "weight_fingerprints"]
 
 
 class Kind(NamedTuple):

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float32
 from scipy import linalg, sparse
 
-from gradformer_dgl.preprocess.structures import GraphStructures
+from gradformer_dgl.graphs.structures import GraphStructures
 
 # Graphs beyond this size: a few eigenvectors of the sparse matrix instead of all of the dense one.
 MOST_DENSE_NODES = 1024

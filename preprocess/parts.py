@@ -18,13 +18,13 @@ from gradformer_dgl.cache import format as cache_format
 from gradformer_dgl.cache.chunks import EncodedRows, decode_chunk, encode_rows
 from gradformer_dgl.cache.format import ArrayLayout
 from gradformer_dgl.cache.writer import CachePlan, CacheSizes
+from gradformer_dgl.graphs.fingerprints import structure_fingerprints, weight_fingerprints
+from gradformer_dgl.graphs.structures import GraphStructures
 from gradformer_dgl.preprocess.encodings import NodeEncoding
 from gradformer_dgl.preprocess.shortest_paths import (
     DistanceOverflowError,
     packed_distances,
-    structure_fingerprints,
 )
-from gradformer_dgl.preprocess.structures import GraphStructures
 
 _CHECKSUM_BYTES = 4
 # With so many numbers the identity of a part says where it lies; the fingerprints follow.
@@ -178,8 +178,6 @@ def _identity(task: Task, prints: np.ndarray, weight_prints: np.ndarray) -> np.n
 def _weight_prints(task: Task) -> np.ndarray:
     if not task.plan.weighted:
         return np.empty(0, np.uint64)
-    from gradformer_dgl.preprocess.extra_distances import weight_fingerprints
-
     return weight_fingerprints(task.structures, task.plan.directed)
 
 

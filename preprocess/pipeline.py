@@ -17,14 +17,15 @@ from gradformer_dgl.cache.chunks import ENCODER
 from gradformer_dgl.cache.format import DENSE, LAYOUTS, SPARSE, TYPE, VERSION
 from gradformer_dgl.cache.reader import ForeignFileError
 from gradformer_dgl.cache.writer import CachePlan, CacheSizes, reason_of
+from gradformer_dgl.graphs.fingerprints import structure_fingerprints, weight_fingerprints
+from gradformer_dgl.graphs.structures import GraphStructures, structure_stream
 from gradformer_dgl.preprocess import tasks as task_sizes
 from gradformer_dgl.preprocess.encodings import NodeEncoding, parse_encodings
 from gradformer_dgl.preprocess.engines import Engine
 from gradformer_dgl.preprocess.estimate import tell_how_long
 from gradformer_dgl.preprocess.merge import Merge
 from gradformer_dgl.preprocess.parts import Part, PartStore, PartSummary, Task, compute_part
-from gradformer_dgl.preprocess.shortest_paths import checked_max_distance, structure_fingerprints
-from gradformer_dgl.preprocess.structures import GraphStructures, structure_stream
+from gradformer_dgl.preprocess.shortest_paths import checked_max_distance
 from gradformer_dgl.preprocess.tasks import cut_tasks
 from gradformer_dgl.support.errors import CacheError, ConfigError, GraphError
 from gradformer_dgl.support.lock import exclusive
@@ -322,11 +323,10 @@ def _holds(cache: DistanceCache, pieces: Iterable[GraphStructures], plan: CacheP
         stop = start + len(piece)
         if not np.array_equal(prints[start:stop], structure_fingerprints(piece, plan.directed)):
             return False
-        if weight_prints is not None:
-            from gradformer_dgl.preprocess.extra_distances import weight_fingerprints
-
-            if not np.array_equal(weight_prints[start:stop], weight_fingerprints(piece, plan.directed)):
-                return False
+        if weight_prints is not None and not np.array_equal(
+            weight_prints[start:stop], weight_fingerprints(piece, plan.directed)
+        ):
+            return False
         start = stop
     return start == len(cache)
 

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float32
 
-from gradformer_dgl.preprocess.structures import GraphStructures
+from gradformer_dgl.graphs.structures import GraphStructures
 
 
 def return_probabilities(

@@ -3,8 +3,8 @@
 
 import numpy as np
 
+from gradformer_dgl.graphs.adjacency_kernels import MATRIX_WORDS, adjacency
 from gradformer_dgl.jit.compile import jit
-from gradformer_dgl.preprocess.adjacency_kernels import MATRIX_WORDS, adjacency
 
 # Columns of a power of the transition matrix that are worked on at a time: few enough for registers, and for
 # memory that grows with nodes only.

@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Float32
 from scipy.sparse import csgraph
 
-from gradformer_dgl.preprocess.simple_graphs import SimpleGraphs
-from gradformer_dgl.preprocess.structures import GraphStructures
+from gradformer_dgl.graphs.simple_graphs import SimpleGraphs
+from gradformer_dgl.graphs.structures import GraphStructures
 from gradformer_dgl.support.errors import ConfigError
 
 

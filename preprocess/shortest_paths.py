@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int64, Shaped, UInt64
 from torch import Tensor
 
-from gradformer_dgl.preprocess.structures import MOST_NODES, GraphStructures
+from gradformer_dgl.graphs.structures import MOST_NODES, GraphStructures
 from gradformer_dgl.support.errors import ConfigError, GraphError
 
 # Beyond any path; what "no cut-off" means to the kernel.
@@ -118,35 +118,6 @@ def packed_distances(
         raise overflow(first_graph + failed, dtype)
     longest = int(np.flatnonzero(histogram)[-1]) if histogram.any() else 0
     return distances[:num_pairs], prints, histogram[: longest + 1]
-
-
-def structure_fingerprints(
-    structures: GraphStructures, directed: bool = False
-) -> UInt64[np.ndarray, "graphs"]:
-    """Hash each graph's structure: its number of nodes and its set of edges.
-
-    The order of the edges, self loops and parallel edges make no difference, nor does the direction of
-    edges unless ``directed``.
-
-    Parameters
-    ----------
-    structures : GraphStructures
-        The graphs.
-    directed : bool
-        Tell an edge from its reverse.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``(graphs,)``.
-    """
-    from gradformer_dgl.preprocess.adjacency_kernels import fingerprints
-
-    result = np.empty(len(structures), np.uint64)
-    fingerprints(
-        structures.node_counts, structures.edge_counts, structures.src, structures.dst, directed, result
-    )
-    return result
 
 
 def narrowest_distances(

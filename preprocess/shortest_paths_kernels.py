@@ -15,9 +15,8 @@ A graph whose sets grow by a few bits at a time is left to the search with a que
 
 import numpy as np
 
-from gradformer_dgl.jit.compile import jit
-from gradformer_dgl.preprocess.adjacency_kernels import adjacency, adjacency_buffers, fingerprint
-from gradformer_dgl.preprocess.bits_kernels import (
+from gradformer_dgl.graphs.adjacency_kernels import adjacency, adjacency_buffers, fingerprint
+from gradformer_dgl.graphs.bits_kernels import (
     WORD,
     add_bytes,
     add_bytes_of_half,
@@ -25,6 +24,7 @@ from gradformer_dgl.preprocess.bits_kernels import (
     set_bytes,
     set_bytes_of_half,
 )
+from gradformer_dgl.jit.compile import jit
 from gradformer_dgl.preprocess.block_search_kernels import (
     FULL_BYTE,
     LANES,

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int32, Int64, Shaped, UInt64
 
+from gradformer_dgl.graphs.structures import GraphStructures
 from gradformer_dgl.preprocess.shortest_paths import NO_LIMIT, checked_rows, overflow
-from gradformer_dgl.preprocess.structures import GraphStructures
 
 # Near pairs of a node that there is room for at first.
 FIRST_GUESS = 8

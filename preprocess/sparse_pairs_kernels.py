@@ -8,10 +8,10 @@ nodes reached also brings them in order, found by a second map that has one bit 
 
 import numpy as np
 
+from gradformer_dgl.graphs.adjacency_kernels import adjacency, adjacency_buffers, fingerprint
+from gradformer_dgl.graphs.bits_kernels import WORD, lowest_bit
 from gradformer_dgl.jit.compile import jit
 from gradformer_dgl.jit.prefetch import prefetch
-from gradformer_dgl.preprocess.adjacency_kernels import adjacency, adjacency_buffers, fingerprint
-from gradformer_dgl.preprocess.bits_kernels import WORD, lowest_bit
 from gradformer_dgl.preprocess.shortest_paths_kernels import distances_of_graph, matrix_buffers
 
 # Up to this many nodes all pairs are searched at once.

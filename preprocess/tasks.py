@@ -6,9 +6,9 @@ import numpy as np
 
 from gradformer_dgl.cache import format as cache_format
 from gradformer_dgl.cache.writer import CachePlan, CacheSizes
+from gradformer_dgl.graphs.structures import GraphStructures
 from gradformer_dgl.preprocess.encodings import NodeEncoding
 from gradformer_dgl.preprocess.parts import Task
-from gradformer_dgl.preprocess.structures import GraphStructures
 from gradformer_dgl.support.errors import GraphError
 from gradformer_dgl.support.memory import machine_memory
 

@@ -1,14 +1,13 @@
 """Shortest paths over edge weights."""
 
-from typing import Any
-
 import numpy as np
-from jaxtyping import Float32, UInt64
+from jaxtyping import Float32
 from scipy.sparse import csgraph
 
-from gradformer_dgl.preprocess.simple_graphs import SimpleGraphs
-from gradformer_dgl.preprocess.structures import GraphStructures
-from gradformer_dgl.support.errors import ConfigError, GraphError
+from gradformer_dgl.graphs.fingerprints import edge_weights
+from gradformer_dgl.graphs.simple_graphs import SimpleGraphs
+from gradformer_dgl.graphs.structures import GraphStructures
+from gradformer_dgl.support.errors import GraphError
 
 # Graphs up to this size by the method of Floyd and Warshall, many at once; others by Dijkstra's.
 MOST_DENSE_NODES = 96
@@ -74,58 +73,8 @@ def weighted_distances(
     return result
 
 
-def weight_fingerprints(structures: GraphStructures, directed: bool = False) -> UInt64[np.ndarray, "graphs"]:
-    """Hash each graph's set of edges together with their weights.
-
-    What makes no difference to weighted distances makes none here: the order of the edges, self loops,
-    parallel edges of more than the least weight, nor the direction of edges unless ``directed``.
-
-    Parameters
-    ----------
-    structures : GraphStructures
-        The graphs, with weights.
-    directed : bool
-        Tell an edge from its reverse.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``(graphs,)``.
-
-    Raises
-    ------
-    ConfigError
-        Where the graphs have no weights.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.preprocess import GraphStructures
-    >>> edges = GraphStructures([2, 2, 2], [1, 1, 1], [0, 1, 0], [1, 0, 1], [0.5, 0.5, 0.25])
-    >>> one, same, other = weight_fingerprints(edges)
-    >>> bool(one == same), bool(one == other)
-    (True, False)
-    """
-    graphs = SimpleGraphs.of(structures, directed, _weights(structures))
-    nodes, starts = graphs.node_counts, graphs.node_starts
-    local = np.arange(starts[-1]) - np.repeat(starts[:-1], nodes)
-    sources = np.repeat(local, np.diff(graphs.offsets)).astype(np.uint64)
-    edges = _mix((sources << np.uint64(32)) | local[graphs.targets].astype(np.uint64))
-    edges = _mix(edges ^ graphs.weights.view(np.uint64))
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(edges, dtype=np.uint64)])
-    return _mix(np.diff(sums[graphs.offsets[starts]]) ^ _mix(nodes.astype(np.uint64)))
-
-
-def _weights(structures: GraphStructures) -> np.ndarray:
-    if structures.weights is None:
-        raise ConfigError(
-            "weighted distances need edge weights, and these graphs have none: name the edge feature or "
-            "attribute that holds them with edge_weight, or give GraphStructures its weights"
-        )
-    return structures.weights
-
-
 def _check_weights(structures: GraphStructures, first_graph: int) -> None:
-    weights = _weights(structures)
+    weights = edge_weights(structures)
     ends = np.cumsum(structures.edge_counts)
     wrong = ~((weights >= 0) & np.isfinite(weights))
     if wrong.any():
@@ -155,11 +104,3 @@ def _all_at_once(stack: np.ndarray) -> np.ndarray:
     for between in range(size):
         np.minimum(stack, stack[:, :, between, None] + stack[:, between, None, :], out=stack)
     return stack
-
-
-def _mix(values: Any) -> np.ndarray:
-    """Scramble 64 bits so that every input bit flips every output bit with equal chance (splitmix64)."""
-    values = values + np.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))

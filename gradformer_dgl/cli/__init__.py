@@ -14,8 +14,8 @@ from types import FrameType
 
 import click
 
-import gradformer_dgl
 from gradformer_dgl.support.errors import GradformerError
+from gradformer_dgl.version import __version__
 
 _COMMANDS = {
     "datasets": "list the data sets that can be used by name",
@@ -66,7 +66,7 @@ class _LazyGroup(click.Group):
 @click.group(
     cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.version_option(gradformer_dgl.__version__, prog_name="gradformer-dgl")
+@click.version_option(__version__, prog_name="gradformer-dgl")
 @click.option("-v", "--verbose", is_flag=True, help="Say more on stderr.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors; no progress bar.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")

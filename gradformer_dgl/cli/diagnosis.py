@@ -7,8 +7,8 @@ import platform
 import sys
 from pathlib import Path
 
-import gradformer_dgl
 from gradformer_dgl.support.graphbolt import AbsentGraphBolt
+from gradformer_dgl.version import __version__
 
 _PACKAGE = "gradformer-dgl"
 _FOR_DEVELOPERS = ("bench", "docs", "test")
@@ -18,7 +18,7 @@ _MISSING = f"MISSING; `pip install {_PACKAGE}` brings it"
 def diagnose() -> list[tuple[str, str]]:
     """Look at the installation; each finding is a topic and one line."""
     findings = [
-        ("gradformer_dgl", f"{gradformer_dgl.__version__} in {Path(gradformer_dgl.__file__).parent}"),
+        ("gradformer_dgl", f"{__version__} in {Path(gradformer_dgl.__file__).parent}"),
         ("python", f"{platform.python_version()} ({sys.executable})"),
         ("machine", f"{platform.machine()}, {os.cpu_count()} processors"),
     ]
@@ -80,7 +80,7 @@ def _gpu() -> str:
             f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "torch is a CPU build"
         )
         return f"none ({built}); training runs on the CPU"
-    from gradformer_dgl.pairs.edge_list import dgl_has_graphs_on
+    from gradformer_dgl.graphs.edge_list import dgl_has_graphs_on
 
     name = torch.cuda.get_device_name(0)
     if dgl_has_graphs_on("cuda"):

@@ -75,6 +75,7 @@ def command(
     """
     from gradformer_dgl.cli.progress import EpochProgress
     from gradformer_dgl.data import load_dataset
+    from gradformer_dgl.plots.run_pictures import draw_run
     from gradformer_dgl.support.errors import ConfigError
     from gradformer_dgl.training.config import load_preset, read_settings
     from gradformer_dgl.training.distributed import joined_ranks
@@ -118,5 +119,6 @@ def command(
         with EpochProgress(request.seeds, chosen.epochs, shown=shown) as progress:
             result = train_run(request, jobs, progress.advance, opened, ranks)
         if ranks.is_first:
+            draw_run(request)
             log.info("run folder: %s", request.folder)
             results.print_scores(result, results.score_text(result))

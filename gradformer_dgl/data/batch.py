@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int64, Shaped
 from torch import Tensor
 
-from gradformer_dgl.pairs.edge_list import Graph, moved
+from gradformer_dgl.graphs.edge_list import Graph, moved
 from gradformer_dgl.pairs.sparse import Distances
 
 

@@ -33,7 +33,7 @@ class Entry:
     task : str
         What is predicted, with the metric.
     reader : str
-        ``"module:function"`` in ``gradformer_dgl.data``, imported when it is needed; called with the
+        ``"module:function"`` in ``gradformer_dgl.data.readers``, imported when it is needed; called with the
         name, the data folder and the options of :func:`load_dataset`.
     """
 
@@ -251,7 +251,7 @@ def _close(name: str) -> list[str]:
 def _read(path: str, name: str, root: Path | None, options: dict[str, Any]) -> "GraphDataset":
     module, function = path.split(":")
     reader: Callable[..., GraphDataset] = getattr(
-        importlib.import_module(f"gradformer_dgl.data.{module}"), function
+        importlib.import_module(f"gradformer_dgl.data.readers.{module}"), function
     )
     taken = inspect.signature(reader).parameters
     options = {key: value for key, value in options.items() if key in taken or key != "jobs"}

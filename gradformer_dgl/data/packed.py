@@ -24,8 +24,8 @@ from gradformer_dgl.data.frames import (
     node_labels,
     stack_labels,
 )
+from gradformer_dgl.graphs.edge_list import batched_graph
 from gradformer_dgl.pairs.distances import PairDistances, in_steps
-from gradformer_dgl.pairs.edge_list import batched_graph
 from gradformer_dgl.pairs.ragged import Rows, starts_of
 from gradformer_dgl.pairs.sparse import Distances, SparsePairDistances
 from gradformer_dgl.preprocess import GraphStructures
@@ -44,7 +44,7 @@ class PackedGraphs:
 
     A batch is cut out of them with a handful of tensor operations and one :class:`dgl.DGLGraph`; no
     Python runs per graph. The tensors may lie on a GPU (:meth:`to`): batches then are cut there, and
-    where the installed DGL has no build for it, an :class:`~gradformer_dgl.pairs.edge_list.EdgeList` stands
+    where the installed DGL has no build for it, an :class:`~gradformer_dgl.graphs.edge_list.EdgeList` stands
     in for the graph.
 
     Parameters

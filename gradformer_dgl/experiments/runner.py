@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import gradformer_dgl
 from gradformer_dgl.data import GraphDataset, load_dataset
 from gradformer_dgl.experiments.caches import ensure_cache
 from gradformer_dgl.experiments.folds import fold_split
@@ -22,10 +21,11 @@ from gradformer_dgl.support.lock import exclusive
 from gradformer_dgl.support.memory import peak_memory
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.loop import Trainer
+from gradformer_dgl.training.metrics_file import read_records
 from gradformer_dgl.training.objectives import objective_for
-from gradformer_dgl.training.run_plots import read_records
 from gradformer_dgl.training.run_spec import RunRequest
 from gradformer_dgl.training.seeds import train_seed
+from gradformer_dgl.version import __version__
 
 MEASURED_EPOCHS = 6
 """The first of them warms up; the others are measured."""
@@ -238,7 +238,7 @@ def train(task: Training, report: Report) -> dict[str, Any]:
     objective = objective_for(dataset.task, request.config.class_weights)
     run = {"seed": task.seed, "fold": task.fold, **dataclasses.asdict(result)}
     run |= {"tau": best["tau"]} if "tau" in best else {}
-    run |= {"version": gradformer_dgl.__version__, "machine": describe_machine(request.device)}
+    run |= {"version": __version__, "machine": describe_machine(request.device)}
     return {"run": run, "objective": (objective.name, objective.unit, objective.higher_is_better)}
 
 

@@ -8,11 +8,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from gradformer_dgl.data.batch import GraphBatch
+from gradformer_dgl.graphs.edge_list import Graph
 from gradformer_dgl.kernels.attention.block_plan import Block, plan
 from gradformer_dgl.kernels.message_passing.aggregate import degrees, endpoints
 from gradformer_dgl.models.base import GraphModel, distances_of, make_head
 from gradformer_dgl.pairs.distances import PairDistances
-from gradformer_dgl.pairs.edge_list import Graph
 from gradformer_dgl.pairs.sparse import SparsePairDistances
 from gradformer_dgl.support.errors import ConfigError, GraphError
 

@@ -7,13 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gradformer_dgl.graphs.edge_list import Graph
 from gradformer_dgl.kernels.attention import packed_decay_attention
 from gradformer_dgl.nn.decay import Decay, make_decay
 from gradformer_dgl.nn.message_passing import MessagePassing, make_message_passing
 from gradformer_dgl.nn.mlp import Perceptron
 from gradformer_dgl.nn.norm import sum_of_norms
 from gradformer_dgl.pairs.distances import PairDistances
-from gradformer_dgl.pairs.edge_list import Graph
 from gradformer_dgl.pairs.sparse import Distances
 from gradformer_dgl.support.errors import ConfigError, GraphError
 

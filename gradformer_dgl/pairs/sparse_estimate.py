@@ -1,21 +1,16 @@
 """How many near pairs a large graph has, and what they and a training step take, before they are searched."""
 
-import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float64
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from gradformer_dgl.support.errors import GraphError
 from gradformer_dgl.support.memory import machine_memory
 
 if TYPE_CHECKING:
-    from gradformer_dgl.data.batch import GraphBatch
     from gradformer_dgl.pairs.sparse import SparsePairDistances
     from gradformer_dgl.preprocess import GraphStructures
 
@@ -29,8 +24,6 @@ PAIR_BYTES = 13
 """A pair takes 5 bytes, and half as many again, copied once, while the arrays grow."""
 HUBS = 3
 """Nodes with the most neighbours that a refusal names."""
-STEP_PEAK = 1.3
-"""The peak of a training step, in that of the tensors on a small graph: loops and libraries take the rest."""
 
 
 @dataclass(frozen=True)
@@ -144,77 +137,6 @@ def pairs_of_hubs(structures: "GraphStructures", directed: bool = False, most: i
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def step_bytes(model: nn.Module, batch: "GraphBatch") -> float:
-    """Measure what a training step takes for each node, beside the pairs: activations and their gradients.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Called with the batch. Its running statistics change as by any forward pass in training.
-    batch : GraphBatch
-        A small one like the graph that is to be trained on: as many edges a node, near pairs as distances.
-
-    Returns
-    -------
-    float
-        Bytes a node, about: 7 % less to 18 % more than the peak on graphs of 60,000 and 150,000 nodes.
-
-    Examples
-    --------
-    >>> from gradformer_dgl import Gradformer, GraphBatch, SparsePairDistances
-    >>> import dgl
-    >>> model = Gradformer(2, feat_size=16, num_layers=2, node_size=3, readout=None)
-    >>> ring = dgl.graph((range(500), [*range(1, 500), 0]))
-    >>> batch = GraphBatch(ring, SparsePairDistances.from_graph(ring, 2), node_features=torch.ones(500, 3))
-    >>> 1_000 < step_bytes(model, batch) < 20_000
-    True
-    """
-    weights = [part for part in model.parameters() if part.requires_grad]
-    was_training, live = model.training, _Live()
-    model.train()
-    with torch.enable_grad(), live:
-        out = model(batch)
-        # Not backward(), which would leave gradients with the model.
-        grads = torch.autograd.grad(out, weights, torch.ones_like(out), allow_unused=True)
-    model.train(was_training)
-    of_weights = sum(grad.nbytes for grad in grads if grad is not None)
-    return STEP_PEAK * (live.peak - of_weights) / max(1, batch.graph.num_nodes())
-
-
-class _Live(TorchDispatchMode):
-    """Follows how many bytes the tensors take that operations make, and for how long."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self._storages: dict[int, weakref.ref[Any]] = {}
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        given = {part.untyped_storage().data_ptr() for part in _tensors((args, kwargs))}
-        for part in _tensors(out):
-            storage = part.untyped_storage()
-            place = storage.data_ptr()
-            if place not in given and place not in self._storages:
-                self._add(place, storage)
-        self.peak = max(self.peak, self.now)
-        return out
-
-    def _add(self, place: int, storage: Any) -> None:
-        size = storage.nbytes()
-
-        def forget(_: Any) -> None:
-            self.now -= size
-            del self._storages[place]
-
-        self.now += size
-        self._storages[place] = weakref.ref(storage, forget)
-
-
-def _tensors(parts: Any) -> list[Tensor]:
-    return [part for part in tree_leaves(parts) if isinstance(part, Tensor)]
-
-
 def require_memory(
     structures: "GraphStructures",
     max_distance: int,
@@ -233,7 +155,7 @@ def require_memory(
     memory : int, optional
         Bytes there are; those of this machine if not given.
     node_bytes : float
-        What a training step takes for each node, as :func:`step_bytes` measures it.
+        What a training step takes for each node, as ``training.step_memory.step_bytes`` measures it.
 
     Raises
     ------
@@ -304,7 +226,7 @@ def require_step(
     near : SparsePairDistances
         On the CPU.
     node_bytes : float
-        What the step takes for each node, as :func:`step_bytes` measures it.
+        What the step takes for each node, as ``training.step_memory.step_bytes`` measures it.
     beside : float
         Bytes that other data takes.
     memory : int, optional

@@ -14,11 +14,11 @@ from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.batch_loader import BatchSupply
 from gradformer_dgl.training.checkpoint import load_tensors
 from gradformer_dgl.training.config import RunConfig
+from gradformer_dgl.training.metrics_file import read_records
 from gradformer_dgl.training.network import Network, restored_network
 from gradformer_dgl.training.objectives import as_targets
 from gradformer_dgl.training.outputs import EVALUATION_BATCHES, labels_of, predict
 from gradformer_dgl.training.precision import matmul_precision
-from gradformer_dgl.training.run_plots import read_records
 from gradformer_dgl.training.run_spec import RunRequest
 from gradformer_dgl.training.runs import RESULT
 from gradformer_dgl.training.seed_files import WEIGHTS

@@ -10,12 +10,13 @@ from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.cache.format import SPARSE
 from gradformer_dgl.data import PackedGraphs
 from gradformer_dgl.data.dataset_info import DatasetInfo
+from gradformer_dgl.graphs.fingerprints import structure_fingerprints
 from gradformer_dgl.pairs.distances import PairDistances, in_steps
 from gradformer_dgl.pairs.sparse import Distances, SparsePairDistances
 from gradformer_dgl.pairs.sparse_checks import MOST_HOPS
 from gradformer_dgl.preprocess.encodings import parse_encodings
 from gradformer_dgl.preprocess.extra_distances import extra_distances
-from gradformer_dgl.preprocess.shortest_paths import narrowest_distances, structure_fingerprints
+from gradformer_dgl.preprocess.shortest_paths import narrowest_distances
 from gradformer_dgl.support.errors import CacheError
 from gradformer_dgl.training.config import RunConfig
 

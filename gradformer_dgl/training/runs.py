@@ -12,7 +12,6 @@ from typing import Any
 import torch
 import yaml
 
-import gradformer_dgl
 from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.data.dataset_info import DatasetInfo
@@ -27,12 +26,12 @@ from gradformer_dgl.training.distributed import ALONE, Ranks
 from gradformer_dgl.training.loop import EpochCallback, SeedResult, Trainer
 from gradformer_dgl.training.objectives import objective_for
 from gradformer_dgl.training.outputs import labels_of
-from gradformer_dgl.training.run_plots import decay_figure, training_figure
 from gradformer_dgl.training.run_spec import RunRequest
 from gradformer_dgl.training.seed_files import METRICS, WEIGHTS
 from gradformer_dgl.training.seeds import train_seed, train_seeds_in_processes
 from gradformer_dgl.training.splits import split_of
 from gradformer_dgl.training.tensorboard import EVENTS
+from gradformer_dgl.version import __version__
 
 CONFIG, RESULT = "config.yaml", "result.json"
 DATA = "data"
@@ -115,10 +114,7 @@ def _train_run(
 
 
 def _write_report(request: RunRequest, summary: dict[str, Any]) -> None:
-    folder, seed_folders = Path(request.folder), [request.seed_folder(seed) for seed in request.seeds]
-    write_whole(folder / RESULT, json_text(summary, indent=2) + "\n")
-    training_figure(seed_folders, folder / "curve.png")
-    decay_figure(folder, seed_folders, request.config)
+    write_whole(Path(request.folder) / RESULT, json_text(summary, indent=2) + "\n")
 
 
 def _goes_on(request: RunRequest) -> bool:
@@ -226,7 +222,7 @@ def _description(request: RunRequest, dataset: GraphDataset) -> dict[str, Any]:
         "seeds": list(request.seeds),
         "config": request.config.as_dict(),
         **_about_data(dataset, request),
-        "version": gradformer_dgl.__version__,
+        "version": __version__,
     }
 
 
@@ -287,7 +283,7 @@ def summarize(
         "val_mean": statistics.fmean(result.val for result in results),
         "runs": [dataclasses.asdict(result) for result in results],
         "seconds": round(seconds, 3),
-        "version": gradformer_dgl.__version__,
+        "version": __version__,
         "torch": torch.__version__,
     }
 

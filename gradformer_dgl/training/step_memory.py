@@ -2,9 +2,13 @@
 
 import copy
 import logging
+import weakref
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from gradformer_dgl.data import PackedGraphs
 from gradformer_dgl.data.batch import GraphBatch
@@ -14,6 +18,9 @@ from gradformer_dgl.preprocess.estimate import bytes_text
 
 SAMPLED = 512
 """Nodes of the small graph on which a step is measured."""
+
+STEP_PEAK = 1.3
+"""The peak of a training step, in that of the tensors on a small graph: loops and libraries take the rest."""
 
 _logger = logging.getLogger("gradformer_dgl")
 
@@ -48,7 +55,7 @@ def require_step_memory(network: nn.Module, graphs: PackedGraphs, what: str) -> 
     if any(part.device.type != "cpu" for part in network.parameters()):
         return
     with torch.random.fork_rng(devices=[]):
-        node_bytes = sparse_estimate.step_bytes(copy.deepcopy(network), _small_graph(graphs, near))
+        node_bytes = step_bytes(copy.deepcopy(network), _small_graph(graphs, near))
     held = graphs.num_bytes
     step = sparse_estimate.require_step(near, node_bytes, held - near.nbytes)
     _logger.info(
@@ -79,3 +86,74 @@ def _small_graph(graphs: PackedGraphs, near: SparsePairDistances) -> GraphBatch:
         label_level=graphs.label_level,
     )
     return small.batch([0])
+
+
+def step_bytes(model: nn.Module, batch: GraphBatch) -> float:
+    """Measure what a training step takes for each node, beside the pairs: activations and their gradients.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Called with the batch. Its running statistics change as by any forward pass in training.
+    batch : GraphBatch
+        A small one like the graph that is to be trained on: as many edges a node, near pairs as distances.
+
+    Returns
+    -------
+    float
+        Bytes a node, about: 7 % less to 18 % more than the peak on graphs of 60,000 and 150,000 nodes.
+
+    Examples
+    --------
+    >>> from gradformer_dgl import Gradformer, GraphBatch, SparsePairDistances
+    >>> import dgl
+    >>> model = Gradformer(2, feat_size=16, num_layers=2, node_size=3, readout=None)
+    >>> ring = dgl.graph((range(500), [*range(1, 500), 0]))
+    >>> batch = GraphBatch(ring, SparsePairDistances.from_graph(ring, 2), node_features=torch.ones(500, 3))
+    >>> 1_000 < step_bytes(model, batch) < 20_000
+    True
+    """
+    weights = [part for part in model.parameters() if part.requires_grad]
+    was_training, live = model.training, _Live()
+    model.train()
+    with torch.enable_grad(), live:
+        out = model(batch)
+        # Not backward(), which would leave gradients with the model.
+        grads = torch.autograd.grad(out, weights, torch.ones_like(out), allow_unused=True)
+    model.train(was_training)
+    of_weights = sum(grad.nbytes for grad in grads if grad is not None)
+    return STEP_PEAK * (live.peak - of_weights) / max(1, batch.graph.num_nodes())
+
+
+class _Live(TorchDispatchMode):
+    """Follows how many bytes the tensors take that operations make, and for how long."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._storages: dict[int, weakref.ref[Any]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        given = {part.untyped_storage().data_ptr() for part in _tensors((args, kwargs))}
+        for part in _tensors(out):
+            storage = part.untyped_storage()
+            place = storage.data_ptr()
+            if place not in given and place not in self._storages:
+                self._add(place, storage)
+        self.peak = max(self.peak, self.now)
+        return out
+
+    def _add(self, place: int, storage: Any) -> None:
+        size = storage.nbytes()
+
+        def forget(_: Any) -> None:
+            self.now -= size
+            del self._storages[place]
+
+        self.now += size
+        self._storages[place] = weakref.ref(storage, forget)
+
+
+def _tensors(parts: Any) -> list[Tensor]:
+    return [part for part in tree_leaves(parts) if isinstance(part, Tensor)]

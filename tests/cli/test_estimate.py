@@ -6,9 +6,9 @@ import networkx as nx
 import numpy as np
 
 from gradformer_dgl.cache.writer import CachePlan, CacheSizes
+from gradformer_dgl.graphs.structures import GraphStructures
 from gradformer_dgl.preprocess import estimate
 from gradformer_dgl.preprocess.encodings import parse_encodings
-from gradformer_dgl.preprocess.structures import GraphStructures
 from gradformer_dgl.preprocess.tasks import cut_tasks
 
 

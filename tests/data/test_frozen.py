@@ -14,7 +14,7 @@ from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.data import load_dataset
 from gradformer_dgl.plots.curves import curves_figure
 from gradformer_dgl.prediction.predictor import Predictor
-from gradformer_dgl.training.run_plots import read_records
+from gradformer_dgl.training.metrics_file import read_records
 from gradformer_dgl.training.runs import evaluate_run, open_run, train_run
 from gradformer_dgl.training.splits import split_of
 

@@ -9,9 +9,9 @@ import torch
 
 from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.data import PackedGraphs, load_dataset
+from gradformer_dgl.graphs.structures import as_structures
 from gradformer_dgl.pairs.distances import PairDistances
 from gradformer_dgl.preprocess import preprocess_graphs
-from gradformer_dgl.preprocess.structures import as_structures
 from gradformer_dgl.support.errors import CacheError, DataError, GraphError
 
 SIZES = (5, 0, 1, 11, 3, 2, 7)

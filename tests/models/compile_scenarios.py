@@ -11,8 +11,8 @@ import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from gradformer_dgl import GradformerLayer, PairDistances, SparsePairDistances
+from gradformer_dgl.graphs.edge_list import EdgeList
 from gradformer_dgl.kernels.attention import attention_backend
-from gradformer_dgl.pairs.edge_list import EdgeList
 
 BATCHES = ([3, 5, 2], [4, 4, 7], [6, 2, 9], [1, 2, 3])
 

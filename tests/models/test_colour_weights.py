@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from gradformer_dgl import Gradformer, GraphBatch, PairDistances
+from gradformer_dgl.graphs.edge_list import EdgeList
 from gradformer_dgl.models.colour_weights import ColourWeights
-from gradformer_dgl.pairs.edge_list import EdgeList
 from gradformer_dgl.support.errors import ConfigError, GraphError
 
 KNOWN = [torch.tensor([-(2**63), -4, 9]), torch.tensor([], dtype=torch.int64), torch.tensor([9, 2**63 - 1])]

@@ -5,9 +5,9 @@ from batches import random_distances, random_graph
 from torch.nn import functional
 
 from gradformer_dgl import GraphBatch
+from gradformer_dgl.graphs.edge_list import EdgeList
 from gradformer_dgl.kernels.attention.block_plan import BLOCK_OVERHEAD
 from gradformer_dgl.models.graphormer import Graphormer
-from gradformer_dgl.pairs.edge_list import EdgeList
 from gradformer_dgl.support.errors import ConfigError, GraphError
 
 SIZES = [7, 1, 0, 13, 5]

@@ -4,8 +4,8 @@ import torch
 from batches import random_distances, random_graph
 
 from gradformer_dgl import Gradformer, GraphBatch
+from gradformer_dgl.graphs.edge_list import EdgeList
 from gradformer_dgl.nn.message_passing import GCN
-from gradformer_dgl.pairs.edge_list import EdgeList
 
 SIZES = [7, 1, 0, 13]
 

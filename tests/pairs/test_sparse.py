@@ -11,7 +11,7 @@ from sparse_graphs import KINDS, hops
 from gradformer_dgl import Gradformer, GraphBatch, SparsePairDistances
 from gradformer_dgl.cache.neighborhood import Neighborhood
 from gradformer_dgl.data import PackedGraphs
-from gradformer_dgl.pairs.edge_list import EdgeList
+from gradformer_dgl.graphs.edge_list import EdgeList
 from gradformer_dgl.pairs.sparse_estimate import (
     _Live,
     estimate_pairs,

@@ -3,10 +3,11 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from gradformer_dgl.graphs import simple_graphs as simple_graphs_module
+from gradformer_dgl.graphs.fingerprints import weight_fingerprints
 from gradformer_dgl.preprocess import GraphStructures
-from gradformer_dgl.preprocess import simple_graphs as simple_graphs_module
 from gradformer_dgl.preprocess import weighted as weighted_module
-from gradformer_dgl.preprocess.extra_distances import KINDS, extra_distances, weight_fingerprints
+from gradformer_dgl.preprocess.extra_distances import KINDS, extra_distances
 from gradformer_dgl.support.errors import ConfigError, GraphError
 
 

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from gradformer_dgl.graphs.fingerprints import structure_fingerprints
 from gradformer_dgl.preprocess import GraphStructures, queue_kernels, shortest_path_distances
 from gradformer_dgl.preprocess.shortest_paths import (
     DistanceOverflowError,
     checked_max_distance,
     packed_distances,
-    structure_fingerprints,
 )
 from gradformer_dgl.support.errors import ConfigError, GraphError
 

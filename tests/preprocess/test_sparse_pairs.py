@@ -5,12 +5,12 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from gradformer_dgl.graphs.fingerprints import structure_fingerprints
 from gradformer_dgl.preprocess import GraphStructures
 from gradformer_dgl.preprocess import sparse_pairs_kernels as kernels
 from gradformer_dgl.preprocess.shortest_paths import (
     DistanceOverflowError,
     packed_distances,
-    structure_fingerprints,
 )
 from gradformer_dgl.preprocess.sparse_pairs import packed_near_pairs
 from gradformer_dgl.support.errors import ConfigError

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from gradformer_dgl.graphs.structures import as_structures
 from gradformer_dgl.preprocess import GraphStructures
-from gradformer_dgl.preprocess.structures import as_structures
 from gradformer_dgl.support.errors import GraphError
 
 
@@ -24,7 +24,7 @@ def assert_same(left, right):
 
 
 def test_dgl_graphs_joined_equal_edge_lists(monkeypatch):
-    monkeypatch.setattr("gradformer_dgl.preprocess.structures.BATCH_SIZE", 7)
+    monkeypatch.setattr("gradformer_dgl.graphs.structures.BATCH_SIZE", 7)
     pairs = list(dgl_graphs(23))
     expected = GraphStructures.from_graphs([triple for _, triple in pairs])
     assert_same(GraphStructures.from_graphs([graph for graph, _ in pairs]), expected)

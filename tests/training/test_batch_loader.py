@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from gradformer_dgl.pairs import edge_list
-from gradformer_dgl.pairs.edge_list import EdgeList
+from gradformer_dgl.graphs import edge_list
+from gradformer_dgl.graphs.edge_list import EdgeList
 from gradformer_dgl.training import batch_loader
 from gradformer_dgl.training.batch_loader import BatchSupply
 from gradformer_dgl.training.loop import Trainer

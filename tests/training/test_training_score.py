@@ -8,10 +8,12 @@ import torch
 from rank_scenarios import made_dataset, trainer_of
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from gradformer_dgl.plots.curves import curves_figure
+from gradformer_dgl.plots.style import write_picture
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.loop import Trainer
+from gradformer_dgl.training.metrics_file import read_records
 from gradformer_dgl.training.resume import save_checkpoint
-from gradformer_dgl.training.run_plots import read_records, training_figure
 from gradformer_dgl.training.splits import random_split
 from gradformer_dgl.training.tensorboard import EventWriter
 
@@ -94,7 +96,7 @@ def test_a_run_that_began_without_it_goes_on(shapes, tmp_path):
     assert "train_accuracy" not in records[0]
     for name, count in (("train_loss", 3), ("train_accuracy", 2)):
         assert [record[name] for record in records[-count:]] == [one[name] for one in whole.records[-count:]]
-    training_figure([tmp_path / "seed-0"], tmp_path / "curve.png")
+    write_picture(curves_figure({0: records}), tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     with EventWriter(tmp_path / "events", records):
         pass

@@ -13,10 +13,10 @@ from dgl import ops
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from gradformer_dgl.graphs.edge_list import EdgeList, Graph
 from gradformer_dgl.kernels.autograd import apply, loops_take
 from gradformer_dgl.kernels.message_passing.jit_sums import AddActivated, GatedMean
 from gradformer_dgl.kernels.message_passing.per_graph import PerGraph, edges_of, lists_edges
-from gradformer_dgl.pairs.edge_list import EdgeList, Graph
 
 EPSILON = 1e-6
 

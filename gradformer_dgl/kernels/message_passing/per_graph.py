@@ -8,7 +8,7 @@ import dgl
 from jaxtyping import Int64
 from torch import Tensor
 
-from gradformer_dgl.pairs.edge_list import EdgeList, Graph
+from gradformer_dgl.graphs.edge_list import EdgeList, Graph
 
 Value = TypeVar("Value")
 

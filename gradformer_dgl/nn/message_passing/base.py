@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from gradformer_dgl.pairs.edge_list import Graph
+from gradformer_dgl.graphs.edge_list import Graph
 from gradformer_dgl.support.errors import GraphError
 
 

@@ -3,10 +3,10 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gradformer_dgl.graphs.edge_list import Graph
 from gradformer_dgl.kernels.message_passing.aggregate import add_activated, sum_neighbors
 from gradformer_dgl.nn.message_passing.base import MessagePassing
 from gradformer_dgl.nn.mlp import Perceptron
-from gradformer_dgl.pairs.edge_list import Graph
 
 
 class GIN(MessagePassing):

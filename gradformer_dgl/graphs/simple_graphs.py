@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from scipy import sparse
 
-from gradformer_dgl.preprocess.structures import GraphStructures
+from gradformer_dgl.graphs.structures import GraphStructures
 
 # Entries of the stacked matrices that are worked on at a time: a megabyte, which stays in the cache.
 MOST_STACKED = 1 << 17

@@ -7,9 +7,9 @@ by head: ``tails[offsets[v]:offsets[v + 1]]`` are the nodes with an edge to ``v`
 
 import numpy as np
 
+from gradformer_dgl.graphs.bits_kernels import WORD, lowest_bit
 from gradformer_dgl.jit.compile import jit
 from gradformer_dgl.jit.simd_math import scrambled
-from gradformer_dgl.preprocess.bits_kernels import WORD, lowest_bit
 
 # Words of the bit matrix of a dense graph: half a megabyte, so that it stays in the processor's cache.
 MATRIX_WORDS = 1 << 16

@@ -1,0 +1,98 @@
+"""Fingerprints: a hash of each graph's structure, and of its edge weights."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt64
+
+from gradformer_dgl.graphs.simple_graphs import SimpleGraphs
+from gradformer_dgl.graphs.structures import GraphStructures
+from gradformer_dgl.support.errors import ConfigError
+
+
+def structure_fingerprints(
+    structures: GraphStructures, directed: bool = False
+) -> UInt64[np.ndarray, "graphs"]:
+    """Hash each graph's structure: its number of nodes and its set of edges.
+
+    The order of the edges, self loops and parallel edges make no difference, nor does the direction of
+    edges unless ``directed``.
+
+    Parameters
+    ----------
+    structures : GraphStructures
+        The graphs.
+    directed : bool
+        Tell an edge from its reverse.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(graphs,)``.
+    """
+    from gradformer_dgl.graphs.adjacency_kernels import fingerprints
+
+    result = np.empty(len(structures), np.uint64)
+    fingerprints(
+        structures.node_counts, structures.edge_counts, structures.src, structures.dst, directed, result
+    )
+    return result
+
+
+def weight_fingerprints(structures: GraphStructures, directed: bool = False) -> UInt64[np.ndarray, "graphs"]:
+    """Hash each graph's set of edges together with their weights.
+
+    What makes no difference to weighted distances makes none here: the order of the edges, self loops,
+    parallel edges of more than the least weight, nor the direction of edges unless ``directed``.
+
+    Parameters
+    ----------
+    structures : GraphStructures
+        The graphs, with weights.
+    directed : bool
+        Tell an edge from its reverse.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(graphs,)``.
+
+    Raises
+    ------
+    ConfigError
+        Where the graphs have no weights.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.preprocess import GraphStructures
+    >>> edges = GraphStructures([2, 2, 2], [1, 1, 1], [0, 1, 0], [1, 0, 1], [0.5, 0.5, 0.25])
+    >>> one, same, other = weight_fingerprints(edges)
+    >>> bool(one == same), bool(one == other)
+    (True, False)
+    """
+    graphs = SimpleGraphs.of(structures, directed, edge_weights(structures))
+    nodes, starts = graphs.node_counts, graphs.node_starts
+    local = np.arange(starts[-1]) - np.repeat(starts[:-1], nodes)
+    sources = np.repeat(local, np.diff(graphs.offsets)).astype(np.uint64)
+    edges = _mix((sources << np.uint64(32)) | local[graphs.targets].astype(np.uint64))
+    edges = _mix(edges ^ graphs.weights.view(np.uint64))
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(edges, dtype=np.uint64)])
+    return _mix(np.diff(sums[graphs.offsets[starts]]) ^ _mix(nodes.astype(np.uint64)))
+
+
+def edge_weights(structures: GraphStructures) -> np.ndarray:
+    """Return the edge weights of graphs, or raise :class:`ConfigError` where they have none."""
+    if structures.weights is None:
+        raise ConfigError(
+            "weighted distances need edge weights, and these graphs have none: name the edge feature or "
+            "attribute that holds them with edge_weight, or give GraphStructures its weights"
+        )
+    return structures.weights
+
+
+def _mix(values: Any) -> np.ndarray:
+    """Scramble 64 bits so that every input bit flips every output bit with equal chance (splitmix64)."""
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))

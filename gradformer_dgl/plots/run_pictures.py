@@ -1,0 +1,34 @@
+"""The two pictures that training leaves in a run folder: the training curve and the learned decay."""
+
+from pathlib import Path
+
+from gradformer_dgl.plots.curves import curves_figure
+from gradformer_dgl.plots.decay import decay_figure
+from gradformer_dgl.plots.style import write_picture
+from gradformer_dgl.training.metrics_file import read_records
+from gradformer_dgl.training.run_spec import RunRequest
+
+
+def draw_run(request: RunRequest) -> None:
+    """Draw the training of every seed, and the decay that each head learned beside the one it started from.
+
+    A model without a learned decay leaves no picture of one, not even that of an earlier run in the folder.
+
+    Parameters
+    ----------
+    request : RunRequest
+        A run whose seeds are trained.
+
+    Raises
+    ------
+    RunError
+        Where a metrics file is missing or broken, or a picture cannot be written.
+    """
+    folder = Path(request.folder)
+    records = {seed: read_records(request.seed_folder(seed)) for seed in request.seeds}
+    write_picture(curves_figure(records), folder / "curve.png")
+    learned = {seed: epochs[-1]["tau"] for seed, epochs in records.items() if "tau" in epochs[-1]}
+    if learned:
+        write_picture(decay_figure(request.config, learned), folder / "decay.png")
+    else:
+        (folder / "decay.png").unlink(missing_ok=True)
