@@ -165,11 +165,6 @@ def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, GradformerError):
         return text
-    if isinstance(error, ModuleNotFoundError) and str(error.name).startswith("gradformer_dgl."):
-        return (
-            f"the checkout in {Path(gradformer_dgl.__file__).parents[1]} hides the installed package: "
-            "install it with `pip install -e .`, or work in another folder"
-        )
     if isinstance(error, MemoryError) or "can't allocate memory" in text:
         return f"not enough memory: {text or 'use a smaller --batch-size'}"
     if isinstance(error, OSError):

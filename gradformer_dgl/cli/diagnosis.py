@@ -18,7 +18,7 @@ _MISSING = f"MISSING; `pip install {_PACKAGE}` brings it"
 def diagnose() -> list[tuple[str, str]]:
     """Look at the installation; each finding is a topic and one line."""
     findings = [
-        ("gradformer_dgl", f"{__version__} in {Path(gradformer_dgl.__file__).parent}"),
+        ("gradformer_dgl", f"{__version__} in {Path(__file__).parents[1]}"),
         ("python", f"{platform.python_version()} ({sys.executable})"),
         ("machine", f"{platform.machine()}, {os.cpu_count()} processors"),
     ]

@@ -2,7 +2,6 @@ import importlib.metadata
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -103,27 +102,6 @@ def test_datasets_lists_names():
     assert done.returncode == 0
     names = {line.split()[0] for line in done.stdout.splitlines()}
     assert {"NCI1", "PROTEINS", "MUTAG", "NCI-TPSA"} <= names
-
-
-def test_a_checkout_that_hides_the_package_says_so(tmp_path):
-    shutil.copytree(
-        ROOT / "gradformer_dgl", tmp_path / "gradformer_dgl", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    shutil.copy(ROOT / "cli.py", tmp_path)
-    (tmp_path / "isolated.py").write_text(
-        "import sys, runpy\n"
-        "kinds = [(finder, type(finder).__module__ + getattr(finder, '__module__', ''))\n"
-        "         for finder in sys.meta_path]\n"
-        "sys.meta_path = [finder for finder, kind in kinds if '__editable__' not in kind]\n"
-        "sys.argv = ['cli.py', 'info', 'x.h5']\n"
-        "runpy.run_path('cli.py', run_name='__main__')\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "isolated.py"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert "hides the installed package" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
 
 
 def test_the_script_of_the_checkout_is_the_command():

@@ -1,0 +1,76 @@
+"""Write a file so that it is whole or not there: into a draft beside it, synced, then renamed."""
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+_DRAFT = re.compile(r"\..+\.\d+\.tmp")
+
+
+@contextlib.contextmanager
+def drafted(file: Path, durable: bool = True) -> Iterator[Path]:
+    """Give a draft to write to, which takes the place of the file when the block ends without an error.
+
+    Parameters
+    ----------
+    file : Path
+        The file to write; one that is there stays until the new one is whole.
+    durable : bool
+        Wait until the draft is on the disk, so that a loss of power leaves the old file or the new one.
+
+    Yields
+    ------
+    Path
+        The draft, a hidden file in the same folder; it does not exist yet.
+
+    Raises
+    ------
+    OSError
+        Where the disk is full or the folder may not be written; no draft is left behind.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with drafted(Path(folder) / "notes.txt") as draft:
+    ...         _ = draft.write_text("whole")
+    ...     [file.name for file in Path(folder).iterdir()]
+    ['notes.txt']
+    """
+    draft = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        yield draft
+        if durable:
+            sync(draft)
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_atomically(file: Path, content: str | bytes | Callable[[Path], object]) -> None:
+    """Write text, bytes, or what a function saves to the path that it is given; see :func:`drafted`."""
+    with drafted(file) as draft:
+        if callable(content):
+            content(draft)
+        elif isinstance(content, bytes):
+            draft.write_bytes(content)
+        else:
+            draft.write_text(content, encoding="utf-8")
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove the drafts that processes which were killed have left in a folder."""
+    for file in folder.glob(".*.tmp"):
+        if _DRAFT.fullmatch(file.name):
+            file.unlink(missing_ok=True)
