@@ -48,11 +48,11 @@ def epoch_of(case, contender, precision, device, data_root, cache, most_steps, a
     from gradformer_dgl.kernels.attention import attention_backend
     from gradformer_dgl.training.config import load_preset, preset_for
     from gradformer_dgl.training.loop import Trainer
-    from gradformer_dgl.training.run_spec import RunRequest
+    from gradformer_dgl.training.run_spec import RunSpec
 
     name, changes = CASES[case]
     config = load_preset(preset_for(name)).updated({**changes, "precision": precision})
-    request = RunRequest(name, data_root, str(cache), "", config, (0,))
+    request = RunSpec(name, data_root, str(cache), "", config, (0,))
     dataset = request.open_dataset()
     trainer = Trainer(dataset, config, 0, Path(), device)
     steps = min(trainer.steps_per_epoch, most_steps)

@@ -79,7 +79,7 @@ def command(
     from gradformer_dgl.support.errors import ConfigError
     from gradformer_dgl.training.config import load_preset, read_settings
     from gradformer_dgl.training.distributed import joined_ranks
-    from gradformer_dgl.training.run_spec import RunRequest
+    from gradformer_dgl.training.run_spec import RunSpec
     from gradformer_dgl.training.runs import free_folder, train_run
     from gradformer_dgl.training.threads import available_processors, use_threads
 
@@ -100,7 +100,7 @@ def command(
             chosen = chosen.updated(read_settings(config))
         chosen = chosen.updated({key: value for key, value in settings.items() if value is not None})
         default = Path("runs") / name
-        request = RunRequest(
+        request = RunSpec(
             dataset=options.lasting_name(dataset, data_root, name),
             data_root=None if data_root is None else str(data_root.resolve()),
             cache=str(options.cache_file(cache_dir, name).resolve()),

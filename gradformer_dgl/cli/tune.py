@@ -86,7 +86,7 @@ def command(
     from gradformer_dgl.experiments.tuning import TuneRequest, import_optuna, tune
     from gradformer_dgl.support.errors import ConfigError
     from gradformer_dgl.training.config import load_preset, read_settings
-    from gradformer_dgl.training.run_spec import RunRequest
+    from gradformer_dgl.training.run_spec import RunSpec
     from gradformer_dgl.training.threads import available_processors, use_threads
 
     import_optuna()
@@ -107,7 +107,7 @@ def command(
         )
     cache = options.cache_file(cache_dir, raw.name)
     ensure_cache(raw, cache, base.encodings, jobs, not obj["quiet"], base.extra_distances)
-    run = RunRequest(
+    run = RunSpec(
         dataset=options.lasting_name(dataset, data_root, raw.name),
         data_options=data_options,
         data_root=None if data_root is None else str(data_root.resolve()),

@@ -23,7 +23,7 @@ from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.metrics_file import read_records
 from gradformer_dgl.training.objectives import objective_for
-from gradformer_dgl.training.run_spec import RunRequest
+from gradformer_dgl.training.run_spec import RunSpec
 from gradformer_dgl.training.seeds import train_seed
 from gradformer_dgl.version import __version__
 
@@ -69,10 +69,10 @@ class Place:
             with contextlib.nullcontext() if is_one else exclusive(self.out):
                 yield
 
-    def request(self, experiment: Experiment, seeds: Sequence[int]) -> RunRequest:
+    def request(self, experiment: Experiment, seeds: Sequence[int]) -> RunSpec:
         """Describe the trainings of an experiment; a training with its files there goes on from them."""
         folder = self.work / experiment.dataset / experiment.variant / experiment.model
-        return RunRequest(
+        return RunSpec(
             dataset=experiment.dataset,
             data_root=None if self.data_root is None else str(self.data_root.resolve()),
             cache=str((self.cache_dir / f"{experiment.dataset}.h5").resolve()),
@@ -92,7 +92,7 @@ class Training:
     ----------
     experiment : Experiment
         What is trained.
-    request : RunRequest
+    request : RunSpec
         Where data, cache and files are.
     seed : int
         Seed of split, weights and batches.
@@ -101,7 +101,7 @@ class Training:
     """
 
     experiment: Experiment
-    request: RunRequest
+    request: RunSpec
     seed: int
     fold: int | None = None
 
@@ -207,7 +207,7 @@ def _show(progress: Progress, task: Training, record: dict[str, Any]) -> bool:
     return True
 
 
-def _prepare_caches(requests: Sequence[RunRequest], jobs: int, progress: bool) -> None:
+def _prepare_caches(requests: Sequence[RunSpec], jobs: int, progress: bool) -> None:
     configs: dict[tuple[str, str | None, str], list[RunConfig]] = {}
     for request in requests:
         key = request.dataset, request.data_root, request.cache
@@ -277,6 +277,6 @@ def measure_epochs(task: Training, report: Report) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=1)
-def _opened(request: RunRequest) -> GraphDataset:
+def _opened(request: RunSpec) -> GraphDataset:
     # One after the other a process is given the trainings of the same experiment; it reads the data once.
     return request.open_dataset()

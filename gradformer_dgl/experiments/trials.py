@@ -24,7 +24,7 @@ from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.objectives import objective_for
-from gradformer_dgl.training.run_spec import RunRequest
+from gradformer_dgl.training.run_spec import RunSpec
 from gradformer_dgl.training.splits import split_of
 
 WINDOW = 5
@@ -38,12 +38,12 @@ class TrialTask:
     ----------
     number : int
         Number of the trial.
-    run : RunRequest
+    run : RunSpec
         With the settings of the trial.
     """
 
     number: int
-    run: RunRequest
+    run: RunSpec
 
     @property
     def title(self) -> str:
@@ -130,5 +130,5 @@ def _data_settings(config: RunConfig) -> RunConfig:
 
 
 @functools.lru_cache(maxsize=1)
-def _opened(request: RunRequest) -> GraphDataset:
+def _opened(request: RunSpec) -> GraphDataset:
     return request.open_dataset()

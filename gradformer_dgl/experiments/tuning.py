@@ -24,7 +24,7 @@ from gradformer_dgl.support.lock import exclusive
 from gradformer_dgl.training.checkpoint import write_whole
 from gradformer_dgl.training.data_digests import data_digests
 from gradformer_dgl.training.objectives import Objective, objective_for
-from gradformer_dgl.training.run_spec import RunRequest
+from gradformer_dgl.training.run_spec import RunSpec
 
 if TYPE_CHECKING:
     import optuna
@@ -39,7 +39,7 @@ class TuneRequest:
 
     Parameters
     ----------
-    run : RunRequest
+    run : RunSpec
         Data, cache and folder, the settings that are not searched, and the seeds whose splits a trial is
         averaged over.
     space : Space
@@ -50,7 +50,7 @@ class TuneRequest:
         Seed of the search.
     """
 
-    run: RunRequest
+    run: RunSpec
     space: Space
     trials: int
     seed: int = 0

@@ -6,17 +6,17 @@ from gradformer_dgl.plots.curves import curves_figure
 from gradformer_dgl.plots.decay import decay_figure
 from gradformer_dgl.plots.style import write_picture
 from gradformer_dgl.training.metrics_file import read_records
-from gradformer_dgl.training.run_spec import RunRequest
+from gradformer_dgl.training.run_spec import RunSpec
 
 
-def draw_run(request: RunRequest) -> None:
+def draw_run(request: RunSpec) -> None:
     """Draw the training of every seed, and the decay that each head learned beside the one it started from.
 
     A model without a learned decay leaves no picture of one, not even that of an earlier run in the folder.
 
     Parameters
     ----------
-    request : RunRequest
+    request : RunSpec
         A run whose seeds are trained.
 
     Raises

@@ -19,7 +19,7 @@ from gradformer_dgl.training.network import Network, restored_network
 from gradformer_dgl.training.objectives import as_targets
 from gradformer_dgl.training.outputs import EVALUATION_BATCHES, labels_of, predict
 from gradformer_dgl.training.precision import matmul_precision
-from gradformer_dgl.training.run_spec import RunRequest
+from gradformer_dgl.training.run_spec import RunSpec
 from gradformer_dgl.training.runs import RESULT
 from gradformer_dgl.training.seed_files import WEIGHTS
 from gradformer_dgl.training.splits import split_of
@@ -49,7 +49,7 @@ class OpenedRun:
 
     Parameters
     ----------
-    request : RunRequest
+    request : RunSpec
         From :func:`gradformer_dgl.training.runs.open_run`.
     graph : int, optional
         Number of the graph whose attention is drawn. Default: one of the test graphs.
@@ -57,7 +57,7 @@ class OpenedRun:
         Its layer, counted from 1. Default: the last.
     """
 
-    def __init__(self, request: RunRequest, graph: int | None = None, layer: int | None = None) -> None:
+    def __init__(self, request: RunSpec, graph: int | None = None, layer: int | None = None) -> None:
         self.request, self.graph, self.layer = request, graph, layer
         self.notes: list[str] = []
 

@@ -1,4 +1,4 @@
-"""What a run is asked to do."""
+"""Run spec: all that a training needs to know, small enough to be sent to other processes."""
 
 import dataclasses
 from pathlib import Path
@@ -11,8 +11,8 @@ from gradformer_dgl.training.config import RunConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class RunRequest:
-    """Everything that a run needs to know; small enough to be sent to other processes.
+class RunSpec:
+    """Data, settings, seeds and folder of a run.
 
     Parameters
     ----------
@@ -33,11 +33,11 @@ class RunRequest:
     threads : int
         Threads of each process.
     resume : bool
-        Go on from checkpoints in the folder.
+        Resume from the checkpoints in the folder.
     overwrite : bool
         Replace a run that the folder holds.
     data_options : DataOptions
-        What is said about a data set that does not say it itself.
+        Task and columns of a data set that does not name them itself.
     """
 
     dataset: str
@@ -74,17 +74,13 @@ class RunRequest:
         if dataset.graphs.labels is None:
             raise DataError(f"{dataset.name} has no labels to train on")
         cache = DistanceCache(self.cache)
-        for name in self.config.encodings:
-            if name not in cache.encodings:
+        needed = [("encodings", name, f"encoding {name}") for name in self.config.encodings]
+        needed += [("extra_distances", name, f"{name} distances") for name in self.config.extra_distances]
+        for kind, name, title in needed:
+            if name not in getattr(cache, kind):
                 raise RunError(
-                    f"{self.cache} holds no encoding {name}: run `gradformer-dgl preprocess {self.dataset} "
-                    f"--encodings {name}` first"
-                )
-        for name in self.config.extra_distances:
-            if name not in cache.extra_distances:
-                raise RunError(
-                    f"{self.cache} holds no {name} distances: run `gradformer-dgl preprocess {self.dataset} "
-                    f"--extra-distances {name}` first"
+                    f"{self.cache} holds no {title}: run `gradformer-dgl preprocess {self.dataset} "
+                    f"--{kind.replace('_', '-')} {name}` first"
                 )
         graphs = dataset.graphs.with_cache(
             cache, distance=self.config.distance, unit=self.config.distance_unit
@@ -92,5 +88,5 @@ class RunRequest:
         return dataclasses.replace(dataset, graphs=graphs)
 
     def seed_folder(self, seed: int) -> Path:
-        """Where one seed keeps its files."""
+        """Return the folder in which one seed keeps its files."""
         return Path(self.folder) / f"seed-{seed}"

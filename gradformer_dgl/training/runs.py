@@ -26,7 +26,7 @@ from gradformer_dgl.training.distributed import ALONE, Ranks
 from gradformer_dgl.training.loop import EpochCallback, SeedResult, Trainer
 from gradformer_dgl.training.objectives import objective_for
 from gradformer_dgl.training.outputs import labels_of
-from gradformer_dgl.training.run_spec import RunRequest
+from gradformer_dgl.training.run_spec import RunSpec
 from gradformer_dgl.training.seed_files import METRICS, WEIGHTS
 from gradformer_dgl.training.seeds import train_seed, train_seeds_in_processes
 from gradformer_dgl.training.splits import split_of
@@ -41,7 +41,7 @@ DIGESTS = "data_digests"
 
 
 def train_run(
-    request: RunRequest,
+    request: RunSpec,
     jobs: int = 1,
     on_epoch: EpochCallback | None = None,
     dataset: GraphDataset | None = None,
@@ -51,7 +51,7 @@ def train_run(
 
     Parameters
     ----------
-    request : RunRequest
+    request : RunSpec
         What to train.
     jobs : int
         Processes; the seeds are shared among them.
@@ -79,7 +79,7 @@ def train_run(
 
 
 def _train_run(
-    request: RunRequest,
+    request: RunSpec,
     jobs: int,
     on_epoch: EpochCallback | None,
     dataset: GraphDataset | None,
@@ -113,11 +113,11 @@ def _train_run(
     return summary
 
 
-def _write_report(request: RunRequest, summary: dict[str, Any]) -> None:
+def _write_report(request: RunSpec, summary: dict[str, Any]) -> None:
     write_whole(Path(request.folder) / RESULT, json_text(summary, indent=2) + "\n")
 
 
-def _goes_on(request: RunRequest) -> bool:
+def _goes_on(request: RunSpec) -> bool:
     """Return whether the folder holds a run to go on with; RunError where it may not be touched."""
     folder = Path(request.folder)
     holds_run = (folder / CONFIG).exists()
@@ -136,7 +136,7 @@ def _goes_on(request: RunRequest) -> bool:
     return holds_run and request.resume
 
 
-def _prepare_folder(request: RunRequest) -> None:
+def _prepare_folder(request: RunSpec) -> None:
     folder = Path(request.folder)
     holds_run = (folder / CONFIG).exists()
     try:
@@ -152,7 +152,7 @@ def _prepare_folder(request: RunRequest) -> None:
         raise RunError(f"{folder} cannot be made ready: {error.strerror}") from None
 
 
-def _withdraw(request: RunRequest) -> None:
+def _withdraw(request: RunSpec) -> None:
     """Remove what a failed or interrupted run has written where no seed came to the end of an epoch."""
     folder, seed_folders = Path(request.folder), [request.seed_folder(seed) for seed in request.seeds]
     if any(file.stat().st_size for one in seed_folders for file in one.glob(METRICS)):
@@ -168,7 +168,7 @@ def _withdraw(request: RunRequest) -> None:
             one.rmdir()
 
 
-def _same_data(found: dict[str, Any], request: RunRequest) -> bool:
+def _same_data(found: dict[str, Any], request: RunSpec) -> bool:
     return (
         found.get("dataset") == request.dataset
         and DataOptions.read(found.get("data_options") or {}) == request.data_options
@@ -213,7 +213,7 @@ def free_folder(folder: Path) -> Path:
     return candidate
 
 
-def _description(request: RunRequest, dataset: GraphDataset) -> dict[str, Any]:
+def _description(request: RunSpec, dataset: GraphDataset) -> dict[str, Any]:
     return {
         "dataset": request.dataset,
         "data_root": request.data_root,
@@ -226,21 +226,21 @@ def _description(request: RunRequest, dataset: GraphDataset) -> dict[str, Any]:
     }
 
 
-def _about_data(dataset: GraphDataset, request: RunRequest) -> dict[str, Any]:
+def _about_data(dataset: GraphDataset, request: RunSpec) -> dict[str, Any]:
     return {DATA: _facts(dataset, request).as_dict(), DIGESTS: data_digests(dataset)}
 
 
-def _facts(dataset: GraphDataset, request: RunRequest) -> DatasetInfo:
+def _facts(dataset: GraphDataset, request: RunSpec) -> DatasetInfo:
     cache = DistanceCache(request.cache)
     return DatasetInfo.of(dataset, cache.directed, cache.max_distance)
 
 
-def read_facts(request: RunRequest, reread: bool = False) -> DatasetInfo:
+def read_facts(request: RunSpec, reread: bool = False) -> DatasetInfo:
     """Return what a run was told of its training data.
 
     Parameters
     ----------
-    request : RunRequest
+    request : RunSpec
         From :func:`open_run`.
     reread : bool
         Look at the data and its cache where the run folder does not say it.
@@ -270,7 +270,7 @@ def _saved_facts(file: Path, saved: Any) -> DatasetInfo:
 
 
 def summarize(
-    request: RunRequest, dataset: GraphDataset, results: Sequence[SeedResult], seconds: float
+    request: RunSpec, dataset: GraphDataset, results: Sequence[SeedResult], seconds: float
 ) -> dict[str, Any]:
     """Gather the scores of all seeds into what ``result.json`` holds."""
     baseline = {}
@@ -289,7 +289,7 @@ def summarize(
 
 
 def _score(
-    request: RunRequest,
+    request: RunSpec,
     dataset: GraphDataset,
     scores: Sequence[float],
     also: Sequence[dict[str, float]],
@@ -310,7 +310,7 @@ def _mean_and_deviation(scores: Sequence[float]) -> dict[str, float]:
 
 def open_run(
     folder: Path, data_root: str | None = None, cache: str | None = None, device: str = "cpu"
-) -> RunRequest:
+) -> RunSpec:
     """Read back what a run folder was trained with.
 
     Raises
@@ -327,7 +327,7 @@ def open_run(
             fault = "wrong" if name in facts else "missing"
             raise RunError(f"{file} is not the description of a run: {name!r} is {fault}")
     try:
-        return RunRequest(
+        return RunSpec(
             dataset=facts["dataset"],
             data_root=data_root or facts["data_root"],
             cache=cache or facts["cache"],
@@ -353,12 +353,12 @@ _DESCRIBED: dict[str, Callable[[Any], bool]] = {
 """What a description of a run must say, and whether a value can be that."""
 
 
-def evaluate_run(request: RunRequest, part: str = "test") -> dict[str, Any]:
+def evaluate_run(request: RunSpec, part: str = "test") -> dict[str, Any]:
     """Score the saved weights of a run again.
 
     Parameters
     ----------
-    request : RunRequest
+    request : RunSpec
         From :func:`open_run`.
     part : str
         ``"train"``, ``"val"`` or ``"test"``.
@@ -390,7 +390,7 @@ def evaluate_run(request: RunRequest, part: str = "test") -> dict[str, Any]:
     }
 
 
-def constant_prediction_error(request: RunRequest, dataset: GraphDataset) -> float:
+def constant_prediction_error(request: RunSpec, dataset: GraphDataset) -> float:
     """Mean absolute error of predicting the mean of the training targets, averaged over the seeds' splits.
 
     What a regression has to beat.

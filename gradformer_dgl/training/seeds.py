@@ -14,7 +14,7 @@ from gradformer_dgl.support.parent_watchdog import end_with_parent
 from gradformer_dgl.training.distributed import ALONE, Ranks
 from gradformer_dgl.training.loop import EpochCallback, SeedResult, Trainer
 from gradformer_dgl.training.resume import load_checkpoint
-from gradformer_dgl.training.run_spec import RunRequest
+from gradformer_dgl.training.run_spec import RunSpec
 from gradformer_dgl.training.tensorboard import EventWriter
 from gradformer_dgl.training.threads import use_threads
 
@@ -22,7 +22,7 @@ _logger = logging.getLogger("gradformer_dgl")
 
 
 def train_seed(
-    request: RunRequest,
+    request: RunSpec,
     seed: int,
     dataset: GraphDataset,
     on_epoch: EpochCallback | None = None,
@@ -50,13 +50,13 @@ def train_seed(
 
 
 def train_seeds_in_processes(
-    request: RunRequest, jobs: int, on_epoch: EpochCallback | None = None
+    request: RunSpec, jobs: int, on_epoch: EpochCallback | None = None
 ) -> list[SeedResult]:
     """Train all seeds of a run, a number of them at a time, each in a process of its own threads.
 
     Parameters
     ----------
-    request : RunRequest
+    request : RunSpec
         What to train.
     jobs : int
         Processes.
@@ -128,11 +128,11 @@ def _begin_process(events: Any, threads: int) -> None:
     logging.getLogger("gradformer_dgl").setLevel(logging.ERROR)
 
 
-def _train_in_process(request: RunRequest, seed: int) -> SeedResult:
+def _train_in_process(request: RunSpec, seed: int) -> SeedResult:
     return train_seed(request, seed, _opened(request), lambda *event: _events.put(event))
 
 
 @functools.lru_cache(maxsize=1)
-def _opened(request: RunRequest) -> GraphDataset:
+def _opened(request: RunSpec) -> GraphDataset:
     # A process trains several seeds of one run; it reads the data once.
     return request.open_dataset()

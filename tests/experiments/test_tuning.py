@@ -19,7 +19,7 @@ from gradformer_dgl.experiments.tuning import TuneRequest, tune
 from gradformer_dgl.support.errors import ConfigError, RunError
 from gradformer_dgl.training.config import RunConfig, read_settings
 from gradformer_dgl.training.loop import Trainer
-from gradformer_dgl.training.run_spec import RunRequest
+from gradformer_dgl.training.run_spec import RunSpec
 from gradformer_dgl.training.splits import split_of
 
 SPACE = {"lr": Range(1e-4, 1e-1, log=True), "feat_size": (8, 16), "num_layers": Range(1, 2)}
@@ -31,7 +31,7 @@ def request_for(tmp_path, caches, shapes_root):
 
     def make(trials=4, folder="tune", space=None, seeds=(0,), seed=0, **settings):
         base = {"feat_size": 16, "num_layers": 1, "num_heads": 2, "batch_size": 17, "epochs": 3, "lr": 5e-3}
-        run = RunRequest(
+        run = RunSpec(
             dataset="SHAPES",
             data_root=str(shapes_root),
             cache=str(caches / "SHAPES.h5"),

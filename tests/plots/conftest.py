@@ -7,7 +7,7 @@ from gradformer_dgl.data.options import DataOptions
 from gradformer_dgl.plots.trained_run import OpenedRun
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.training.config import RunConfig
-from gradformer_dgl.training.run_spec import RunRequest
+from gradformer_dgl.training.run_spec import RunSpec
 from gradformer_dgl.training.runs import open_run, train_run
 
 SMALL = {
@@ -79,13 +79,13 @@ def trained(tmp_path_factory):
     """Return a function that trains a run on graphs of a function, once for the same settings."""
     place = tmp_path_factory.mktemp("plots")
     (place / "graphs_to_draw.py").write_text(MODULE)
-    runs: dict[str, RunRequest] = {}
+    runs: dict[str, RunSpec] = {}
 
-    def train(data: str, seeds=(0, 1), **settings) -> RunRequest:
+    def train(data: str, seeds=(0, 1), **settings) -> RunSpec:
         name = "-".join((data, *map(str, seeds), *map(str, settings.values())))
         if name not in runs:
             config = RunConfig().updated(SMALL | settings)
-            request = RunRequest(
+            request = RunSpec(
                 dataset=f"graphs_to_draw:{data}",
                 data_root=None,
                 cache=str(place / f"{data}.h5"),

@@ -14,7 +14,7 @@ from gradformer_dgl.training.checkpoint import load_tensors
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.outputs import predict
-from gradformer_dgl.training.run_spec import RunRequest
+from gradformer_dgl.training.run_spec import RunSpec
 from gradformer_dgl.training.runs import train_run
 from gradformer_dgl.training.seed_files import WEIGHTS
 
@@ -47,7 +47,7 @@ def degrees(number=60):
 class Run:
     """A trained run and what it was trained on."""
 
-    request: RunRequest
+    request: RunSpec
 
     @property
     def folder(self) -> Path:
@@ -96,7 +96,7 @@ def trained(workplace, shapes_root):
     def train(name: str, dataset: str, options: DataOptions, seeds=(0,), cache=None, **settings) -> Run:
         if name in runs:
             return runs[name]
-        request = RunRequest(
+        request = RunSpec(
             dataset=dataset,
             data_root=str(shapes_root),
             cache=str(workplace / f"{name}.h5"),

@@ -7,7 +7,7 @@ import pytest
 from gradformer_dgl.data import GraphDataset, load_dataset
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.training.config import RunConfig
-from gradformer_dgl.training.run_spec import RunRequest
+from gradformer_dgl.training.run_spec import RunSpec
 
 # The modules beside the tests are imported by name, which importlib mode does not provide for.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -26,9 +26,9 @@ def shapes_cache(shapes_root, tmp_path_factory):
 def request_for(shapes_root, shapes_cache, tmp_path):
     """Return a function that describes a small run on SHAPES."""
 
-    def make(seeds=(0,), resume=False, folder="run", **settings) -> RunRequest:
+    def make(seeds=(0,), resume=False, folder="run", **settings) -> RunSpec:
         config = RunConfig().updated(SMALL | {"epochs": 3, "encoding": "rwse:5"} | settings)
-        return RunRequest(
+        return RunSpec(
             dataset="SHAPES",
             data_root=str(shapes_root),
             cache=str(shapes_cache),

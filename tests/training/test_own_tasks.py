@@ -9,7 +9,7 @@ import pytest
 from gradformer_dgl.data.options import DataOptions
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.training.config import RunConfig
-from gradformer_dgl.training.run_spec import RunRequest
+from gradformer_dgl.training.run_spec import RunSpec
 from gradformer_dgl.training.runs import evaluate_run, open_run, train_run
 
 SMALL = {
@@ -31,7 +31,7 @@ def learn(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
 
     def learn(dataset: str, data_options: DataOptions, **settings) -> dict:
-        request = RunRequest(
+        request = RunSpec(
             dataset=dataset,
             data_root=None,
             cache=str(tmp_path / "cache.h5"),
