@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gradformer_dgl.cache.reader import DistanceCache
+from gradformer_dgl.support.atomic_write import drafted
 from gradformer_dgl.support.errors import CacheError, ConfigError
 
 # Graph sizes are counted in at most so many bars.
@@ -64,11 +65,8 @@ def draw_histograms(cache: DistanceCache, file: str | os.PathLike[str]) -> None:
         axes.set_axisbelow(True)
         axes.grid(axis="y", alpha=0.3)
 
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     try:
-        figure.savefig(temporary, format=file.suffix[1:].lower(), dpi=150)
-        temporary.replace(file)
+        with drafted(file, durable=False) as draft:
+            figure.savefig(draft, format=file.suffix[1:].lower(), dpi=150)
     except OSError as error:
         raise CacheError(f"{file} cannot be written: {error.strerror}; choose another place") from None
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ import functools
 import io
 import logging
 import math
-import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gradformer_dgl.support.atomic_write import write_atomically
 from gradformer_dgl.support.errors import RunError
 
 _logger = logging.getLogger("gradformer_dgl")
@@ -161,11 +161,7 @@ def write_picture(figure: Any, file: Path) -> None:
         Where the file cannot be written.
     """
     content = rendered(figure, file.suffix[1:])
-    draft = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
-        draft.write_bytes(content)
-        draft.replace(file)
+        write_atomically(file, content, durable=False)
     except OSError as error:
         raise RunError(f"{file} cannot be written: {error.strerror}") from None
-    finally:
-        draft.unlink(missing_ok=True)

@@ -1,17 +1,21 @@
-"""Write a file so that it is whole or not there: into a draft beside it, synced, then renamed."""
+"""Write a file so that it is whole or not there: into a draft beside it, which then takes its name."""
 
 import contextlib
 import os
 import re
+import secrets
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-_DRAFT = re.compile(r"\..+\.\d+\.tmp")
+_DRAFT = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
 
 
 @contextlib.contextmanager
 def drafted(file: Path, durable: bool = True) -> Iterator[Path]:
     """Give a draft to write to, which takes the place of the file when the block ends without an error.
+
+    The file can be read by whom the umask says, also where a library writes files for its user alone.
 
     Parameters
     ----------
@@ -23,7 +27,7 @@ def drafted(file: Path, durable: bool = True) -> Iterator[Path]:
     Yields
     ------
     Path
-        The draft, a hidden file in the same folder; it does not exist yet.
+        The draft, a hidden file in the same folder, still empty. No other thread or process has the same.
 
     Raises
     ------
@@ -39,9 +43,14 @@ def drafted(file: Path, durable: bool = True) -> Iterator[Path]:
     ...     [file.name for file in Path(folder).iterdir()]
     ['notes.txt']
     """
-    draft = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    draft = file.with_name(f".{file.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
+        with draft.open("xb") as stream:
+            mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
         yield draft
+        # A library may have put a file of its own, of another mode, in the place of the empty one.
+        if stat.S_IMODE(draft.stat().st_mode) != mode:
+            draft.chmod(mode)
         if durable:
             sync(draft)
         draft.replace(file)
@@ -49,15 +58,17 @@ def drafted(file: Path, durable: bool = True) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def write_atomically(file: Path, content: str | bytes | Callable[[Path], object]) -> None:
+def write_atomically(
+    file: Path, content: str | bytes | Callable[[Path], object], durable: bool = True
+) -> None:
     """Write text, bytes, or what a function saves to the path that it is given; see :func:`drafted`."""
-    with drafted(file) as draft:
+    with drafted(file, durable) as draft:
         if callable(content):
             content(draft)
         elif isinstance(content, bytes):
             draft.write_bytes(content)
         else:
-            draft.write_text(content, encoding="utf-8")
+            draft.write_text(content, encoding="utf-8", newline="")
 
 
 def sync(path: Path) -> None:

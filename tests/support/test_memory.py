@@ -52,8 +52,8 @@ from gradformer_dgl.support.memory import peak_memory
 from gradformer_dgl.training import time_estimate
 
 logging.basicConfig(format="%(message)s", level=logging.INFO)
-pace.LONG = 0
-watch = pace.Pace("a", 1, 1)
+time_estimate.LONG = 0
+watch = time_estimate.TimeEstimate("a", 1, 1)
 for _ in range(6):
     watch.step()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, peak_memory())

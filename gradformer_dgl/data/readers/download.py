@@ -1,10 +1,10 @@
 """Files from the web, whole or not at all."""
 
+import contextlib
 import http.client
 import logging
 import os
 import shutil
-import tempfile
 import urllib.error
 import urllib.request
 import zipfile
@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from gradformer_dgl.support.atomic_write import drafted
 from gradformer_dgl.support.errors import DataError
 
 _TIMEOUT = 30.0
@@ -100,24 +101,19 @@ def unpack(archive: Path, folder: Path, paths: Iterable[str]) -> None:
 
 
 def _store(response: Any, url: str, target: Path, by_hand: str) -> None:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    except OSError as error:
-        raise DataError(
-            f"cannot write to {target.parent} ({error.strerror}); choose another data folder"
-        ) from error
-    part = Path(name)
-    expected = response.headers.get("Content-Length")
-    try:
-        with os.fdopen(handle, "wb") as file:
+    with contextlib.ExitStack() as stack:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft = stack.enter_context(drafted(target))
+        except OSError as error:
+            raise DataError(
+                f"cannot write to {target.parent} ({error.strerror}); choose another data folder"
+            ) from error
+        with draft.open("wb") as file:
             shutil.copyfileobj(response, file)
             received = file.tell()
+        expected = response.headers.get("Content-Length")
         if expected is not None and received != int(expected):
             raise DataError(f"{url} broke off after {received} of {expected} bytes; try again, or {by_hand}")
-        if not zipfile.is_zipfile(part):
+        if not zipfile.is_zipfile(draft):
             raise DataError(f"what {url} sent is not a zip file; {by_hand}")
-        part.chmod(0o644)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
