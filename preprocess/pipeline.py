@@ -29,6 +29,7 @@ from gradformer_dgl.preprocess.shortest_paths import checked_max_distance
 from gradformer_dgl.preprocess.tasks import cut_tasks
 from gradformer_dgl.support.errors import CacheError, ConfigError, GraphError
 from gradformer_dgl.support.lock import exclusive
+from gradformer_dgl.support.progress import Progress
 
 logger = logging.getLogger("gradformer_dgl")
 
@@ -151,13 +152,13 @@ def preprocess_graphs(
         return present
     with exclusive(path), contextlib.ExitStack() as stack:
         sizes = _known_sizes(graphs)
-        bar = _progress_bar(sizes.pairs if sizes else None)
-        report = stack.enter_context(bar) if progress else lambda pairs: None
+        bar = stack.enter_context(Progress("distances", progress, keep="done", anywhere=True))
+        bar.plan(max(sizes.pairs, 1) if sizes else None)
         part_bytes = task_sizes.part_bytes_for(graphs, plan, wanted) if sizes else task_sizes.PART_BYTES
         # How many pairs a sparse file holds is known when they have been found.
         sizes = None if plan.layout == SPARSE else sizes
         run = _Run(path, plan, wanted, engine, resume, part_bytes)
-        run.into_file(structure_stream(graphs, weight), report, sizes)
+        run.into_file(structure_stream(graphs, weight), bar.advance, sizes)
     return DistanceCache(path)
 
 
@@ -370,21 +371,3 @@ def _known_sizes(graphs: Any) -> CacheSizes | None:
     if not isinstance(graphs, GraphStructures):
         return None
     return CacheSizes(len(graphs), int(graphs.node_counts.sum()), graphs.num_pairs)
-
-
-@contextlib.contextmanager
-def _progress_bar(num_pairs: int | None) -> Iterator[Report]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        # Without a total the bar only shows that work goes on.
-        task = bar.add_task("distances", total=None if num_pairs is None else max(num_pairs, 1))
-        try:
-            yield lambda pairs: bar.advance(task, pairs)
-        except BaseException:
-            # What is to be read then is the error: leave no bar behind, in a log not even an empty line.
-            bar.live.transient = True
-            bar.console.quiet = not bar.console.is_interactive
-            raise

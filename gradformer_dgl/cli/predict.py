@@ -64,10 +64,10 @@ def command(
 
     Example: gradformer-dgl predict runs/NCI1 data/NCI109 -o - --seed 0
     """
-    from gradformer_dgl.cli.row_progress import RowProgress
     from gradformer_dgl.prediction.inputs import open_input
     from gradformer_dgl.prediction.predictor import Predictor
     from gradformer_dgl.prediction.table import STDOUT, check_out, predict_table
+    from gradformer_dgl.support.progress import Progress
     from gradformer_dgl.training.threads import use_threads
 
     if as_json and out == STDOUT:
@@ -77,7 +77,8 @@ def command(
     root = None if data_root is None else str(data_root)
     predictor = Predictor.from_run(run, seed, device, root)
     opened = open_input(input, predictor.fit, smiles_column)
-    with RowProgress(opened.total, shown=not obj["quiet"]) as progress:
+    with Progress("predictions", shown=not obj["quiet"], keep="never") as progress:
+        progress.plan(opened.total)
         empty = predict_table(predictor, opened, predictor.distances(cache), out, progress.advance)
     predicted, place = opened.total - empty, "stdout" if out == STDOUT else out
     logging.getLogger("gradformer_dgl").info("%s: predicted %d of %d", place, predicted, opened.total)

@@ -90,11 +90,11 @@ def command(
 
     Example: gradformer-dgl reproduce --table main --datasets MUTAG --runs 3 --jobs 2 --data-root data
     """
-    from gradformer_dgl.cli.task_progress import TaskProgress
     from gradformer_dgl.experiments.render import render
     from gradformer_dgl.experiments.runner import Place, reproduce
     from gradformer_dgl.experiments.tables import experiments_of, table_named
     from gradformer_dgl.support.errors import ConfigError
+    from gradformer_dgl.support.progress import Progress
     from gradformer_dgl.training.threads import available_processors, use_threads
 
     if folds is not None and table != "main":
@@ -105,7 +105,7 @@ def command(
         use_threads(1)
         place = Place(out, work, cache_dir, data_root, options.chosen_device(device))
         jobs = available_processors() if jobs == -1 else (jobs or 1)
-        with TaskProgress("trainings", shown=not obj["quiet"]) as progress:
+        with Progress("trainings", shown=not obj["quiet"]) as progress:
             reproduce(
                 experiments,
                 place,

@@ -10,6 +10,9 @@ from gradformer_dgl.cli import options, results
 from gradformer_dgl.cli.help import LongCommand
 from gradformer_dgl.data.options import DataOptions
 
+LINES_PER_SEED = 10
+"""Lines of text about the training of a seed, where stderr is no terminal."""
+
 
 @click.command("train", cls=LongCommand)
 @options.dataset
@@ -73,14 +76,16 @@ def command(
 
     Example: torchrun --nproc-per-node 2 $(which gradformer-dgl) train NCI1
     """
-    from gradformer_dgl.cli.progress import EpochProgress
     from gradformer_dgl.data import load_dataset
     from gradformer_dgl.plots.run_pictures import draw_run
     from gradformer_dgl.support.errors import ConfigError
+    from gradformer_dgl.support.progress import Progress
     from gradformer_dgl.training.config import load_preset, read_settings
     from gradformer_dgl.training.distributed import joined_ranks
+    from gradformer_dgl.training.run_folder import free_folder
     from gradformer_dgl.training.run_spec import RunSpec
-    from gradformer_dgl.training.runs import free_folder, train_run
+    from gradformer_dgl.training.runs import train_run
+    from gradformer_dgl.training.seed_files import score_name
     from gradformer_dgl.training.threads import available_processors, use_threads
 
     if resume and overwrite:
@@ -95,13 +100,13 @@ def command(
         options.check_targets(dataset, data_root, data_options)
         raw = load_dataset(dataset, data_root, **data_options.given())
         name = raw.name
-        chosen = load_preset(preset or options.preset_of(dataset, name))
+        chosen = load_preset(preset or options.preset_of(dataset, name, data_options))
         if config is not None:
             chosen = chosen.updated(read_settings(config))
         chosen = chosen.updated({key: value for key, value in settings.items() if value is not None})
         default = Path("runs") / name
         request = RunSpec(
-            dataset=options.lasting_name(dataset, data_root, name),
+            dataset=options.lasting_name(dataset, data_root, name, data_options),
             data_root=None if data_root is None else str(data_root.resolve()),
             cache=str(options.cache_file(cache_dir, name).resolve()),
             folder=ranks.from_first(lambda: str(out or (default if resume else free_folder(default)))),
@@ -116,8 +121,17 @@ def command(
         use_threads(threads)
         opened = request.open_dataset(raw)
         shown = ranks.is_first and not obj["quiet"]
-        with EpochProgress(request.seeds, chosen.epochs, shown=shown) as progress:
-            result = train_run(request, jobs, progress.advance, opened, ranks)
+        with Progress(shown=shown, lines=LINES_PER_SEED) as progress:
+            for one in request.seeds:
+                progress.add(f"seed {one}", chosen.epochs)
+            progress.plan(len(request.seeds))
+
+            def on_epoch(seed: int, record: dict[str, Any]) -> None:
+                score = score_name(record)
+                text = f"loss {record['train_loss']:.4f}  val {score} {record[f'val_{score}']:.4g}"
+                progress.epoch(f"seed {seed}", record["epoch"], chosen.epochs, text)
+
+            result = train_run(request, jobs, on_epoch, opened, ranks)
         if ranks.is_first:
             draw_run(request)
             log.info("run folder: %s", request.folder)

@@ -79,12 +79,12 @@ def command(
 
     Example: gradformer-dgl train NCI1 --config runs/tune-NCI1/best.yaml
     """
-    from gradformer_dgl.cli.task_progress import TaskProgress
     from gradformer_dgl.data import load_dataset
     from gradformer_dgl.experiments.caches import ensure_cache
     from gradformer_dgl.experiments.search_space import default_space, read_space
     from gradformer_dgl.experiments.tuning import TuneRequest, import_optuna, tune
     from gradformer_dgl.support.errors import ConfigError
+    from gradformer_dgl.support.progress import Progress
     from gradformer_dgl.training.config import load_preset, read_settings
     from gradformer_dgl.training.run_spec import RunSpec
     from gradformer_dgl.training.threads import available_processors, use_threads
@@ -94,7 +94,7 @@ def command(
     jobs = available_processors() if jobs == -1 else (jobs or 1)
     options.check_targets(dataset, data_root, data_options)
     raw = load_dataset(dataset, data_root, **data_options.given())
-    base = load_preset(preset or options.preset_of(dataset, raw.name))
+    base = load_preset(preset or options.preset_of(dataset, raw.name, data_options))
     if config is not None:
         base = base.updated(read_settings(config))
     fixed = {name: value for name, value in settings.items() if value is not None}
@@ -108,7 +108,7 @@ def command(
     cache = options.cache_file(cache_dir, raw.name)
     ensure_cache(raw, cache, base.encodings, jobs, not obj["quiet"], base.extra_distances)
     run = RunSpec(
-        dataset=options.lasting_name(dataset, data_root, raw.name),
+        dataset=options.lasting_name(dataset, data_root, raw.name, data_options),
         data_options=data_options,
         data_root=None if data_root is None else str(data_root.resolve()),
         cache=str(cache.resolve()),
@@ -117,7 +117,7 @@ def command(
         seeds=tuple(range(first_seed, first_seed + seeds)),
         device=options.chosen_device(device),
     )
-    with TaskProgress("trials", shown=not obj["quiet"]) as progress:
+    with Progress("trials", shown=not obj["quiet"]) as progress:
         result = tune(TuneRequest(run, searched, trials, seed), raw, jobs, progress)
     best = f"best validation {result['metric']} {result['best_val']:.4g}, trial {result['trial']}"
     results.print_scores(result, f"{best}: {result['config']}")

@@ -11,20 +11,20 @@ from typing import Any
 
 from gradformer_dgl.data import GraphDataset, load_dataset
 from gradformer_dgl.experiments.caches import ensure_cache
-from gradformer_dgl.experiments.folds import fold_split
 from gradformer_dgl.experiments.machine import describe_machine
-from gradformer_dgl.experiments.progress import Progress
 from gradformer_dgl.experiments.records import load_record, record_file, save_record
 from gradformer_dgl.experiments.tables import Experiment
-from gradformer_dgl.experiments.workers import Report, Workers
 from gradformer_dgl.support.lock import exclusive
 from gradformer_dgl.support.memory import peak_memory
+from gradformer_dgl.support.progress import Progress
 from gradformer_dgl.training.config import RunConfig
+from gradformer_dgl.training.folds import fold_split
 from gradformer_dgl.training.loop import Trainer
-from gradformer_dgl.training.metrics_file import read_records
 from gradformer_dgl.training.objectives import objective_for
 from gradformer_dgl.training.run_spec import RunSpec
+from gradformer_dgl.training.seed_files import read_records, score_name
 from gradformer_dgl.training.seeds import train_seed
+from gradformer_dgl.training.workers import Report, Workers
 from gradformer_dgl.version import __version__
 
 MEASURED_EPOCHS = 6
@@ -201,8 +201,8 @@ def reproduce(
 
 
 def _show(progress: Progress, task: Training, record: dict[str, Any]) -> bool:
-    metric = next(name for name in record if name.startswith("val_") and name != "val_loss")
-    text = f"{metric.replace('_', ' ', 1)} {record[metric]:.4g}"
+    score = score_name(record)
+    text = f"val {score} {record[f'val_{score}']:.4g}"
     progress.epoch(task.title, record["epoch"], task.request.config.epochs, text)
     return True
 

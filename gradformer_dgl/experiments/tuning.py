@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from gradformer_dgl.data import GraphDataset
-from gradformer_dgl.experiments.progress import Progress
 from gradformer_dgl.experiments.search_space import Range, Space, check_space, contains
 from gradformer_dgl.experiments.trials import WINDOW, TrialTask, validate
-from gradformer_dgl.experiments.workers import Workers
 from gradformer_dgl.support.errors import ConfigError, RunError
 from gradformer_dgl.support.lock import exclusive
+from gradformer_dgl.support.progress import Progress
 from gradformer_dgl.training.checkpoint import write_whole
 from gradformer_dgl.training.data_digests import data_digests
 from gradformer_dgl.training.objectives import Objective, objective_for
 from gradformer_dgl.training.run_spec import RunSpec
+from gradformer_dgl.training.workers import Workers
 
 if TYPE_CHECKING:
     import optuna

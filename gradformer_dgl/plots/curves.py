@@ -5,22 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gradformer_dgl.plots.style import WIDTH, colour, dashes, marker, styled
+from gradformer_dgl.training.seed_files import score_name
 
 Records = Sequence[dict[str, Any]]
 _PARTS = {"train": "training", "val": "validation"}
 _MOST_IN_LEGEND = 20
-
-
-def score_name(records: Records) -> str:
-    """Return the name of the score that chooses the best epoch.
-
-    Examples
-    --------
-    >>> score_name([{"epoch": 1, "train_loss": 0.5, "val_loss": 0.6, "val_roc_auc": 0.7}])
-    'roc_auc'
-    """
-    names = (name for name in records[0] if name.startswith("val_") and name != "val_loss")
-    return next(names).removeprefix("val_")
 
 
 def curves_figure(
@@ -46,7 +35,7 @@ def curves_figure(
     """
     from matplotlib.figure import Figure
 
-    score = score_name(next(iter(records.values())))
+    score = score_name(next(iter(records.values()))[0])
     with styled():
         figure = Figure(figsize=(WIDTH, 5.0), layout="constrained")
         (loss_axes, score_axes), (rate_axes, legend_axes) = figure.subplots(2, 2, height_ratios=(3, 2))

@@ -1,24 +1,26 @@
-"""What one seed leaves in its folder: metrics as JSON lines, a checkpoint, the best weights."""
+"""Files of one seed: metrics as JSON lines, a checkpoint, the best weights."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from gradformer_dgl.support.atomic_write import remove_drafts
 from gradformer_dgl.support.errors import RunError
-from gradformer_dgl.training.checkpoint import remove_drafts, save_tensors, write_whole
+from gradformer_dgl.training.checkpoint import save_tensors, write_whole
 
 WEIGHTS, CHECKPOINT, METRICS = "weights.safetensors", "checkpoint.safetensors", "metrics.jsonl"
 
 
 class SeedFiles:
-    """Writes the files of one seed.
+    """Write the files of one seed.
 
     Parameters
     ----------
     folder : Path
-        Where they go.
+        The folder of the seed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,12 +41,12 @@ class SeedFiles:
             raise RunError(f"{self.folder / METRICS} cannot be written: {error.strerror}") from None
 
     def save(self, name: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Save tensors and facts under a name, whole or not at all."""
+        """Save tensors and metadata under a name, whole or not at all."""
         save_tensors(self.folder / name, tensors, facts)
 
 
 class NoFiles(SeedFiles):
-    """Writes nothing: of several processes that train together one alone keeps the files."""
+    """Write nothing: of several processes that train together only one keeps the files."""
 
     def begin(self, records: list[dict[str, Any]]) -> None:
         """Write nothing."""
@@ -54,3 +56,41 @@ class NoFiles(SeedFiles):
 
     def save(self, name: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Write nothing."""
+
+
+def read_records(seed_folder: Path) -> list[dict[str, Any]]:
+    """Read the records of the epochs of one seed.
+
+    Raises
+    ------
+    RunError
+        Where the file is missing or broken, or no epoch is done.
+    """
+    file = seed_folder / METRICS
+    try:
+        records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    except OSError as error:
+        raise RunError(f"{file} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise RunError(f"{file} is broken: {error}") from None
+    if not records:
+        raise RunError(f"{file} is empty: no epoch is done")
+    if not all(isinstance(record, dict) and _is_whole(record) for record in records):
+        raise RunError(f"{file} is broken: a line is no record of an epoch")
+    return records
+
+
+def _is_whole(record: dict[str, Any]) -> bool:
+    return bool(score_name(record)) and record.keys() >= {"epoch", "lr", "train_loss", "val_loss"}
+
+
+def score_name(record: Mapping[str, Any]) -> str:
+    """Return the name of the score in the record of an epoch, empty where there is none.
+
+    Examples
+    --------
+    >>> score_name({"epoch": 1, "train_loss": 0.5, "val_loss": 0.6, "val_roc_auc": 0.7})
+    'roc_auc'
+    """
+    names = (name for name in record if name.startswith("val_") and name != "val_loss")
+    return next(names, "").removeprefix("val_")

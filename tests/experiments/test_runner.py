@@ -8,13 +8,13 @@ from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.data import load_dataset
 from gradformer_dgl.experiments import runner
 from gradformer_dgl.experiments.caches import ensure_cache
-from gradformer_dgl.experiments.progress import Progress
 from gradformer_dgl.experiments.records import load_record, record_file
 from gradformer_dgl.experiments.render import render
 from gradformer_dgl.experiments.runner import reproduce
 from gradformer_dgl.experiments.tables import TABLES
 from gradformer_dgl.support.errors import CacheError, RunError
 from gradformer_dgl.support.lock import exclusive
+from gradformer_dgl.support.progress import Progress
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.runs import train_run
 
@@ -23,6 +23,7 @@ class Interrupting(Progress):
     """Interrupts after a number of epochs."""
 
     def __init__(self, epochs: int) -> None:
+        super().__init__()
         self.left = epochs
 
     def epoch(self, *_) -> None:

@@ -12,11 +12,11 @@ import yaml
 from gradformer_dgl.data import load_dataset
 from gradformer_dgl.data.options import DataOptions
 from gradformer_dgl.experiments import trials, tuning
-from gradformer_dgl.experiments.progress import Progress
 from gradformer_dgl.experiments.search_space import Range
 from gradformer_dgl.experiments.trials import best_window, without_test_part
 from gradformer_dgl.experiments.tuning import TuneRequest, tune
 from gradformer_dgl.support.errors import ConfigError, RunError
+from gradformer_dgl.support.progress import Progress
 from gradformer_dgl.training.config import RunConfig, read_settings
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.run_spec import RunSpec
@@ -74,6 +74,7 @@ def settings_of(trials):
 
 class Interrupting(Progress):
     def __init__(self, epochs):
+        super().__init__()
         self.left = epochs
 
     def epoch(self, *_):
