@@ -1,6 +1,5 @@
 """`gradformer-dgl plot`."""
 
-import dataclasses
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -101,29 +100,26 @@ def command(
 
     from gradformer_dgl.plots.page import write_page
     from gradformer_dgl.plots.pictures import draw_pictures, write_pictures
-    from gradformer_dgl.plots.trained_run import OpenedRun
-    from gradformer_dgl.support.errors import RunError
-    from gradformer_dgl.training.runs import open_run
+    from gradformer_dgl.plots.plotted_run import PlottedRun
+    from gradformer_dgl.training.trained_run import open_run
 
-    request = open_run(
+    trained = open_run(
         run,
         None if data_root is None else str(data_root),
         None if cache is None else str(cache),
         options.chosen_device(device),
     )
     if seed is not None:
-        if seed not in request.seeds:
-            raise RunError(f"{run} has no seed {seed}: there are {', '.join(map(str, request.seeds))}")
-        request = dataclasses.replace(request, seeds=(seed,))
-    opened = OpenedRun(request, graph, layer)
+        trained = trained.only(seed)
+    plotted = PlottedRun(trained.spec, graph, layer)
     with Console(stderr=True, quiet=obj["quiet"]).status("drawing") as status:
-        pictures, left_out = draw_pictures(opened, only, lambda name: status.update(f"drawing {name}"))
+        pictures, left_out = draw_pictures(plotted, only, lambda name: status.update(f"drawing {name}"))
     for line in left_out:
         logging.getLogger("gradformer_dgl").warning("%s", line)
     folder = run / "plots" if out is None else out
     files = write_pictures(pictures, folder, formats)
     if html:
         files.append(folder / PAGE)
-        write_page(opened, pictures, left_out, files[-1])
+        write_page(plotted, pictures, left_out, files[-1])
     facts = {"run": str(run), "files": [str(file) for file in files], "left_out": left_out}
     results.print_result(facts, files, as_json)

@@ -6,11 +6,12 @@ from typing import Any
 
 import networkx as nx
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int64
+from torch import Tensor
 
 from gradformer_dgl.plots.attention_weights import as_pairs, attention_weights, num_layers_with_attention
+from gradformer_dgl.plots.plotted_run import PlottedRun
 from gradformer_dgl.plots.style import panels, styled
-from gradformer_dgl.plots.trained_run import OpenedRun, near_median
 from gradformer_dgl.support.errors import ConfigError, RunError
 
 MOST_NODES = 40
@@ -45,7 +46,7 @@ class GraphAttention:
     unit: str = "hops"
 
 
-def read_attention(run: OpenedRun) -> GraphAttention:
+def read_attention(run: PlottedRun) -> GraphAttention:
     """Return the attention of the graph and layer that a run is to show, of its first seed with weights.
 
     Raises
@@ -68,7 +69,7 @@ def read_attention(run: OpenedRun) -> GraphAttention:
     nodes = int(graphs.node_counts[number])
     if not 0 < nodes <= MOST_DRAWN:
         raise RunError(f"graph {number} has {nodes} nodes; one of 1 to {MOST_DRAWN} can be drawn")
-    batch = run.supply.batch(graphs.node_counts.new_tensor([number]))
+    batch = run.loader.batch(graphs.node_counts.new_tensor([number]))
     assert batch.distances is not None
     distances = as_pairs(batch.distances)
     steps = distances[0].cpu().numpy()
@@ -84,12 +85,30 @@ def read_attention(run: OpenedRun) -> GraphAttention:
     )
 
 
-def _some_graph(run: OpenedRun, seed: int) -> int:
+def _some_graph(run: PlottedRun, seed: int) -> int:
     graphs = run.dataset.graphs
     if graphs.splits_nodes:
         return 0
     test = run.test_graphs(seed)
     return int(test[near_median(graphs.node_counts[test], graphs.edge_counts[test], MOST_NODES)])
+
+
+def near_median(
+    node_counts: Int64[Tensor, "graphs"], edge_counts: Int64[Tensor, "graphs"], most_nodes: int
+) -> int:
+    """Return the place of a graph that is easy to look at: of usual size, with edges, and not too large.
+
+    Examples
+    --------
+    >>> import torch
+    >>> near_median(torch.tensor([90, 5, 9, 30]), torch.tensor([99, 0, 16, 60]), most_nodes=40)
+    2
+    """
+    wanted = min(float(node_counts.double().median()), most_nodes)
+    off = (node_counts.double() - wanted).abs()
+    off[(edge_counts == 0) | (node_counts < 3)] += 1e9
+    off[node_counts > most_nodes] += 1e6
+    return int(off.argmin())
 
 
 def positions(num_nodes: int, edges: Sequence[tuple[int, int]]) -> Float[np.ndarray, "nodes 2"]:

@@ -1,7 +1,6 @@
 """All pictures of a run with its scores and settings, in one HTML file that needs no other."""
 
 import base64
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib import resources
@@ -10,19 +9,19 @@ from string import Template
 from typing import Any
 
 from gradformer_dgl.plots.pictures import Picture
+from gradformer_dgl.plots.plotted_run import PlottedRun
 from gradformer_dgl.plots.style import rendered
-from gradformer_dgl.plots.trained_run import OpenedRun
 from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.checkpoint import write_whole
 from gradformer_dgl.training.config import RunConfig
 
 
-def write_page(run: OpenedRun, pictures: Sequence[Picture], left_out: Sequence[str], file: Path) -> None:
+def write_page(run: PlottedRun, pictures: Sequence[Picture], left_out: Sequence[str], file: Path) -> None:
     """Write the page of a run, whole or not at all.
 
     Parameters
     ----------
-    run : OpenedRun
+    run : PlottedRun
         The run.
     pictures : sequence of Picture
         What is shown; they are part of the file.
@@ -43,9 +42,9 @@ def write_page(run: OpenedRun, pictures: Sequence[Picture], left_out: Sequence[s
     write_whole(file, page_text(run, pictures, left_out))
 
 
-def page_text(run: OpenedRun, pictures: Sequence[Picture], left_out: Sequence[str] = ()) -> str:
+def page_text(run: PlottedRun, pictures: Sequence[Picture], left_out: Sequence[str] = ()) -> str:
     """Return the page of a run as HTML, without scripts and without addresses of other files."""
-    name = str((run.result or {}).get("dataset") or Path(run.request.dataset).name)
+    name = str((run.result or {}).get("dataset") or Path(run.spec.dataset).name)
     title = f"{name}, {run.config.model}"
     parts = [
         f"<h1>{escape(title)}</h1>",
@@ -69,7 +68,7 @@ def _figure(picture: Picture) -> str:
     )
 
 
-def _scores(run: OpenedRun) -> str:
+def _scores(run: PlottedRun) -> str:
     result = run.result
     if result is None:
         return "<p>The run has no result yet.</p>"
@@ -109,11 +108,11 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f"\n<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>"
 
 
-def _settings(run: OpenedRun) -> str:
-    settings, usual = run.config.as_dict(), dataclasses.asdict(RunConfig())
-    request = run.request
-    facts = {"data": request.dataset, "cache": request.cache, "seeds": ", ".join(map(str, request.seeds))}
-    for name, value in request.data_options.given().items():
+def _settings(run: PlottedRun) -> str:
+    settings, usual = run.config.as_dict(), RunConfig().as_dict()
+    spec = run.spec
+    facts = {"data": spec.dataset, "cache": spec.cache, "seeds": ", ".join(map(str, spec.seeds))}
+    for name, value in spec.data_options.given().items():
         facts[name.replace("_", " ")] = value if isinstance(value, str) else ", ".join(value)
     facts |= {key: run.result[key] for key in ("version", "torch") if run.result and key in run.result}
     unusual = [name for name, value in settings.items() if value != usual[name]]

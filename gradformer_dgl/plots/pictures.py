@@ -11,9 +11,9 @@ from gradformer_dgl.plots.attention import attention_figure, read_attention
 from gradformer_dgl.plots.curves import curves_figure
 from gradformer_dgl.plots.decay import decay_figure, learned_tau
 from gradformer_dgl.plots.distances import distances_figure
+from gradformer_dgl.plots.plotted_run import PlottedRun
 from gradformer_dgl.plots.predictions import predictions_figure
 from gradformer_dgl.plots.style import write_picture
-from gradformer_dgl.plots.trained_run import OpenedRun
 from gradformer_dgl.support.errors import ConfigError, GradformerError, RunError
 
 
@@ -37,32 +37,32 @@ class Picture:
     figure: Any
 
 
-def _curves(run: OpenedRun) -> Any:
-    return curves_figure(run.records, run.best_epochs, str((run.result or {}).get("unit", "")))
+def _curves(run: PlottedRun) -> Any:
+    return curves_figure(run.records_by_seed, run.best_epochs, str((run.result or {}).get("unit", "")))
 
 
-def _decay(run: OpenedRun) -> Any:
-    return decay_figure(run.config, learned_tau(run.records, run.config.model))
+def _decay(run: PlottedRun) -> Any:
+    return decay_figure(run.config, learned_tau(run.records_by_seed, run.config.model))
 
 
-def _attention(run: OpenedRun) -> Any:
+def _attention(run: PlottedRun) -> Any:
     return attention_figure(read_attention(run))
 
 
-def _predictions(run: OpenedRun) -> Any:
-    return predictions_figure(run.tests, run.dataset.task, run.output_names)
+def _predictions(run: PlottedRun) -> Any:
+    return predictions_figure(run.tests, run.dataset.task, run.info.outputs)
 
 
-def _distances(run: OpenedRun) -> Any:
-    cache = DistanceCache(run.request.cache)
+def _distances(run: PlottedRun) -> Any:
+    cache = DistanceCache(run.spec.cache)
     try:
-        learned = learned_tau(run.records) if run.config.distance == "shortest_path" else {}
+        learned = learned_tau(run.records_by_seed) if run.config.distance == "shortest_path" else {}
     except RunError:
         learned = {}
     return distances_figure(cache, learned)
 
 
-PICTURES: dict[str, tuple[str, str, Callable[[OpenedRun], Any]]] = {
+PICTURES: dict[str, tuple[str, str, Callable[[PlottedRun], Any]]] = {
     "curves": (
         "Training",
         "Loss, score and learning rate by epoch. A marker stands at the epoch whose weights a seed keeps, "
@@ -98,7 +98,7 @@ PICTURES: dict[str, tuple[str, str, Callable[[OpenedRun], Any]]] = {
 
 
 def draw_pictures(
-    run: OpenedRun,
+    run: PlottedRun,
     names: Sequence[str] = PICTURE_NAMES,
     on_picture: Callable[[str], None] = lambda name: None,
 ) -> tuple[list[Picture], list[str]]:
@@ -106,7 +106,7 @@ def draw_pictures(
 
     Parameters
     ----------
-    run : OpenedRun
+    run : PlottedRun
         The run.
     names : sequence of str
         Which pictures.

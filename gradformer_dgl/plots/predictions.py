@@ -10,8 +10,8 @@ from gradformer_dgl.plots.confusion import confusion_counts, draw_confusion
 from gradformer_dgl.plots.regression import draw_errors, draw_scatter
 from gradformer_dgl.plots.roc import draw_roc
 from gradformer_dgl.plots.style import WIDTH, panels, styled
-from gradformer_dgl.plots.trained_run import SeedOutputs
 from gradformer_dgl.support.errors import RunError
+from gradformer_dgl.training.trained_run import SeedOutputs
 
 MOST_TARGETS = 6
 

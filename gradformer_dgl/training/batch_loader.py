@@ -41,7 +41,7 @@ def batches(indices: Tensor, size: int) -> Iterator[Tensor]:
         yield indices[number * size : (number + 1) * size if number < count - 1 else len(indices)]
 
 
-class BatchSupply:
+class BatchLoader:
     """Cut batches out of a data set for a device.
 
     Where the data set fits on the device, it is moved there once and batches are cut there, without a copy
@@ -59,8 +59,8 @@ class BatchSupply:
     --------
     >>> import dgl
     >>> graphs = PackedGraphs.from_graphs([dgl.graph(([0], [1])), dgl.graph(([0, 1], [1, 2]))])
-    >>> supply = BatchSupply(graphs, "cpu")
-    >>> [batch.node_counts.tolist() for batch in supply.each([torch.tensor([1]), torch.tensor([0, 1])])]
+    >>> loader = BatchLoader(graphs, "cpu")
+    >>> [batch.node_counts.tolist() for batch in loader.each([torch.tensor([1]), torch.tensor([0, 1])])]
     [[3], [2, 3]]
     """
 

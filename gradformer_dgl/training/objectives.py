@@ -1,15 +1,19 @@
-"""What is minimised and what is reported for each kind of task."""
+"""Objective of a task: the loss that is minimised, and the metrics that are reported."""
 
 import dataclasses
 import math
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 from torch.nn import functional
 
 from gradformer_dgl.support.errors import DataError
+from gradformer_dgl.training.config import RunConfig
+from gradformer_dgl.training.metrics import Metric, load_metric
 
 
 def class_weights(labels: Int64[Tensor, "items"], num_classes: int) -> Float[Tensor, "classes"]:
@@ -36,56 +40,12 @@ def weighted_cross_entropy(
     """Cross-entropy with the weights of :func:`class_weights`, averaged by weight."""
     batch = labels if batch is None else batch
     weights = class_weights(batch, logits.shape[1])
-    # Where all labels are of one class every weight is 0, and so is what there is to learn.
+    # Where all labels are of one class every weight is 0, and the loss with them.
     whole = weights[batch].sum().to(logits) if weights.any() else 1.0
     return functional.cross_entropy(logits, labels, weight=weights.to(logits), reduction="sum") / whole
 
 
-def class_averaged_accuracy(
-    logits: Float[Tensor, "items classes"], labels: Int64[Tensor, "items"]
-) -> Float[Tensor, ""]:
-    """Mean over the classes that occur of the share of their items that are found, in [0, 1]."""
-    hits = (logits.argmax(1) == labels).double()
-    counts = torch.bincount(labels, minlength=logits.shape[1])
-    found = torch.bincount(labels, weights=hits, minlength=logits.shape[1])
-    return (found[counts > 0] / counts[counts > 0]).mean()
-
-
-def accuracy(logits: Float[Tensor, "items classes"], labels: Int64[Tensor, "items"]) -> Float[Tensor, ""]:
-    """Share of items whose largest logit is at their label, in [0, 1]."""
-    return (logits.argmax(1) == labels).double().mean()
-
-
-def mean_absolute_error(
-    outputs: Float[Tensor, "items outputs"], targets: Float[Tensor, "items outputs"]
-) -> Float[Tensor, ""]:
-    """Mean of the absolute differences over the targets that are given (not NaN), in the target's unit."""
-    given = ~targets.isnan()
-    return (outputs[given].double() - targets[given].double()).abs().mean()
-
-
-def roc_auc(
-    logits: Float[Tensor, "items outputs"], labels: Float[Tensor, "items outputs"]
-) -> Float[Tensor, ""]:
-    """Area under the ROC curve, averaged over the outputs that have both classes, in [0, 1].
-
-    NaN where no output has both, or a logit that counts is NaN.
-    """
-    from torchmetrics.functional.classification import binary_auroc
-
-    areas = []
-    for column in range(logits.shape[1]):
-        given = ~labels[:, column].isnan()
-        truth = labels[given, column].long()
-        if logits[given, column].isnan().any():
-            return torch.tensor(torch.nan)
-        if 0 < truth.sum() < len(truth):
-            # Ranks instead of logits: a sigmoid in float32 would merge the surest predictions.
-            ranks = torch.unique(logits[given, column], return_inverse=True)[1].double()
-            areas.append(binary_auroc(ranks / max(1.0, float(ranks.max())), truth))
-    return torch.stack(areas).mean() if areas else torch.tensor(torch.nan)
-
-
+# Each loss takes (items, outputs) and its targets; ``batch`` has the targets of all ranks.
 def _cross_entropy(logits: Tensor, labels: Tensor, batch: Tensor | None = None) -> Tensor:
     items = len(labels if batch is None else batch)
     return functional.cross_entropy(logits, labels, reduction="sum") / max(1, items)
@@ -109,71 +69,131 @@ def _binary_loss(logits: Tensor, labels: Tensor, batch: Tensor | None = None) ->
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """Loss, reported metric, its unit, and whether more of it is better, for one kind of task.
+    """Loss that is minimised, metric that selects the best epoch, and further metrics that are reported.
 
     The loss is a mean over the items of a batch. It takes outputs, targets and, where these are a part of the
-    batch, the targets of all of it: the losses of all parts then sum to that of the batch. The metrics of
-    ``also`` are reported besides, by name, in the same unit; they select nothing.
+    batch, the targets of all of it: the losses of all parts then sum to that of the batch.
+
+    Parameters
+    ----------
+    name : str
+        The metric in results and records.
+    loss : callable
+        Takes (items, outputs), targets as :func:`as_targets` gives them, and those of the whole batch.
+    metric : Metric
+        Selects the best epoch, and is reported first.
+    also : mapping of str to Metric
+        Further metrics by the names in results; they select nothing.
     """
 
     name: str
-    unit: str
-    higher_is_better: bool
     loss: Callable[..., Tensor]
-    metric: Callable[[Tensor, Tensor], Tensor]
-    also: dict[str, Callable[[Tensor, Tensor], Tensor]] = dataclasses.field(default_factory=dict)
+    metric: Metric
+    also: Mapping[str, Metric] = dataclasses.field(default_factory=dict)
 
-    def report(self, outputs: Tensor, targets: Tensor) -> float:
+    @property
+    def unit(self) -> str:
+        """Unit of the metric."""
+        return self.metric.unit
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Direction of the metric."""
+        return self.metric.higher_is_better
+
+    def report(
+        self, outputs: Float[Tensor, "items outputs"], targets: Shaped[Tensor, "items *outputs"]
+    ) -> float:
         """Return the metric in its unit."""
-        return self._in_unit(self.metric(outputs, targets))
+        return self.metric.report(outputs, targets)
 
-    def report_also(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
-        """Return the further metrics, which select nothing, in the same unit."""
-        return {name: self._in_unit(metric(outputs, targets)) for name, metric in self.also.items()}
-
-    def _in_unit(self, value: Tensor) -> float:
-        return 100 * value.item() if self.unit == "%" else value.item()
+    def report_also(
+        self, outputs: Float[Tensor, "items outputs"], targets: Shaped[Tensor, "items *outputs"]
+    ) -> dict[str, float]:
+        """Return the further metrics, each in its unit."""
+        return {name: metric.report(outputs, targets) for name, metric in self.also.items()}
 
     def better(self, one: float, other: float) -> bool:
-        """Whether one value of the metric beats another."""
+        """Return whether one value of the metric beats another."""
         return one > other if self.higher_is_better else one < other
 
+    def summary(self, scores: Sequence[float], also: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+        """Return mean and sample standard deviation of the scores, and further scores, of several seeds."""
+        return {
+            "metric": self.name,
+            "unit": self.unit,
+            **_mean_and_deviation(scores),
+            "also": {name: _mean_and_deviation([one[name] for one in also]) for name in also[0]},
+        }
 
-_OBJECTIVES: dict[tuple[str, bool], Objective] = {
-    ("multiclass", False): Objective(
-        "accuracy", "%", True, _cross_entropy, accuracy, {"class_averaged_accuracy": class_averaged_accuracy}
+
+def _mean_and_deviation(scores: Sequence[float]) -> dict[str, float]:
+    deviation = statistics.stdev(scores) if len(scores) > 1 else 0.0
+    return {"mean": statistics.fmean(scores), "std": deviation}
+
+
+_USUAL: dict[tuple[str, bool], tuple[Callable[..., Tensor], dict[str, str]]] = {
+    ("multiclass", False): (
+        _cross_entropy,
+        {"accuracy": "accuracy", "class_averaged_accuracy": "class_averaged_accuracy"},
     ),
-    ("multiclass", True): Objective(
-        "accuracy", "%", True, weighted_cross_entropy, class_averaged_accuracy, {"plain_accuracy": accuracy}
+    ("multiclass", True): (
+        weighted_cross_entropy,
+        {"accuracy": "class_averaged_accuracy", "plain_accuracy": "accuracy"},
     ),
-    ("binary", False): Objective("roc_auc", "", True, _binary_loss, roc_auc),
-    ("multilabel", False): Objective("roc_auc", "", True, _binary_loss, roc_auc),
-    ("regression", False): Objective("mae", "", False, _absolute_error_loss, mean_absolute_error),
+    ("binary", False): (_binary_loss, {"roc_auc": "roc_auc"}),
+    ("multilabel", False): (_binary_loss, {"roc_auc": "roc_auc"}),
+    ("regression", False): (_absolute_error_loss, {"mae": "mae"}),
 }
+"""Loss of a task, without and with class weights, and its usual metrics: names in results, and in METRICS."""
 
 
-def objective_for(task: str, weighted: bool = False) -> Objective:
-    """Loss and metric of a task: multiclass, binary, multilabel or regression.
+def objective_for(task: str, weighted: bool = False, metric: str = "auto") -> Objective:
+    """Return loss and metrics of a task.
 
     Parameters
     ----------
     task : str
-        Kind of task.
+        ``"multiclass"``, ``"binary"``, ``"multilabel"`` or ``"regression"``.
     weighted : bool
-        Weight the classes by their rarity and report class-averaged accuracy; for multiclass tasks.
+        Weight the classes by their rarity; for multiclass tasks.
+    metric : str
+        The metric that selects the best epoch: a name of :data:`~gradformer_dgl.training.metrics.METRICS` or
+        ``module:Class``. ``"auto"`` takes the usual one of the task; with class weights that is the
+        class-averaged accuracy, under the name ``accuracy``.
 
     Raises
     ------
     DataError
         For a task that is not known, or that has no classes to weight.
+    ConfigError
+        For a metric that does not fit the task.
+
+    Examples
+    --------
+    >>> from gradformer_dgl.training.objectives import objective_for
+    >>> objective = objective_for("binary", metric="average_precision")
+    >>> objective.name, list(objective.also)
+    ('average_precision', ['roc_auc'])
     """
-    if (task, weighted) not in _OBJECTIVES:
+    if (task, weighted) not in _USUAL:
         raise DataError(f"no {'class-weighted ' if weighted else ''}objective for a {task} task")
-    return _OBJECTIVES[task, weighted]
+    loss, usual = _USUAL[task, weighted]
+    if metric == "auto":
+        first, *others = ((name, load_metric(code, task)) for name, code in usual.items())
+        return Objective(first[0], loss, first[1], dict(others))
+    chosen = load_metric(metric, task)
+    also = {name: load_metric(name, task) for name in usual.values() if name != chosen.name}
+    return Objective(chosen.name, loss, chosen, also)
+
+
+def objective_of(task: str, config: RunConfig) -> Objective:
+    """Return loss and metrics of a task with the settings of a run."""
+    return objective_for(task, config.class_weights, getattr(config, "metric", "auto"))
 
 
 def as_targets(labels: Tensor, task: str) -> Tensor:
-    """Labels in the shape that the losses take: (items,) int64 for classes, else (items, outputs) float32."""
+    """Return labels as losses take them: (items,) int64 for classes, else (items, outputs) float32."""
     if task == "multiclass":
         return labels.long().reshape(-1)
     return labels.float().reshape(len(labels), math.prod(labels.shape[1:]))

@@ -6,7 +6,7 @@ from torch import Tensor
 from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.pairs.ragged import Rows, starts_of
 from gradformer_dgl.support.errors import DataError
-from gradformer_dgl.training.batch_loader import THE_ONLY_GRAPH, BatchSupply
+from gradformer_dgl.training.batch_loader import THE_ONLY_GRAPH, BatchLoader
 from gradformer_dgl.training.distributed import ALONE, Ranks
 from gradformer_dgl.training.network import Network
 
@@ -16,7 +16,7 @@ EVALUATION_BATCHES = 4
 
 @torch.no_grad()
 def predict(
-    network: Network, supply: BatchSupply, indices: Tensor, size: int, ranks: Ranks = ALONE
+    network: Network, loader: BatchLoader, indices: Tensor, size: int, ranks: Ranks = ALONE
 ) -> Tensor:
     """Outputs of a network on the training scale, rows in the order of the graph numbers.
 
@@ -29,10 +29,10 @@ def predict(
         (graphs, outputs), or (nodes, outputs) for a node task, on the CPU.
     """
     network.eval()
-    if supply.graphs.splits_nodes:
-        return network(supply.batch(THE_ONLY_GRAPH)).cpu()[indices]
+    if loader.graphs.splits_nodes:
+        return network(loader.batch(THE_ONLY_GRAPH)).cpu()[indices]
     own = indices.tensor_split(ranks.size)[ranks.rank]
-    outputs = [network(batch).cpu() for batch in supply.each(own.split(size))]
+    outputs = [network(batch).cpu() for batch in loader.each(own.split(size))]
     return ranks.concatenate(torch.cat(outputs))
 
 

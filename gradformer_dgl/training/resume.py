@@ -1,4 +1,4 @@
-"""What a training goes on from after an interruption."""
+"""Checkpoint of a training: what it resumes from after an interruption."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,28 +15,28 @@ if TYPE_CHECKING:
     from gradformer_dgl.training.loop import Trainer
 
 OF_A_WEIGHT = {"step", "exp_avg", "exp_avg_sq"}
-"""What Adam and AdamW keep of each weight."""
+"""State of Adam and AdamW for each weight."""
 
 
 def save_checkpoint(trainer: "Trainer") -> None:
-    """Write all that the next epoch depends on."""
+    """Write all that the next epoch depends on into the folder of the seed."""
     tensors = {f"network.{name}": tensor for name, tensor in trainer.network.state_dict().items()}
     tensors |= {f"scored.{name}": tensor.clone() for name, tensor in trainer.scored.state_dict().items()}
-    tensors |= {f"best.{name}": tensor for name, tensor in trainer.best_weights.items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in trainer.best.weights.items()}
     for index, state in trainer.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
     facts = {
         "seed": trainer.seed,
         "config": trainer.config.as_dict(),
         "records": trainer.records,
-        "best": trainer.best,
+        "best": trainer.best.found,
         "seconds": trainer.seconds,
     }
     trainer.files.save(CHECKPOINT, tensors, facts)
 
 
 def load_checkpoint(trainer: "Trainer") -> None:
-    """Go back to where `save_checkpoint` was called, if it was.
+    """Restore the trainer from the checkpoint in its folder, where there is one.
 
     Raises
     ------
@@ -66,14 +66,15 @@ def _restore(trainer: "Trainer", tensors: Mapping[str, Tensor], facts: Mapping[s
     if [record["epoch"] for record in records] != list(range(1, len(records) + 1)):
         raise ValueError("its epochs have gaps")
     if best:
-        # They are needed when the training ends, which is late to find that they do not fit.
+        # They are needed at the end of the training, which is late to find that they do not fit.
         trainer.scored.load(parts["best"])
         float(best["val"]), float(best["val_loss"]), int(best["epoch"])
     trainer.network.load(parts["network"])
     trainer.scored.load(parts["scored"])
     trainer.optimizer.load_state_dict(_optimizer_state(trainer.optimizer, parts["optimizer"]))
-    trainer.best_weights = {name: tensor.to(trainer.device) for name, tensor in parts["best"].items()}
-    trainer.records, trainer.best, trainer.seconds = records, best, seconds
+    trainer.best.found = best
+    trainer.best.weights = {name: tensor.to(trainer.device) for name, tensor in parts["best"].items()}
+    trainer.records, trainer.seconds = records, seconds
 
 
 def _optimizer_state(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -1,35 +1,140 @@
-"""Which graphs are for training, validation and testing."""
+"""Registry of splits: the graphs, or nodes, for training, validation and testing.
+
+A split is a function of a data set and a seed that returns the indices of ``"train"``, ``"val"`` and
+``"test"``. ``module:function`` names one of a user's own. It must depend on data and seed alone, since it is
+called again when weights are scored again.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
 from gradformer_dgl.data import GraphDataset
-from gradformer_dgl.support.errors import DataError
-from gradformer_dgl.training.config import RunConfig
+from gradformer_dgl.support.errors import ConfigError, DataError
+from gradformer_dgl.support.registry import Option, Part, Registry, is_code
+from gradformer_dgl.training.folds import fold_split
 
-SPLITS = ("train", "val", "test")
+if TYPE_CHECKING:
+    from gradformer_dgl.training.config import RunConfig
+
+PARTS = ("train", "val", "test")
+Split = dict[str, Int64[Tensor, "_"]]
+
+_FRACTIONS = tuple(
+    Option(
+        f"{part}_fraction",
+        0.1,
+        f"fraction of the graphs for {purpose} where the split is drawn at random",
+        0.001,
+        0.998,
+    )
+    for part, purpose in (("val", "validation"), ("test", "testing"))
+)
+SPLITS = Registry(
+    "split",
+    [
+        Part("auto", f"{__name__}:_auto", "the data's own split where it has one, else random", _FRACTIONS),
+        Part("given", f"{__name__}:_given", "the data's own split"),
+        Part("random", f"{__name__}:_random", "drawn by the seed", _FRACTIONS),
+        Part(
+            "folds",
+            f"{__name__}:_fold",
+            "stratified cross-validation: seed s tests fold s, as many seeds as folds test every graph",
+            (Option("folds", 10, "folds of a cross-validation", 3, 10**6),),
+        ),
+    ],
+)
+"""Splits by name."""
 
 
-def split_of(dataset: GraphDataset, config: RunConfig, seed: int) -> dict[str, Int64[Tensor, "_"]]:
-    """Return the data set's own split, or the random one of a seed, with the share of it to train on.
+def _own_split(dataset: GraphDataset) -> Split | None:
+    return dataset.node_splits if dataset.splits_nodes else dataset.splits
 
-    Numbers of graphs, or of nodes where the data set splits these.
+
+def _given(dataset: GraphDataset, seed: int) -> Split:
+    own = _own_split(dataset)
+    if own is None:
+        raise ConfigError(f"{dataset.name} comes without a split: choose --split random")
+    return dict(own)
+
+
+def _random(dataset: GraphDataset, seed: int, val_fraction: float, test_fraction: float) -> Split:
+    items = dataset.labelled
+    parts = random_split(len(items), seed, val_fraction, test_fraction)
+    return {name: items[part] for name, part in parts.items()}
+
+
+def _auto(dataset: GraphDataset, seed: int, val_fraction: float, test_fraction: float) -> Split:
+    own = _own_split(dataset)
+    return _random(dataset, seed, val_fraction, test_fraction) if own is None else dict(own)
+
+
+def _fold(dataset: GraphDataset, seed: int, folds: int) -> Split:
+    return fold_split(dataset, folds, fold=seed % folds, seed=seed // folds)
+
+
+def split_of(dataset: GraphDataset, config: "RunConfig", seed: int) -> Split:
+    """Return the split of a seed by the settings, with the fraction of the training part that is used.
+
+    Parameters
+    ----------
+    dataset : GraphDataset
+        The data.
+    config : RunConfig
+        Settings of the run.
+    seed : int
+        Seed of the run.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Numbers of graphs, or of nodes where the data set splits these, of ``"train"``, ``"val"``, ``"test"``.
+
+    Raises
+    ------
+    DataError, ConfigError
+        Where the data cannot be split so, or a split of a user's own is none.
     """
-    own = dataset.node_splits if dataset.splits_nodes else dataset.splits
-    if own is not None:
-        split = dict(own)
-    else:
-        items = dataset.labelled
-        parts = random_split(len(items), seed, config.val_share, config.test_share)
-        split = {name: items[part] for name, part in parts.items()}
-    return split | {"train": first_share(split["train"], config.train_share, seed)}
+    name = getattr(config, "split", "auto")
+    function, arguments = SPLITS.load(name), SPLITS.arguments(name, config)
+    split: Split = function(dataset, seed, **arguments)
+    if is_code(name):
+        split, again = (_checked(one, name, dataset) for one in (split, function(dataset, seed, **arguments)))
+        if not all(torch.equal(split[part], again[part]) for part in PARTS):
+            raise ConfigError(f"the split {name} differs when it is called again: draw by the seed alone")
+    return split | {"train": first_fraction(split["train"], config.train_fraction, seed)}
 
 
-def random_split(
-    num_graphs: int, seed: int, val_share: float = 0.1, test_share: float = 0.1
-) -> dict[str, Int64[Tensor, "_"]]:
-    """Cut a data set at random: the same seed gives the same split on every machine.
+def _checked(found: Any, name: str, dataset: GraphDataset) -> Split:
+    """Return the split that a user's function gave, or refuse it."""
+    if not isinstance(found, Mapping) or set(found) != set(PARTS):
+        raise ConfigError(f"the split {name} must return a dict of {', '.join(PARTS)}")
+    count = dataset.graphs.num_nodes if dataset.splits_nodes else len(dataset)
+    split: Split = {}
+    for part in PARTS:
+        indices = torch.as_tensor(found[part])
+        if indices.ndim != 1 or indices.is_floating_point() or indices.dtype == torch.bool:
+            raise ConfigError(f"the split {name} must return whole numbers, but {part} is something else")
+        if not len(indices):
+            raise ConfigError(f"the split {name} leaves nothing for {part}")
+        if int(indices.min()) < 0 or int(indices.max()) >= count:
+            raise ConfigError(f"the split {name} has a number in {part} that is not one of 0 to {count - 1}")
+        split[part] = indices.long()
+    together = torch.cat(list(split.values())).sort().values
+    repeated = together[1:][together.diff() == 0]
+    if len(repeated):
+        raise ConfigError(f"the split {name} has number {int(repeated[0])} twice")
+    missing = ~torch.isin(together, dataset.labelled)
+    if missing.any():
+        raise ConfigError(f"the split {name} has number {int(together[missing][0])}, which has no label")
+    return split
+
+
+def random_split(num_graphs: int, seed: int, val_fraction: float = 0.1, test_fraction: float = 0.1) -> Split:
+    """Split graphs at random: the same seed gives the same split on every machine.
 
     Parameters
     ----------
@@ -37,9 +142,9 @@ def random_split(
         Graphs in the data set.
     seed : int
         Seed of the permutation.
-    val_share, test_share : float
-        Shares of the graphs. Training and validation are rounded down to whole graphs, testing gets the rest;
-        each has at least one graph, which training gives where testing would have none.
+    val_fraction, test_fraction : float
+        Fractions of the graphs. Training and validation are rounded down to whole graphs, testing gets the
+        rest; each has at least one graph, taken from training where testing would have none.
 
     Returns
     -------
@@ -57,39 +162,39 @@ def random_split(
     >>> {name: len(part) for name, part in random_split(188, seed=0).items()}
     {'train': 150, 'val': 18, 'test': 20}
     """
-    if num_graphs < len(SPLITS):
+    if num_graphs < len(PARTS):
         raise DataError(f"{num_graphs} graphs cannot be split into training, validation and test data")
     # Without the small addition 0.8 * 4110 and its like fall just below the whole number that is meant.
-    val = min(max(1, int(num_graphs * val_share + 1e-6)), num_graphs - 2)
-    train = min(max(1, int(num_graphs * (1 - val_share - test_share) + 1e-6)), num_graphs - val - 1)
+    val = min(max(1, int(num_graphs * val_fraction + 1e-6)), num_graphs - 2)
+    train = min(max(1, int(num_graphs * (1 - val_fraction - test_fraction) + 1e-6)), num_graphs - val - 1)
     test = num_graphs - train - val
     order = torch.randperm(num_graphs, generator=torch.Generator().manual_seed(seed))
-    return dict(zip(SPLITS, order.split([train, val, test]), strict=True))
+    return dict(zip(PARTS, order.split([train, val, test]), strict=True))
 
 
-def first_share(indices: Int64[Tensor, " _"], share: float, seed: int) -> Int64[Tensor, " _"]:
-    """Return a share of some graphs, drawn at random: those of a smaller share are among those of a larger.
+def first_fraction(indices: Int64[Tensor, " _"], fraction: float, seed: int) -> Int64[Tensor, " _"]:
+    """Draw a fraction of some graphs at random; a smaller fraction is part of a larger one.
 
     Classes are drawn as they come.
 
     Parameters
     ----------
     indices : Tensor
-        Graph numbers.
-    share : float
+        Graph numbers, (graphs,).
+    fraction : float
         Above 0, rounded down to whole graphs, but at least one; 1 returns the graphs as they are.
     seed : int
         Seed of the permutation whose beginning is returned.
 
     Examples
     --------
-    >>> from gradformer_dgl.training.splits import first_share
+    >>> from gradformer_dgl.training.splits import first_fraction
     >>> graphs = torch.arange(100, 200)
-    >>> few, more = (first_share(graphs, share, seed=0) for share in (0.05, 0.1))
+    >>> few, more = (first_fraction(graphs, fraction, seed=0) for fraction in (0.05, 0.1))
     >>> len(few), len(more), torch.equal(few, more[:5])
     (5, 10, True)
     """
-    if share == 1:
+    if fraction == 1:
         return indices
     order = torch.randperm(len(indices), generator=torch.Generator().manual_seed(seed))
-    return indices[order[: max(1, int(len(indices) * share + 1e-6))]]
+    return indices[order[: max(1, int(len(indices) * fraction + 1e-6))]]

@@ -14,7 +14,7 @@ LONG = 60.0
 _logger = logging.getLogger("gradformer_dgl")
 
 
-class Pace:
+class TimeEstimate:
     """Watches the first steps of a training, and logs once what all of it will take.
 
     Parameters

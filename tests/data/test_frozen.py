@@ -14,9 +14,11 @@ from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.data import load_dataset
 from gradformer_dgl.plots.curves import curves_figure
 from gradformer_dgl.prediction.predictor import Predictor
-from gradformer_dgl.training.metrics_file import read_records
-from gradformer_dgl.training.runs import evaluate_run, open_run, train_run
+from gradformer_dgl.training.evaluate import evaluate_runs
+from gradformer_dgl.training.runs import train_run
+from gradformer_dgl.training.seed_files import read_records
 from gradformer_dgl.training.splits import split_of
+from gradformer_dgl.training.trained_run import open_run
 
 FROZEN = Path(__file__).parent / "frozen"
 
@@ -55,14 +57,14 @@ def test_the_cache_holds_what_is_found_today(shapes_root):
 
 def test_the_run_scores_as_it_did(run):
     written = json.loads((FROZEN / "run" / "result.json").read_text())
-    scored = evaluate_run(run)
+    scored = evaluate_runs(run)
     assert scored["mean"] == pytest.approx(written["mean"])
-    assert evaluate_run(run, "val")["mean"] == pytest.approx(written["val_mean"])
+    assert evaluate_runs(run, part="val")["mean"] == pytest.approx(written["val_mean"])
     # Scores of a few graphs could agree by chance.
     losses = [json.loads(line) for line in (FROZEN / "run/seed-0/metrics.jsonl").read_text().splitlines()]
     best = losses[written["runs"][0]["best_epoch"] - 1]
-    dataset = run.open_dataset()
-    probabilities = Predictor.from_run(run.folder, data_root=run.data_root).predict(dataset.graphs)
+    dataset = run.dataset
+    probabilities = Predictor.from_run(run.folder, data_root=run.spec.data_root).predict(dataset.graphs)
     chosen = split_of(dataset, run.config, 0)["val"]
     loss = -probabilities[chosen, dataset.graphs.labels[chosen]].log().mean().item()
     assert loss == pytest.approx(best["val_loss"], rel=1e-4)
@@ -78,6 +80,6 @@ def test_its_curve_is_drawn_without_the_score_of_the_training_data(run):
 
 
 def test_its_settings_train_today(run, tmp_path):
-    again = train_run(replace(run, folder=str(tmp_path / "again")))
+    again = train_run(replace(run.spec, folder=str(tmp_path / "again")))
     assert len(again["runs"]) == 1
     assert run.config.epochs == 3

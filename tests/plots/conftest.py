@@ -4,11 +4,12 @@ from pathlib import Path
 import pytest
 
 from gradformer_dgl.data.options import DataOptions
-from gradformer_dgl.plots.trained_run import OpenedRun
+from gradformer_dgl.plots.plotted_run import PlottedRun
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.run_spec import RunSpec
-from gradformer_dgl.training.runs import open_run, train_run
+from gradformer_dgl.training.runs import train_run
+from gradformer_dgl.training.trained_run import open_run
 
 SMALL = {
     "epochs": 2,
@@ -117,7 +118,7 @@ def trained(tmp_path_factory):
 def opened(trained):
     """Return a function that trains a run and opens it to draw pictures of it."""
 
-    def run(data: str, graph=None, layer=None, **options) -> OpenedRun:
-        return OpenedRun(open_run(Path(trained(data, **options).folder)), graph, layer)
+    def run(data: str, graph=None, layer=None, **options) -> PlottedRun:
+        return PlottedRun(open_run(Path(trained(data, **options).folder)).spec, graph, layer)
 
     return run

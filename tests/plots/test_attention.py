@@ -16,12 +16,12 @@ from gradformer_dgl.plots.attention import (
     GraphAttention,
     attention_figure,
     far_pairs,
+    near_median,
     pair_weights,
     positions,
     read_attention,
 )
 from gradformer_dgl.plots.attention_weights import attention_weights
-from gradformer_dgl.plots.trained_run import near_median
 from gradformer_dgl.support.errors import ConfigError, RunError
 
 MODELS = [{}, {"model": "graphgps"}, {"model": "transformer"}, {"distance": "resistance"}]
@@ -39,7 +39,7 @@ def inputs_and_output(network, batch, module):
 @pytest.mark.parametrize("settings", MODELS)
 def test_weights_are_the_softmax_of_the_reference(opened, settings):
     run = opened("nodes", **settings)
-    network, batch = run.networks[0], run.supply.batch(torch.tensor([4]))
+    network, batch = run.networks[0], run.loader.batch(torch.tensor([4]))
     for layer in range(2):
         weights = attention_weights(network, batch, layer)
         module = network.model.layers[layer].attention
@@ -66,7 +66,7 @@ def test_weights_are_the_softmax_of_the_reference(opened, settings):
 
 def test_weights_of_graphormer(opened):
     run = opened("nodes", model="graphormer")
-    network, batch = run.networks[0], run.supply.batch(torch.tensor([4]))
+    network, batch = run.networks[0], run.loader.batch(torch.tensor([4]))
     weights = attention_weights(network, batch, 1)
     module = network.model.layers[1].attn
     x, _, _, out = inputs_and_output(network, batch, module)
@@ -81,7 +81,7 @@ def test_a_model_without_attention(opened):
     with pytest.raises(RunError, match="the model gin has no attention"):
         read_attention(run)
     with pytest.raises(RunError, match="has no attention"):
-        attention_weights(run.networks[0], run.supply.batch(torch.tensor([0])), 0)
+        attention_weights(run.networks[0], run.loader.batch(torch.tensor([0])), 0)
 
 
 def test_the_graph_and_layer_that_are_asked_for(opened):
@@ -98,7 +98,7 @@ def test_the_graph_and_layer_that_are_asked_for(opened):
             hops[one, other] = distance
     assert np.array_equal(shown.distances, hops, equal_nan=True)
     run = opened("nodes", graph=4)
-    expected = attention_weights(run.networks[0], run.supply.batch(torch.tensor([4])), 1)
+    expected = attention_weights(run.networks[0], run.loader.batch(torch.tensor([4])), 1)
     assert np.array_equal(read_attention(run).weights, expected.numpy())
     resistance = read_attention(opened("nodes", graph=4, distance="resistance"))
     assert resistance.unit == "resistance"
@@ -118,7 +118,7 @@ def test_weights_over_near_pairs_are_those_of_a_dense_cache_with_the_same_cut_of
     graph = run.dataset.graphs.part(4, 5)
     ends = (graph.src.tolist(), graph.dst.tolist(), int(graph.node_counts))
     near = SparsePairDistances.from_graph(ends, max_distance=2)
-    network, batch = run.networks[0], run.supply.batch(torch.tensor([4]))
+    network, batch = run.networks[0], run.loader.batch(torch.tensor([4]))
     whole = batch.distances[0].long()
     cut = torch.where(whole > 2, -1, whole)[None]
     dense = PairDistances.from_padded(cut, batch.distances.node_counts)

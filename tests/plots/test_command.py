@@ -13,8 +13,8 @@ import pytest
 from gradformer_dgl.plots import PICTURE_NAMES
 from gradformer_dgl.plots.page import page_text
 from gradformer_dgl.plots.pictures import PICTURES, draw_pictures
-from gradformer_dgl.plots.trained_run import OpenedRun
-from gradformer_dgl.training.runs import open_run
+from gradformer_dgl.plots.plotted_run import PlottedRun
+from gradformer_dgl.training.trained_run import open_run
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -136,7 +136,7 @@ def test_the_page_holds_everything(copied):
     result = json.loads((folder / "result.json").read_text())
     result["dataset"] = "<b>& other"
     (folder / "result.json").write_text(json.dumps(result))
-    run = OpenedRun(open_run(folder))
+    run = PlottedRun(open_run(folder).spec)
     text = page_text(run, draw_pictures(run)[0])
     page = Page(text)
     assert not {"script", "iframe", "object", "embed", "b&"} & page.names

@@ -8,9 +8,9 @@ from torchmetrics.functional.classification import binary_auroc
 
 from gradformer_dgl.plots.confusion import confusion_counts, draw_confusion
 from gradformer_dgl.plots.predictions import predictions_figure
-from gradformer_dgl.plots.trained_run import SeedOutputs
+from gradformer_dgl.training.evaluate import evaluate_runs
 from gradformer_dgl.training.objectives import objective_for
-from gradformer_dgl.training.runs import evaluate_run
+from gradformer_dgl.training.trained_run import SeedOutputs
 
 
 def texts(axes) -> list[str]:
@@ -53,7 +53,7 @@ def test_a_class_that_does_not_occur_has_no_share():
 def test_outputs_are_those_that_are_scored(opened, data, settings):
     run = opened(data, **settings)
     objective = objective_for(run.dataset.task)
-    scored = evaluate_run(run.request)
+    scored = evaluate_runs(run)
     assert [one.seed for one in run.tests] == [0, 1]
     for one, expected in zip(run.tests, scored["runs"], strict=True):
         assert objective.report(one.outputs, one.targets) == pytest.approx(expected["score"], rel=1e-5)

@@ -10,9 +10,11 @@ from rank_scenarios import made_dataset
 from gradformer_dgl.models.gradformer import Gradformer
 from gradformer_dgl.models.graphormer import Graphormer
 from gradformer_dgl.training.config import MODELS, RunConfig, load_preset
+from gradformer_dgl.training.evaluate import evaluate_runs
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.network import build_model
-from gradformer_dgl.training.runs import evaluate_run, open_run, train_run
+from gradformer_dgl.training.runs import train_run
+from gradformer_dgl.training.trained_run import open_run
 
 SMALL = {"epochs": 2, "feat_size": 12, "num_layers": 2, "num_heads": 3, "batch_size": 7, "lr": 5e-3}
 
@@ -22,11 +24,11 @@ SMALL = {"epochs": 2, "feat_size": 12, "num_layers": 2, "num_heads": 3, "batch_s
 def test_every_model_is_trained_and_evaluated(request_for, tmp_path, model, precision):
     result = train_run(request_for(model=model, precision=precision, epochs=2))
     folder = tmp_path / "run"
-    request = open_run(folder)
-    assert request.config.model == model
-    assert evaluate_run(request)["mean"] == result["mean"]
-    assert evaluate_run(request, "val")["mean"] == result["val_mean"]
-    trainer = Trainer(request.open_dataset(), request.config, 0, tmp_path / "again")
+    run = open_run(folder)
+    assert run.config.model == model
+    assert evaluate_runs(run)["mean"] == result["mean"]
+    assert evaluate_runs(run, part="val")["mean"] == result["val_mean"]
+    trainer = Trainer(run.dataset, run.config, 0, tmp_path / "again")
     counted = sum(parameter.numel() for parameter in trainer.network.model.parameters())
     assert result["runs"][0]["parameters"] == counted
     assert (folder / "curve.png").is_file()

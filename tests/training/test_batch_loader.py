@@ -4,7 +4,7 @@ import torch
 from gradformer_dgl.graphs import edge_list
 from gradformer_dgl.graphs.edge_list import EdgeList
 from gradformer_dgl.training import batch_loader
-from gradformer_dgl.training.batch_loader import BatchSupply
+from gradformer_dgl.training.batch_loader import BatchLoader
 from gradformer_dgl.training.loop import Trainer
 
 PARTS = [torch.tensor([3, 1]), torch.tensor([0]), torch.tensor([5, 5, 2])]
@@ -13,7 +13,7 @@ PARTS = [torch.tensor([3, 1]), torch.tensor([0]), torch.tensor([5, 5, 2])]
 def test_batches_that_do_not_fit_are_the_same(shapes, monkeypatch):
     expected = [shapes.graphs.batch(part) for part in PARTS]
     monkeypatch.setattr(batch_loader, "fits_on", lambda device, num_bytes: False)
-    found = BatchSupply(shapes.graphs, "cpu")
+    found = BatchLoader(shapes.graphs, "cpu")
     assert not found.is_resident
     for mine, other in zip(found.each(PARTS), expected, strict=True):
         assert torch.equal(mine.distances.values, other.distances.values)
@@ -24,7 +24,7 @@ def test_batches_that_do_not_fit_are_the_same(shapes, monkeypatch):
 def test_an_error_of_the_thread_is_raised(shapes, monkeypatch):
     monkeypatch.setattr(batch_loader, "fits_on", lambda device, num_bytes: False)
     with pytest.raises(IndexError, match="graph 9999 of"):
-        list(BatchSupply(shapes.graphs, "cpu").each([torch.tensor([0]), torch.tensor([9999])]))
+        list(BatchLoader(shapes.graphs, "cpu").each([torch.tensor([0]), torch.tensor([9999])]))
 
 
 def test_a_training_with_lists_of_edges_learns_the_same(shapes, request_for, tmp_path, monkeypatch):
@@ -35,7 +35,7 @@ def test_a_training_with_lists_of_edges_learns_the_same(shapes, request_for, tmp
     monkeypatch.setattr(batch_loader, "fits_on", lambda device, num_bytes: False)
     monkeypatch.setattr(edge_list, "dgl_has_graphs_on", lambda device_type: False)
     trainer = Trainer(shapes, config, 0, tmp_path / "other")
-    assert isinstance(next(trainer.supply.each(PARTS)).graph, EdgeList)
+    assert isinstance(next(trainer.loader.each(PARTS)).graph, EdgeList)
     losses = [trainer.train_epoch(epoch) for epoch in range(2)]
     assert [loss for loss, _ in losses] == pytest.approx([loss for loss, _ in expected_losses], rel=1e-3)
 

@@ -32,7 +32,7 @@ def test_learns_a_regression_in_its_own_unit(shapes, relabelled, tmp_path):
     result = trainer.run()
     spread = (sizes - sizes.mean()).abs().mean().item()
     assert result.test < 0.2 * spread
-    outputs = predict(trainer.network, trainer.supply, trainer.split["test"], 5)
+    outputs = predict(trainer.network, trainer.loader, trainer.split["test"], 5)
     expected = (trainer.network.in_target_units(outputs) - sizes[trainer.split["test"]]).abs().mean().item()
     assert result.test == pytest.approx(expected, rel=1e-4)
 
@@ -213,8 +213,8 @@ def test_a_share_of_the_training_graphs_leaves_the_others_as_they_are(shapes, tm
 def test_training_sees_its_share_alone(shapes, tmp_path):
     trainer = Trainer(shapes, config_of(train_share=0.1, epochs=2), 4, tmp_path)
     seen = []
-    cut = trainer.supply.batch
-    trainer.supply.batch = lambda indices: (seen.append(indices), cut(indices))[1]
+    cut = trainer.loader.batch
+    trainer.loader.batch = lambda indices: (seen.append(indices), cut(indices))[1]
     trainer.train_epoch(0)
     assert sorted(torch.cat(seen).tolist()) == sorted(trainer.split["train"].tolist())
     assert trainer.steps_per_epoch == 1

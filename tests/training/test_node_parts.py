@@ -48,7 +48,7 @@ def test_learns_communities_over_near_pairs(communities, tmp_path):
     labels, test = communities.graphs.labels, communities.node_splits["test"]
     alone = (communities.graphs.node_features[test].argmax(1) == labels[test]).double().mean()
     assert result.test > 100 * float(alone) + 10
-    outputs = predict(trainer.network, trainer.supply, test, 1)
+    outputs = predict(trainer.network, trainer.loader, test, 1)
     assert result.test == pytest.approx(100 * (outputs.argmax(1) == labels[test]).double().mean().item())
 
 

@@ -9,8 +9,10 @@ import pytest
 from gradformer_dgl.data.options import DataOptions
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.training.config import RunConfig
+from gradformer_dgl.training.evaluate import evaluate_runs
 from gradformer_dgl.training.run_spec import RunSpec
-from gradformer_dgl.training.runs import evaluate_run, open_run, train_run
+from gradformer_dgl.training.runs import train_run
+from gradformer_dgl.training.trained_run import open_run
 
 SMALL = {
     "epochs": 10,
@@ -43,8 +45,8 @@ def learn(tmp_path, monkeypatch):
         preprocess_graphs(request.load_dataset().graphs, request.cache, n_jobs=1)
         result = train_run(request)
         read_back = open_run(tmp_path / "run")
-        assert read_back.data_options == data_options
-        assert evaluate_run(read_back)["mean"] == result["mean"]
+        assert read_back.spec.data_options == data_options
+        assert evaluate_runs(read_back)["mean"] == result["mean"]
         return result
 
     return learn

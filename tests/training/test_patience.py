@@ -49,7 +49,7 @@ def test_the_best_is_looked_for_among_the_later_epochs(
     settings = {"select_after": select_after, "patience": patience}
     trainer, result = trained(shapes, tmp_path, told, **settings)
     assert (len(trainer.records), result.best_epoch) == (epochs, best)
-    assert trainer.best["val"] == scores[best - 1]
+    assert trainer.best.found["val"] == scores[best - 1]
 
 
 def test_a_run_that_ended_early_has_ended(request_for, tmp_path):
@@ -68,10 +68,10 @@ def test_a_run_that_ended_early_has_ended(request_for, tmp_path):
 def test_the_first_steps_tell_how_long_it_takes(monkeypatch, caplog):
     times = iter([100.0, 101.5])
     monkeypatch.setattr(time_estimate.time, "perf_counter", lambda: next(times))
-    monkeypatch.setattr(pace, "peak_memory", lambda: 2 * 10**9)
-    watch = time_estimate.Pace("seed 4", steps=1000, epochs=30)
+    monkeypatch.setattr(time_estimate, "peak_memory", lambda: 2 * 10**9)
+    watch = time_estimate.TimeEstimate("seed 4", steps=1000, epochs=30)
     # That of the package has the handlers and the level of whatever command has run.
-    monkeypatch.setattr(pace, "_logger", logging.getLogger("of_this_test"))
+    monkeypatch.setattr(time_estimate, "_logger", logging.getLogger("of_this_test"))
     with caplog.at_level(logging.INFO):
         for _ in range(20):
             watch.step()
@@ -85,8 +85,8 @@ def test_the_first_steps_tell_how_long_it_takes(monkeypatch, caplog):
 def test_of_a_short_training_nothing_is_told(monkeypatch, caplog):
     times = iter([100.0, 101.5])
     monkeypatch.setattr(time_estimate.time, "perf_counter", lambda: next(times))
-    monkeypatch.setattr(pace, "_logger", logging.getLogger("of_this_test"))
-    watch = time_estimate.Pace("seed 4", steps=10, epochs=3)
+    monkeypatch.setattr(time_estimate, "_logger", logging.getLogger("of_this_test"))
+    watch = time_estimate.TimeEstimate("seed 4", steps=10, epochs=3)
     with caplog.at_level(logging.INFO):
         for _ in range(20):
             watch.step()

@@ -6,9 +6,11 @@ import yaml
 
 from gradformer_dgl.support.errors import ConfigError
 from gradformer_dgl.training.config import RunConfig
+from gradformer_dgl.training.evaluate import evaluate_runs
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.precision import matmul_precision
-from gradformer_dgl.training.runs import evaluate_run, open_run, train_run
+from gradformer_dgl.training.runs import train_run
+from gradformer_dgl.training.trained_run import open_run
 
 
 def losses(folder):
@@ -26,10 +28,10 @@ def test_bfloat16_learns_as_float32_does(request_for, tmp_path):
 
 def test_evaluation_has_the_precision_of_the_run(request_for, tmp_path):
     result = train_run(request_for(precision="bf16"))
-    request = open_run(tmp_path / "run")
-    assert request.config.precision == "bf16"
-    assert evaluate_run(request)["mean"] == result["mean"]
-    trainer = Trainer(request.open_dataset(), request.config, 0, tmp_path)
+    run = open_run(tmp_path / "run")
+    assert run.config.precision == "bf16"
+    assert evaluate_runs(run)["mean"] == result["mean"]
+    trainer = Trainer(run.dataset, run.config, 0, tmp_path)
     seen = []
     model = trainer.network.model
     # Products within the layers are rounded, outputs are not.

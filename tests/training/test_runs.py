@@ -13,13 +13,16 @@ from gradformer_dgl.data.colours import node_colours
 from gradformer_dgl.prediction.predictor import Predictor
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.support.errors import CacheError, DataError, GradformerError, RunError
-from gradformer_dgl.training import seeds
+from gradformer_dgl.training import workers
 from gradformer_dgl.training.checkpoint import load_tensors, save_tensors
+from gradformer_dgl.training.evaluate import evaluate_runs
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.outputs import labels_of, predict
-from gradformer_dgl.training.runs import evaluate_run, free_folder, open_run, train_run
+from gradformer_dgl.training.run_folder import free_folder
+from gradformer_dgl.training.runs import train_run
 from gradformer_dgl.training.seed_files import CHECKPOINT, WEIGHTS
 from gradformer_dgl.training.splits import random_split
+from gradformer_dgl.training.trained_run import open_run
 
 
 def test_a_run_folder_holds_everything(request_for, tmp_path):
@@ -63,10 +66,10 @@ def test_an_error_in_a_process_is_the_same_error(request_for):
 
 def test_evaluation_repeats_the_test_score(request_for, tmp_path):
     result = train_run(request_for(seeds=(0, 1)))
-    again = evaluate_run(open_run(tmp_path / "run"))
+    again = evaluate_runs(open_run(tmp_path / "run"))
     assert again["mean"] == result["mean"]
     assert [run["score"] for run in again["runs"]] == [run["test"] for run in result["runs"]]
-    assert evaluate_run(open_run(tmp_path / "run"), "val")["mean"] == result["val_mean"]
+    assert evaluate_runs(open_run(tmp_path / "run"), part="val")["mean"] == result["val_mean"]
 
 
 def test_what_is_no_run_folder(request_for, tmp_path):
@@ -78,7 +81,7 @@ def test_what_is_no_run_folder(request_for, tmp_path):
     train_run(request_for(epochs=1))
     (tmp_path / "run" / "seed-0" / "weights.safetensors").unlink()
     with pytest.raises(RunError, match=r"no weights\.safetensors in .*: the run was not started"):
-        evaluate_run(open_run(tmp_path / "run"))
+        evaluate_runs(open_run(tmp_path / "run"))
 
 
 def test_weights_of_another_model(request_for, tmp_path):
@@ -87,7 +90,7 @@ def test_weights_of_another_model(request_for, tmp_path):
     weights = tmp_path / "run" / "seed-0" / "weights.safetensors"
     weights.write_bytes((tmp_path / "other" / "seed-0" / "weights.safetensors").read_bytes())
     with pytest.raises(RunError, match="the saved weights do not fit the model of this run") as caught:
-        evaluate_run(open_run(tmp_path / "run"))
+        evaluate_runs(open_run(tmp_path / "run"))
     assert "\n" not in str(caught.value)
 
 
@@ -127,7 +130,7 @@ def test_colours_are_known_again(request_for, tmp_path, use, parts):
     assert weight.any(1).all()
     colours = node_colours(request.open_dataset().graphs, 3)
     assert set(known.tolist()) <= set(colours.flatten().tolist())
-    assert evaluate_run(open_run(tmp_path / "run"))["mean"] == result["mean"]
+    assert evaluate_runs(open_run(tmp_path / "run"))["mean"] == result["mean"]
     again = train_run(dataclasses.replace(request, folder=str(tmp_path / "again")))
     assert again["runs"][0]["val"] == result["runs"][0]["val"]
 
@@ -143,7 +146,7 @@ def test_colours_apart_learn_from_a_loss_of_their_own(request_for, tmp_path):
     ]
     for trainer in trainers:
         part = trainer.split["train"]
-        (batch,) = trainer.supply.each([part])
+        (batch,) = trainer.loader.each([part])
         trainer.train_step(0, part, batch)
     plain, both = (dict(trainer.network.model.named_parameters()) for trainer in trainers)
     assert set(both) - set(plain) == {"colour_head.weight"}
@@ -165,7 +168,7 @@ def test_colours_apart_learn_from_a_loss_of_their_own(request_for, tmp_path):
     torch.testing.assert_close(both["colour_head.weight"].grad, expected)
 
     result = train_run(dataclasses.replace(request, folder=str(tmp_path / "run")))
-    assert evaluate_run(open_run(tmp_path / "run"))["mean"] == result["mean"]
+    assert evaluate_runs(open_run(tmp_path / "run"))["mean"] == result["mean"]
 
 
 def test_another_distance_in_place_of_hops(request_for, tmp_path):
@@ -177,7 +180,7 @@ def test_another_distance_in_place_of_hops(request_for, tmp_path):
     cache = preprocess_graphs(graphs, tmp_path / "both.h5", n_jobs=1, **options)
     request = dataclasses.replace(request, cache=str(cache.path))
     result = train_run(request)
-    assert evaluate_run(open_run(tmp_path / "run"))["mean"] == result["mean"]
+    assert evaluate_runs(open_run(tmp_path / "run"))["mean"] == result["mean"]
     trainer = Trainer(request.open_dataset(), request.config, 0, tmp_path / "again")
     assert trainer.network.model.decay.unit == 0.25
     steps = trainer.dataset.graphs.distances[0].numpy()
@@ -283,7 +286,7 @@ def test_a_run_that_is_interrupted_at_once_leaves_no_run(request_for, tmp_path, 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(*((Trainer, "train_step") if jobs == 1 else (seeds, "_deliver")), interrupted)
+        patch.setattr(*((Trainer, "train_step") if jobs == 1 else (workers, "_received")), interrupted)
         with pytest.raises(KeyboardInterrupt):
             train_run(request_for(epochs=1, seeds=(0, 1)), jobs)
     assert list(tmp_path.iterdir()) == []
@@ -392,8 +395,8 @@ def test_other_data_is_not_evaluated(request_for, relabelled_root, tmp_path):
     request = request_for(epochs=1)
     result = train_run(request)
     with pytest.raises(RunError, match="run holds a run on data with other labels"):
-        evaluate_run(open_run(tmp_path / "run", relabelled_root))
-    assert evaluate_run(open_run(tmp_path / "run"))["mean"] == result["mean"]
+        evaluate_runs(open_run(tmp_path / "run", relabelled_root))
+    assert evaluate_runs(open_run(tmp_path / "run"))["mean"] == result["mean"]
     graphs = request.load_dataset().graphs
     predicted = [Predictor.from_run(tmp_path / "run", data_root=root) for root in (None, relabelled_root)]
     assert torch.equal(*(one.predict(graphs) for one in predicted))
@@ -406,11 +409,11 @@ def test_of_a_run_that_does_not_tell_its_data_any_will_do(request_for, relabelle
     del described["data"], described["data_digests"]
     file.write_text(yaml.safe_dump(described))
     other = open_run(tmp_path / "run", relabelled_root)
-    assert evaluate_run(other)["mean"] == pytest.approx(100 - result["mean"])
-    train_run(dataclasses.replace(other, resume=True))
+    assert evaluate_runs(other)["mean"] == pytest.approx(100 - result["mean"])
+    train_run(dataclasses.replace(other.spec, resume=True))
     # From now on it does.
     with pytest.raises(RunError, match="holds a run on data with other labels"):
-        evaluate_run(open_run(tmp_path / "run", request_for().data_root))
+        evaluate_runs(open_run(tmp_path / "run", request_for().data_root))
 
 
 @pytest.mark.parametrize(
@@ -465,7 +468,7 @@ def test_both_accuracies_are_reported(request_for, relabelled, shapes, tmp_path,
         trainer = Trainer(dataset, request.config, run["seed"], tmp_path / "again")
         trainer.scored.load(load_tensors(request.seed_folder(run["seed"]) / "weights.safetensors")[0])
         indices = trainer.split["test"]
-        chosen = predict(trainer.scored, trainer.supply, indices, 5).argmax(1)
+        chosen = predict(trainer.scored, trainer.loader, indices, 5).argmax(1)
         truth = labels_of(dataset, indices)
         plain = 100 * (chosen == truth).double().mean().item()
         by_class = [100 * (chosen[truth == label] == label).double().mean().item() for label in (0, 1)]
@@ -479,6 +482,6 @@ def test_both_accuracies_are_reported(request_for, relabelled, shapes, tmp_path,
 
 def test_evaluation_repeats_the_further_scores(request_for, tmp_path):
     result = train_run(request_for(seeds=(0, 1), class_weights=True))
-    again = evaluate_run(open_run(tmp_path / "run"))
+    again = evaluate_runs(open_run(tmp_path / "run"))
     assert again["also"] == result["also"]
     assert [run["also"] for run in again["runs"]] == [run["also"] for run in result["runs"]]

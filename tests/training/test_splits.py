@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gradformer_dgl.support.errors import DataError
-from gradformer_dgl.training.splits import first_share, random_split
+from gradformer_dgl.training.splits import first_fraction, random_split
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_no_share_leaves_a_part_empty(shares):
 
 def test_a_smaller_share_is_part_of_a_larger_one():
     train = random_split(4110, 3)["train"]
-    shares = [first_share(train, share, 3) for share in (1e-6, 0.05, 0.1, 0.5, 1)]
+    shares = [first_fraction(train, share, 3) for share in (1e-6, 0.05, 0.1, 0.5, 1)]
     assert [len(part) for part in shares] == [1, 164, 328, 1644, 3288]
     for few, more in itertools.pairwise(shares[:-1]):
         assert torch.equal(few, more[: len(few)])
@@ -88,7 +88,7 @@ def test_a_smaller_share_is_part_of_a_larger_one():
 
 def test_a_share_of_a_fixed_split_is_drawn_by_the_seed():
     train = torch.arange(1000)
-    one, again, other = first_share(train, 0.1, 5), first_share(train, 0.1, 5), first_share(train, 0.1, 6)
+    one, again, other = (first_fraction(train, 0.1, seed) for seed in (5, 5, 6))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
     # From all over, as fixed splits are often sorted.

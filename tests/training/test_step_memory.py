@@ -38,7 +38,7 @@ def told(caplog):
 )
 def test_the_estimate_is_that_of_the_graph_itself(settings, tmp_path, caplog, monkeypatch):
     trainer = trainer_of(tmp_path, **settings)
-    own = step_bytes(trainer.network, trainer.supply.batch(torch.tensor([0])))
+    own = step_bytes(trainer.network, trainer.loader.batch(torch.tensor([0])))
     seen = []
 
     def required(near, node_bytes, beside):

@@ -9,7 +9,7 @@ from gradformer_dgl.support.errors import ConfigError
 
 
 def stratified_folds(labels: Int64[Tensor, "graphs"], folds: int, seed: int) -> list[Int64[Tensor, "_"]]:
-    """Cut graphs into folds at random, each class spread evenly.
+    """Cut graphs into folds at random, each class in all of them alike.
 
     Sizes of the folds differ by at most one, and so do the numbers of graphs of any class in them.
 
@@ -35,7 +35,7 @@ def stratified_folds(labels: Int64[Tensor, "graphs"], folds: int, seed: int) -> 
     Examples
     --------
     >>> import torch
-    >>> from gradformer_dgl.experiments.folds import stratified_folds
+    >>> from gradformer_dgl.training.folds import stratified_folds
     >>> labels = torch.tensor([0, 0, 0, 0, 0, 0, 1, 1, 1])
     >>> [labels[fold].tolist() for fold in stratified_folds(labels, 3, seed=0)]
     [[0, 0, 1], [0, 0, 1], [0, 0, 1]]
@@ -61,7 +61,7 @@ def fold_split(dataset: GraphDataset, folds: int, fold: int, seed: int) -> dict[
     Examples
     --------
     >>> from gradformer_dgl.data import GraphDataset, PackedGraphs
-    >>> from gradformer_dgl.experiments.folds import fold_split
+    >>> from gradformer_dgl.training.folds import fold_split
     >>> import dgl, torch
     >>> graph = dgl.graph(([0, 1], [1, 0]))
     >>> graph.ndata["feat"] = torch.ones(2, 1)
@@ -72,7 +72,7 @@ def fold_split(dataset: GraphDataset, folds: int, fold: int, seed: int) -> dict[
     """
     if dataset.splits is not None or dataset.task != "multiclass" or dataset.level != "graph":
         raise ConfigError(
-            f"--folds is for the classification of graphs without a fixed split, which {dataset.name} is not"
+            f"folds are for the classification of graphs without a fixed split, which {dataset.name} is not"
         )
     assert dataset.graphs.labels is not None
     parts = stratified_folds(dataset.graphs.labels.long().reshape(-1), folds, seed)

@@ -1,4 +1,4 @@
-"""Tasks done one after the other, or side by side in processes of one thread each."""
+"""Process pool of trainings: tasks one after the other, or side by side in spawned processes."""
 
 import contextlib
 import multiprocessing
@@ -15,15 +15,15 @@ from gradformer_dgl.training.threads import use_threads
 
 Task = TypeVar("Task")
 Report = Callable[[dict[str, Any]], None]
-"""What a task calls after each epoch; it raises :class:`TaskStopped` where the task is to end."""
+"""Callback of a task after each epoch; raises :class:`TaskStopped` where the task is to end."""
 
 
 class TaskStopped(Exception):  # noqa: N818 - nothing went wrong
-    """The one who gave the task wants no more of it."""
+    """The caller wants no more of a task."""
 
 
 class Workers(Generic[Task]):
-    """Do tasks, and tell what they report as it happens.
+    """Do tasks and pass on their reports as they come.
 
     Parameters
     ----------
@@ -34,10 +34,12 @@ class Workers(Generic[Task]):
         Tasks at a time. One alone is done in this process.
     fresh : bool
         Do every task in a new process.
+    threads : int
+        Threads of each process.
 
     Examples
     --------
-    >>> from gradformer_dgl.experiments.workers import Workers
+    >>> from gradformer_dgl.training.workers import Workers
     >>> def double(task, report):
     ...     report({"half": task})
     ...     return 2 * task
@@ -46,8 +48,10 @@ class Workers(Generic[Task]):
     5 10
     """
 
-    def __init__(self, work: Callable[[Task, Report], Any], jobs: int = 1, fresh: bool = False) -> None:
-        self._work, self._jobs, self._fresh = work, jobs, fresh
+    def __init__(
+        self, work: Callable[[Task, Report], Any], jobs: int = 1, fresh: bool = False, threads: int = 1
+    ) -> None:
+        self._work, self._jobs, self._fresh, self._threads = work, jobs, fresh, threads
 
     def run(
         self,
@@ -60,9 +64,9 @@ class Workers(Generic[Task]):
         Parameters
         ----------
         tasks : iterator
-            What to do.
+            Arguments of ``work``.
         on_report : callable
-            Called in this process with a task and what it reports; False ends that task without a result.
+            Called in this process with a task and its report; False ends that task without a result.
         on_result : callable
             Called in this process with a task and its result.
 
@@ -130,7 +134,7 @@ class Workers(Generic[Task]):
         # Spawned, not forked: the OpenMP threads of torch and DGL do not survive a fork.
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, self._work), daemon=True)
+        process = context.Process(target=_serve, args=(theirs, self._work, self._threads), daemon=True)
         with _interruptions_held_back():
             process.start()
         theirs.close()
@@ -170,9 +174,9 @@ def _received(connection: Connection, process: BaseProcess) -> tuple[str, Any]:
         ) from None
 
 
-def _serve(connection: Connection, work: Callable[[Any, Report], Any]) -> None:
+def _serve(connection: Connection, work: Callable[[Any, Report], Any], threads: int) -> None:
     end_with_parent()
-    use_threads(1)
+    use_threads(threads)
 
     def report(record: dict[str, Any]) -> None:
         connection.send(("report", record))

@@ -5,7 +5,7 @@ import sys
 _PROGRAM = """
 import signal
 
-from gradformer_dgl.experiments.workers import Workers
+from gradformer_dgl.training.workers import Workers
 
 
 def held_back(task, report):
