@@ -20,10 +20,9 @@ def command(as_json: bool) -> None:
     from gradformer_dgl.data.catalog import catalog
 
     entries = catalog()
-    facts = [dataclasses.asdict(entry) for entry in entries]
     width = max(len(entry.name) for entry in entries)
     results.print_result(
-        [{name: one[name] for name in one if name != "reader"} for one in facts],
+        [dataclasses.asdict(entry) for entry in entries],
         [
             f"{entry.name:<{width}}  {entry.graphs:>6,} graphs; {entry.task}; {entry.description}"
             for entry in entries

@@ -95,11 +95,10 @@ def _help_all() -> click.Option:
 
 def complete_dataset(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the name of a data set; what is none may be a file."""
-    from gradformer_dgl.data.catalog import dataset_names
-    from gradformer_dgl.data.readers.tu_names import TU_NAMES
+    from gradformer_dgl.data.catalog import dataset_names, known_names
 
-    names = dict.fromkeys((*dataset_names(), *TU_NAMES)) if incomplete else dataset_names()
-    return completed(list(names), incomplete) or [CompletionItem(incomplete, type="file")]
+    names = known_names() if incomplete else dataset_names()
+    return completed(names, incomplete) or [CompletionItem(incomplete, type="file")]
 
 
 def complete_preset(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

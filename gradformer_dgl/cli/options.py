@@ -9,10 +9,11 @@ from typing import Any
 import click
 
 from gradformer_dgl.cli.help import ExplainedOption, GuessingChoice, complete_dataset, complete_preset
-from gradformer_dgl.data.catalog import is_one_graph
-from gradformer_dgl.data.options import TASKS, TU_FEATURES, DataOptions
-from gradformer_dgl.data.sources import find_csv, is_csv, is_function
+from gradformer_dgl.data.catalog import reader_for
+from gradformer_dgl.data.options import DATA_OPTIONS, DataOptions
+from gradformer_dgl.data.readers.csv_table import find_csv, read_header
 from gradformer_dgl.support.errors import DataError
+from gradformer_dgl.support.registry import Option, Part
 from gradformer_dgl.training.config import RunConfig, preset_for
 
 dataset = click.argument("dataset", shell_complete=complete_dataset)
@@ -82,47 +83,19 @@ def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-_own_data = functools.partial(click.option, cls=ExplainedOption, heading="Data of your own")
-_DATA_OPTIONS = (
-    _own_data(
-        "--smiles-column", metavar="NAME", help="Column with the molecules of a CSV file. [default: smiles]"
-    ),
-    _own_data(
-        "--target-column",
-        "target_columns",
-        multiple=True,
-        metavar="NAME",
-        help="Column of a CSV file to predict; may be repeated. An empty cell or nan is a missing label.",
-    ),
-    _own_data(
-        "--split-column",
-        metavar="NAME",
-        help="Column of a CSV file that says train, val (valid, validation) or test. [default: random]",
-    ),
-    _own_data(
-        "--task",
-        type=GuessingChoice(TASKS),
-        help="What is predicted. For a CSV file told by labels that are fractions (regression), 0 and 1 "
-        "(binary; multilabel in several columns) or words (multiclass), for a Python function by labels that "
-        "are floats (regression) or single integers (multiclass); others need this option.",
-    ),
-    _own_data(
-        "--node-features",
-        metavar="KEY",
-        help="Features in ndata of a Python function's graphs, or none. [default: feat, attr, ...]",
-    ),
-    _own_data(
-        "--edge-features",
-        metavar="KEY",
-        help="Features in edata of a Python function's graphs, or none. [default: feat, attr, ...]",
-    ),
-    _own_data(
-        "--tu-features",
-        type=GuessingChoice(TU_FEATURES),
-        help="Features of a TU set: labels of nodes and edges, or all, their attributes too. [default: "
-        "labels, and attributes where there are none]",
-    ),
-)
+def _data_option(option: Option) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    several = option.kind is tuple
+    choices = option.choices if isinstance(option.choices, tuple) else None
+    return click.option(
+        option.flag.removesuffix("s") if several else option.flag,
+        option.name,
+        cls=ExplainedOption,
+        heading="Data of your own",
+        multiple=several,
+        type=GuessingChoice(choices) if choices else str,
+        metavar=None if choices else "NAME",
+        help=option.help[0].upper() + option.help[1:] + ("" if option.help.endswith("]") else "."),
+    )
 
 
 def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -130,15 +103,15 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def with_options(*arguments: Any, **options: Any) -> Any:
-        said = {field.name: options.pop(field.name) for field in dataclasses.fields(DataOptions)}
-        return command(*arguments, data_options=DataOptions(**said), **options)
+        given = {option.name: options.pop(option.name) for option in DATA_OPTIONS}
+        return command(*arguments, data_options=DataOptions(**given), **options)
 
-    for option in reversed(_DATA_OPTIONS):
-        with_options = option(with_options)
+    for option in reversed(DATA_OPTIONS):
+        with_options = _data_option(option)(with_options)
     return with_options
 
 
-def check_targets(dataset: str, data_root: Path | None, said: DataOptions) -> None:
+def check_targets(dataset: str, data_root: Path | None, data_options: DataOptions) -> None:
     """Ask for the targets of a CSV file where none are said.
 
     Raises
@@ -146,16 +119,16 @@ def check_targets(dataset: str, data_root: Path | None, said: DataOptions) -> No
     DataError
         Before the molecules are read, which takes longer.
     """
-    if is_csv(dataset) and not said.target_columns:
-        from gradformer_dgl.data.readers.csv_table import read_header
-
+    given = data_options.given()
+    reader = reader_for(dataset, given.get("reader"))
+    if reader is not None and reader.name == "csv" and "target_columns" not in given:
         file = find_csv(dataset, data_root)
         raise DataError(
             f"{file}: choose what to predict, --target-column from {', '.join(read_header(file))}"
         )
 
 
-def lasting_name(dataset: str, data_root: Path | None, found: str) -> str:
+def lasting_name(dataset: str, data_root: Path | None, found: str, data_options: DataOptions) -> str:
     """Return the name under which other processes, in other folders too, find a data set again.
 
     Parameters
@@ -166,19 +139,25 @@ def lasting_name(dataset: str, data_root: Path | None, found: str) -> str:
         The data folder.
     found : str
         The name of the data set that was found.
+    data_options : DataOptions
+        The options that were given.
     """
-    if is_csv(dataset):
-        return str(find_csv(dataset, data_root).resolve())
-    return dataset if is_function(dataset) else found
+    if _is_named(reader_for(dataset, data_options.given().get("reader"))):
+        return found
+    file = find_csv(dataset, data_root)
+    return str(file.resolve()) if file.exists() else dataset
 
 
-def preset_of(dataset: str, found: str) -> str:
-    """Name of the preset that suits a data set: its own, that for molecules or nodes, or the default one."""
-    if is_csv(dataset):
-        return "molecules"
-    if is_function(dataset):
-        return "default"
-    return preset_for(found, "nodes" if is_one_graph(found) else "default")
+def preset_of(dataset: str, found: str, data_options: DataOptions) -> str:
+    """Return the preset of a data set: its own, or that of its reader."""
+    reader = reader_for(dataset, data_options.given().get("reader"))
+    of_reader: str = "default" if reader is None else reader.facts.get("preset", "default")
+    return preset_for(found, of_reader) if _is_named(reader) else of_reader
+
+
+def _is_named(reader: Part | None) -> bool:
+    """Return whether a reader takes names of a catalogue, and not what a user has."""
+    return reader is None or "datasets" in reader.facts
 
 
 def cache_file(cache_dir: Path, dataset: str) -> Path:

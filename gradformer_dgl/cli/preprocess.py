@@ -84,7 +84,7 @@ def command(
 
     opened = load_dataset(dataset, data_root, jobs=jobs, **data_options.given())
     if not encodings:
-        encodings = load_preset(options.preset_of(dataset, opened.name)).encodings
+        encodings = load_preset(options.preset_of(dataset, opened.name, data_options)).encodings
     file = options.cache_file(cache_dir, opened.name)
     file.parent.mkdir(parents=True, exist_ok=True)
     cache = preprocess_graphs(

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.data.batch import GraphBatch
-from gradformer_dgl.data.frames import AUTO, FeatureKey, frame_features, node_labels, stack_labels
+from gradformer_dgl.data.dgl_features import AUTO, FeatureKey, frame_features, node_labels, stack_labels
 from gradformer_dgl.pairs.distances import PairDistances
 from gradformer_dgl.support.errors import CacheError, GraphError
 

@@ -1,38 +1,39 @@
-"""What a user says about a data set that does not say it itself."""
+"""Options of a data set that a user gives: its reader, and the options of the readers."""
 
-import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from gradformer_dgl.data.readers.registry import READERS
 from gradformer_dgl.support.errors import ConfigError
+from gradformer_dgl.support.registry import Option, short_repr
 
-TU_FEATURES = ("labels", "all")
-TASKS = ("regression", "binary", "multiclass", "multilabel")
+DATA_OPTIONS = (
+    Option(
+        "reader",
+        "",
+        "reader of the data set, or MODULE:FUNCTION, a Python function that reads the name or file DATASET "
+        "[default: the one that takes the name]",
+        choices=READERS,
+    ),
+    *READERS.all_options(),
+)
+_BY_NAME = {option.name: option for option in DATA_OPTIONS}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class DataOptions:
-    """Options of :func:`~gradformer_dgl.data.load_dataset`; what is None or empty is left to the reader.
+    """Options of :func:`~gradformer_dgl.data.load_dataset`; None or an empty one leaves it to the reader.
 
     Parameters
     ----------
-    smiles_column : str, optional
-        Column of a CSV file that has the molecules.
-    target_columns : tuple of str
-        Columns of a CSV file that are predicted.
-    split_column : str, optional
-        Column of a CSV file that says which rows are for training, validation and testing.
-    task : str, optional
-        ``"regression"``, ``"binary"``, ``"multiclass"`` or ``"multilabel"``.
-    node_features, edge_features : str, optional
-        Keys in ``ndata`` and ``edata`` of the graphs of a Python function; ``"none"`` takes no features.
-    tu_features : str, optional
-        ``"labels"`` or ``"all"``, labels and attributes, of the nodes and edges of a TU set.
+    **options
+        By the names of :data:`DATA_OPTIONS`, such as ``task="binary"``.
 
     Raises
     ------
     ConfigError
-        For a task or features that there are not.
+        For an unknown option, or a value that it does not take.
 
     Examples
     --------
@@ -40,50 +41,38 @@ class DataOptions:
     {'target_columns': ['y'], 'task': 'binary'}
     """
 
-    smiles_column: str | None = None
-    target_columns: tuple[str, ...] = ()
-    split_column: str | None = None
-    task: str | None = None
-    node_features: str | None = None
-    edge_features: str | None = None
-    tu_features: str | None = None
+    values: tuple[tuple[str, Any], ...]
 
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            words = value if field.name == "target_columns" else (value or "",)
-            if not all(isinstance(word, str) for word in words):
-                raise ConfigError(f"the option {field.name} of a data set takes words")
-        if self.task is not None and self.task not in TASKS:
-            raise ConfigError(f"a task is one of {', '.join(TASKS)}, not {self.task!r}")
-        if self.tu_features is not None and self.tu_features not in TU_FEATURES:
-            raise ConfigError(f"tu_features is one of {', '.join(TU_FEATURES)}, not {self.tu_features!r}")
+    def __init__(self, **options: Any) -> None:
+        checked = [(name, _checked(name, value)) for name, value in sorted(options.items())]
+        object.__setattr__(self, "values", tuple(pair for pair in checked if pair[1]))
 
     @classmethod
     def read(cls, saved: Mapping[str, Any]) -> "DataOptions":
-        """Return the options that :meth:`given` told.
+        """Return the options that :meth:`given` returned.
 
         Raises
         ------
         ConfigError
-            For an option that there is not, or a value that is no word.
+            For what are none.
         """
-        known = {field.name for field in dataclasses.fields(cls)}
         if not isinstance(saved, Mapping):
             raise ConfigError("the options of a data set are no table")
-        for name in saved:
-            if name not in known:
-                raise ConfigError(f"there is no option {name!r} of a data set")
-        options: dict[str, Any] = dict(saved)
-        targets = options.get("target_columns", ())
-        if not isinstance(targets, (list, tuple)):
-            raise ConfigError("the option target_columns of a data set takes a list of words")
-        return cls(**options | {"target_columns": tuple(targets)})
+        return cls(**{str(name): value for name, value in saved.items()})
 
     def given(self) -> dict[str, Any]:
-        """Return the options that say something, as plain values."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in dataclasses.asdict(self).items()
-            if value not in (None, ())
-        }
+        """Return the options that are given, as plain values."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in self.values}
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name not in _BY_NAME:
+        raise ConfigError(f"there is no option {name!r} of a data set")
+    option = _BY_NAME[name]
+    if value is None or value == option.default:
+        return option.default
+    if option.kind is not tuple:
+        return option.checked(value)
+    if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
+        raise ConfigError(f"{name} takes a list of names, not {short_repr(value)}")
+    return tuple(value)

@@ -14,7 +14,7 @@ from torch import Tensor
 from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.cache.format import SPARSE
 from gradformer_dgl.data.batch import GraphBatch
-from gradformer_dgl.data.frames import (
+from gradformer_dgl.data.dgl_features import (
     AUTO,
     NODE_LABEL_KEY,
     FeatureKey,

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from gradformer_dgl.data import GraphDataset, PackedGraphs
 from gradformer_dgl.data.dataset_info import DatasetInfo
-from gradformer_dgl.data.frames import AUTO, FeatureKey
-from gradformer_dgl.data.readers.label_values import label_codes, one_hot
+from gradformer_dgl.data.dgl_features import AUTO, FeatureKey
+from gradformer_dgl.data.readers.label_encoding import label_codes, one_hot
 from gradformer_dgl.pairs.ragged import starts_of
 from gradformer_dgl.support.errors import DataError, GraphError
 
@@ -31,7 +31,7 @@ class FeatureFit:
     uses_edges : bool
         Whether the model, or its colours, read features of edges.
     node_key, edge_key : str or None
-        Which features of DGL graphs are taken; see :func:`gradformer_dgl.data.frames.frame_features`.
+        Which features of DGL graphs are taken; see :func:`gradformer_dgl.data.dgl_features.frame_features`.
 
     Examples
     --------

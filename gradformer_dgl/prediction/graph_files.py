@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gradformer_dgl.data import PackedGraphs
-from gradformer_dgl.data.frames import FeatureKey, feature_keys
+from gradformer_dgl.data.dgl_features import FeatureKey, feature_keys
 from gradformer_dgl.prediction.fit import FeatureFit
 from gradformer_dgl.support.errors import DataError, GraphError
 

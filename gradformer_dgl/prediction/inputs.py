@@ -7,12 +7,11 @@ from pathlib import Path
 import dgl
 
 from gradformer_dgl.data import PackedGraphs
-from gradformer_dgl.data.readers.csv_table import read_columns
+from gradformer_dgl.data.readers.csv_table import is_csv, read_columns
 from gradformer_dgl.data.readers.molecule_features import TABLES
-from gradformer_dgl.data.readers.molecules import pack_molecules
+from gradformer_dgl.data.readers.molecule_graphs import pack_molecules
 from gradformer_dgl.data.readers.smiles_csv import find_smiles_column
 from gradformer_dgl.data.readers.tu import read_tu_graphs
-from gradformer_dgl.data.sources import is_csv
 from gradformer_dgl.prediction.dgl_files import read_dgl_graphs
 from gradformer_dgl.prediction.fit import FeatureFit
 from gradformer_dgl.prediction.graph_files import SUFFIXES, graph_files, pack_files

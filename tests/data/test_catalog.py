@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from gradformer_dgl.data import dataset_names, load_dataset
-from gradformer_dgl.data.catalog import Entry, catalog
+from gradformer_dgl.data.catalog import catalog
+from gradformer_dgl.data.readers.registry import DatasetEntry
 from gradformer_dgl.support.errors import DataError
 
 
@@ -70,7 +71,7 @@ QUICK = [entry for entry in catalog() if entry.name not in ELSEWHERE]
 
 
 @pytest.mark.parametrize("entry", QUICK, ids=lambda entry: entry.name)
-def test_the_catalogue_says_how_many_graphs_there_are(data_root: Path, entry: Entry) -> None:
+def test_the_catalogue_says_how_many_graphs_there_are(data_root: Path, entry: DatasetEntry) -> None:
     assert len(load_dataset(entry.name, data_root)) == entry.graphs
 
 

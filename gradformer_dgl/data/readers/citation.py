@@ -13,7 +13,7 @@ import torch
 
 from gradformer_dgl.data.dataset import GraphDataset
 from gradformer_dgl.data.readers.download import default_folder, download_zip, unpack
-from gradformer_dgl.data.readers.one_graph import both_ways, one_graph
+from gradformer_dgl.data.readers.node_classification import both_ways, one_graph
 from gradformer_dgl.data.readers.planetoid_pickle import MOST_CELLS, read_planetoid
 from gradformer_dgl.support.errors import DataError
 

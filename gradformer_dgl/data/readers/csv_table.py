@@ -12,6 +12,7 @@ from typing import Any
 
 from gradformer_dgl.support.errors import DataError
 
+_SUFFIXES = (".csv.gz", ".csv")
 _SHOWN_LINES = 10
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
@@ -33,6 +34,37 @@ class CsvTable:
     file: Path
     lines: list[int]
     columns: dict[str, list[str]]
+
+
+def is_csv(name: str) -> bool:
+    """Return whether a name is that of a CSV file.
+
+    Examples
+    --------
+    >>> is_csv("data/mine.csv"), is_csv("mine.CSV.gz"), is_csv("NCI1")
+    (True, True, False)
+    """
+    return name.lower().endswith(_SUFFIXES)
+
+
+def find_csv(name: str | Path, data_root: str | Path | None = None) -> Path:
+    """Return the path of a file, which may lie in the data folder."""
+    file = Path(name)
+    if data_root is not None and not file.exists() and Path(data_root, file.name).is_file():
+        return Path(data_root, file.name)
+    return file
+
+
+def csv_stem(file: Path) -> str:
+    """Return the name of a CSV file without suffix.
+
+    Examples
+    --------
+    >>> csv_stem(Path("data/mine.v2.csv.gz"))
+    'mine.v2'
+    """
+    suffix = next(suffix for suffix in _SUFFIXES if file.name.lower().endswith(suffix))
+    return file.name[: -len(suffix)]
 
 
 def read_header(file: Path) -> list[str]:

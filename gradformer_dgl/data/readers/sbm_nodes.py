@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from gradformer_dgl.data.dataset import GraphDataset
-from gradformer_dgl.data.readers.one_graph import both_ways, one_graph
+from gradformer_dgl.data.readers.node_classification import both_ways, one_graph
 from gradformer_dgl.preprocess.estimate import bytes_text
 from gradformer_dgl.support.errors import DataError
 from gradformer_dgl.support.memory import machine_memory
@@ -78,6 +78,7 @@ def read_sbm_nodes(
     """
     size = name.rpartition("-")[2]
     nodes = int(size) if size.isdecimal() else DEFAULT_NODES
+    name = f"{NAME}-{nodes}" if size.isdecimal() else name
     if not LEAST_NODES <= nodes <= MOST_NODES:
         raise DataError(f"{name}: the number of nodes is between {LEAST_NODES} and {MOST_NODES:,}")
     taken, memory = nodes * (EDGE_BYTES * degree + CELL_BYTES * communities), machine_memory()

@@ -12,10 +12,16 @@ from torch import Tensor
 
 from gradformer_dgl.data.dataset import FeatureSource, GraphDataset
 from gradformer_dgl.data.readers.csv_labels import infer_task, read_classes, read_numbers, read_splits
-from gradformer_dgl.data.readers.csv_table import CsvTable, read_columns, read_header, some_lines
+from gradformer_dgl.data.readers.csv_table import (
+    CsvTable,
+    csv_stem,
+    find_csv,
+    read_columns,
+    read_header,
+    some_lines,
+)
 from gradformer_dgl.data.readers.molecule_features import OGB
-from gradformer_dgl.data.readers.molecules import PackedMolecules, pack_molecules
-from gradformer_dgl.data.sources import csv_stem, find_csv
+from gradformer_dgl.data.readers.molecule_graphs import PackedMolecules, pack_molecules
 from gradformer_dgl.support.errors import DataError
 
 _logger = logging.getLogger("gradformer_dgl")

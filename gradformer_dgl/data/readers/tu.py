@@ -15,9 +15,9 @@ from torch import Tensor
 from gradformer_dgl.data.dataset import FeatureSource, GraphDataset
 from gradformer_dgl.data.packed import PackedGraphs
 from gradformer_dgl.data.readers.download import default_folder
-from gradformer_dgl.data.readers.label_values import label_codes, one_hot, values_of
-from gradformer_dgl.data.readers.raw_files import RawFile, RawFolder
+from gradformer_dgl.data.readers.label_encoding import label_codes, one_hot, values_of
 from gradformer_dgl.data.readers.tu_files import download_raw_files, find_raw_files, the_data_set_in
+from gradformer_dgl.data.readers.tu_tables import RawFile, RawFolder
 from gradformer_dgl.support.errors import DataError
 
 MAX_DEGREE = 512

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gradformer_dgl.data.readers.download import download_zip
-from gradformer_dgl.data.readers.raw_files import RawFolder
+from gradformer_dgl.data.readers.tu_tables import RawFolder
 from gradformer_dgl.support.errors import DataError
 
 TU_URL = "https://www.chrsmrrs.com/graphkerneldatasets/{name}.zip"

@@ -11,10 +11,10 @@ import torch
 
 from gradformer_dgl.data import load_dataset
 from gradformer_dgl.data.catalog import catalog
-from gradformer_dgl.data.readers import molecules as molecules_module
+from gradformer_dgl.data.readers import molecule_graphs as molecules_module
 from gradformer_dgl.data.readers.molecule_features import BASIC, OGB
-from gradformer_dgl.data.readers.molecules import pack_molecules
-from gradformer_dgl.data.readers.nci import read_nci
+from gradformer_dgl.data.readers.molecule_graphs import pack_molecules
+from gradformer_dgl.data.readers.nci_tpsa import read_nci_tpsa
 from gradformer_dgl.nn.encoders import OGB_ATOM_SIZES, OGB_BOND_SIZES
 from gradformer_dgl.support.errors import DataError
 
@@ -179,7 +179,7 @@ def write(folder: Path, smiles: str, targets: str) -> Path:
 
 def test_labels_stay_with_their_molecules(tmp_path: Path) -> None:
     write(tmp_path, "CCO\t1\nC(C\t2\nC\t5\n", "CCO,20.5\nC(C,3\nC,0.5\n")
-    assert read_nci(folder=tmp_path).graphs.labels.flatten().tolist() == [20.5, 0.5]
+    assert read_nci_tpsa(folder=tmp_path).graphs.labels.flatten().tolist() == [20.5, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -192,12 +192,12 @@ def test_labels_stay_with_their_molecules(tmp_path: Path) -> None:
 )
 def test_files_that_do_not_belong_together(tmp_path: Path, smiles: str, targets: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        read_nci(folder=write(tmp_path, smiles, targets))
+        read_nci_tpsa(folder=write(tmp_path, smiles, targets))
 
 
 def test_missing_files_and_missing_rdkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match=r"first_5K.smi cannot be read .*pip install rdkit"):
-        read_nci(folder=tmp_path)
+        read_nci_tpsa(folder=tmp_path)
     imported = builtins.__import__
 
     def without_rdkit(name: str, *args: object, **options: object) -> object:

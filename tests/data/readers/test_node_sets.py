@@ -11,7 +11,7 @@ import scipy.sparse
 import torch
 
 from gradformer_dgl.data import load_dataset
-from gradformer_dgl.data.readers.arxiv import read_arxiv
+from gradformer_dgl.data.readers.ogbn_arxiv import read_arxiv
 from gradformer_dgl.data.readers.sbm_nodes import read_sbm_nodes
 from gradformer_dgl.support.errors import DataError
 

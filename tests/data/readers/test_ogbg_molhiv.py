@@ -10,8 +10,8 @@ import torch
 
 from gradformer_dgl.data import load_dataset
 from gradformer_dgl.data.catalog import catalog
-from gradformer_dgl.data.readers import molecules as molecules_module
-from gradformer_dgl.data.readers.molecule_parser import MoleculeArrays
+from gradformer_dgl.data.readers import molecule_graphs as molecules_module
+from gradformer_dgl.data.readers.smiles_parser import MoleculeArrays
 from gradformer_dgl.nn.encoders import OGB_ATOM_SIZES, OGB_BOND_SIZES
 from gradformer_dgl.support.errors import DataError
 from gradformer_dgl.training.objectives import roc_auc

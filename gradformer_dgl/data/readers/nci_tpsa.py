@@ -11,14 +11,14 @@ import torch
 
 from gradformer_dgl.data.dataset import FeatureSource, GraphDataset
 from gradformer_dgl.data.readers.molecule_features import BASIC
-from gradformer_dgl.data.readers.molecules import pack_molecules
+from gradformer_dgl.data.readers.molecule_graphs import pack_molecules
 from gradformer_dgl.support.errors import DataError
 
 _SMILES, _TARGETS = "first_5K.smi", "first_5k.tpsa.csv"
 _logger = logging.getLogger("gradformer_dgl")
 
 
-def read_nci(
+def read_nci_tpsa(
     name: str = "NCI-TPSA", data_root: str | Path | None = None, *, folder: str | Path | None = None
 ) -> GraphDataset:
     """Read the NCI molecules that RDKit ships; no network is needed.

@@ -139,13 +139,13 @@ def test_a_data_set_of_dgl_and_one_of_this_package(make: Callable[..., GraphData
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("make = 1", "has no function 'make_dataset'"),
+        ("make = 1", "has no 'make_dataset'"),
         ("make_dataset = 1", "has int, but no function, 'make_dataset'"),
         (
             "import not_there_at_all",
-            "cannot be imported (ModuleNotFoundError: No module named 'not_there_at_all')",
+            "cannot be imported (No module named 'not_there_at_all')",
         ),
-        ("def make_dataset(:", "cannot be imported (SyntaxError: "),
+        ("def make_dataset(:", "cannot be imported (invalid syntax"),
         ("def make_dataset():\n    return 1 / 0", "fails (ZeroDivisionError: division by zero); add --debug"),
         ("def make_dataset(name):\n    pass", "fails (TypeError: make_dataset() missing 1 required"),
         (returning("3"), "it returns a int, not a data set of graphs or of (graph, label)"),
@@ -165,7 +165,7 @@ def test_a_data_set_of_dgl_and_one_of_this_package(make: Callable[..., GraphData
             "the label of graph 1 is no finite number in float32; NaN is a missing label",
         ),
         (returning("[(path(2), n) for n in (0.5, 1.5, float('-inf'))]"), "the label of graph 2 is no finite"),
-        ("import sys\nsys.exit('no data')", "cannot be imported (SystemExit: no data)"),
+        ("import sys\nsys.exit('no data')", "cannot be imported (no data)"),
         ("def make_dataset():\n    raise SystemExit(5)", "make_dataset fails (SystemExit: 5); add --debug"),
         (
             "def make_dataset():\n    yield path(2)\n    raise SystemExit",

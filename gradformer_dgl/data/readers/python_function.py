@@ -1,8 +1,8 @@
-"""Data sets that a Python function of one's own makes."""
+"""Data sets from Python code of a user's own: a function that returns one, or a reader of names and files."""
 
 import contextlib
 import dataclasses
-import importlib
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 
 from gradformer_dgl.data.dataset import FeatureSource, GraphDataset
-from gradformer_dgl.data.frames import AUTO, split_by_masks
-from gradformer_dgl.data.options import TASKS
+from gradformer_dgl.data.dgl_features import AUTO, split_by_masks
 from gradformer_dgl.data.packed import PackedGraphs
+from gradformer_dgl.data.readers.registry import TASKS
 from gradformer_dgl.data.readers.tu import MAX_DEGREE, degree_columns
-from gradformer_dgl.support.errors import DataError, GradformerError, GraphError
+from gradformer_dgl.support.errors import ConfigError, DataError, GradformerError, GraphError
+from gradformer_dgl.support.registry import load_object
 
 
-def read_from_python(
+def read_python_function(
     name: str,
     data_root: str | Path | None = None,
     *,
@@ -35,7 +36,7 @@ def read_from_python(
         ``"module:function"``; the module is looked for in the current folder first. Called without arguments,
         it returns a DGL data set, or a list, of graphs or of (graph, label), or a :class:`GraphDataset`.
     data_root : str or Path, optional
-        Not used; there so that all readers are called alike.
+        Not used.
     task : {"regression", "binary", "multiclass", "multilabel"}, optional
         Default: ``"multiclass"`` where labels are single integers, ``"regression"`` where they are floats.
     node_features, edge_features : str, optional
@@ -59,35 +60,133 @@ def read_from_python(
 
     Examples
     --------
-    >>> read_from_python("no_such_module:make_dataset")
+    >>> read_python_function("no_such_module:make_dataset")
     Traceback (most recent call last):
     ...
     gradformer_dgl.support.errors.DataError: there is no module 'no_such_module' in the current folder or installed
     """  # noqa: E501
+    made, items = _call(name, lambda function: function())
+    dataset = _dataset(name, made, items, name.replace(":", "."), task, node_features, edge_features)
+    return dataclasses.replace(dataset, name=name.replace(":", "."))
+
+
+def read_with_plugin(
+    reader: str,
+    name: str,
+    data_root: Path | None = None,
+    *,
+    task: str | None = None,
+    node_features: str | None = None,
+    edge_features: str | None = None,
+    **options: Any,
+) -> GraphDataset:
+    """Read a data set with a reader of a user's own.
+
+    Parameters
+    ----------
+    reader : str
+        ``"module:function"``, or a class. Called as ``function(name, data_root, **options)``, it returns what
+        a function of :func:`read_python_function` may return.
+    name : str
+        Name or file of the data set.
+    data_root : Path, optional
+        Folder of the raw data.
+    task, node_features, edge_features : str, optional
+        As in :func:`read_python_function`, where the reader does not take them itself.
+    **options
+        Other options of the reader, its keyword arguments.
+
+    Returns
+    -------
+    GraphDataset
+        Named like the file, without folder and suffix, where the reader gives it no name.
+
+    Raises
+    ------
+    DataError
+        If the reader is missing, fails, does not take an option, or returns something else.
+    """
+    own = {"task": task, "node_features": node_features, "edge_features": edge_features}
+    given = {key: value for key, value in (own | options).items() if value is not None}
+    parameters = inspect.signature(_load(reader)).parameters
+    passed = {key: given.pop(key) for key in list(given) if key in parameters}
+    for key in given.keys() - own.keys() - {"jobs"}:
+        raise DataError(f"{reader} takes no {key.replace('_', ' ')}: leave that option out")
+    made, items = _call(reader, lambda function: function(name, data_root, **passed))
+    is_file = any(folder is not None and (folder / name).is_file() for folder in (Path(), data_root))
+    title = Path(name).stem if is_file else Path(name).name
+    return _dataset(reader, made, items, title, *(given.get(key) for key in own))
+
+
+def _load(name: str) -> Callable[..., Any]:
+    try:
+        found = load_object(name)
+    except ConfigError as error:
+        raise DataError(str(error)) from error.__cause__
+    if not callable(found):
+        module, _, path = name.partition(":")
+        raise DataError(f"the module {module} has {type(found).__name__}, but no function, {path!r}")
+    return found
+
+
+def _call(name: str, call: Callable[[Callable[..., Any]], Any]) -> tuple[Any, list[Any]]:
+    """Return the result of a function, and its graphs as a list; none of a :class:`GraphDataset`."""
     with contextlib.redirect_stdout(sys.stderr):
-        made = _call(_find(name), name)
-        items = [] if isinstance(made, GraphDataset) else _items(made, name)
-    title = name.replace(":", ".")
+        function = _load(name)
+        try:
+            made = call(function)
+        except GradformerError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise _failure(name, error) from error
+        try:
+            if isinstance(made, GraphDataset):
+                return made, []
+            if hasattr(made, "__len__") and hasattr(made, "__getitem__"):
+                return made, [made[number] for number in range(len(made))]
+            return made, list(made)
+        except SystemExit as error:
+            raise _failure(name, error) from error
+        except Exception as error:
+            raise DataError(
+                f"{name}: it returns a {type(made).__name__}, not a data set of graphs or of (graph, label)"
+            ) from error
+
+
+def _failure(name: str, error: BaseException) -> DataError:
+    reason = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
+    return DataError(f"{name} fails ({reason}); add --debug to see where")
+
+
+def _dataset(
+    code: str,
+    made: Any,
+    items: list[Any],
+    name: str,
+    task: str | None,
+    node_features: str | None,
+    edge_features: str | None,
+) -> GraphDataset:
     if isinstance(made, GraphDataset):
         if task is not None or node_features is not None or edge_features is not None:
-            raise DataError(f"{name} returns a GraphDataset, which says task and features itself")
-        return dataclasses.replace(made, name=title)
+            raise DataError(f"{code} returns a GraphDataset, which says task and features itself")
+        return made
     try:
         graphs = PackedGraphs.from_graphs(
             items, node_features=_key(node_features), edge_features=_key(edge_features)
         )
-        without_features = graphs.node_features is None
+        degrees = graphs.node_features is None
         node_encoder, node_size = _encoder(graphs, "node_features")
         edge_encoder, edge_size = _encoder(graphs, "edge_features")
-        chosen, out_size, classes = _set_labels(graphs, task)
+        task, out_size, classes = _set_labels(graphs, task)
         node_splits = split_by_masks(items[0]) if graphs.splits_nodes else None
     except GradformerError as error:
-        raise DataError(f"{name}: {error}") from error
+        raise DataError(f"{code}: {error}") from error
     assert node_encoder is not None
     return GraphDataset(
-        name=title,
+        name=name,
         graphs=graphs,
-        task=chosen,
+        task=task,
         level=graphs.label_level,
         out_size=out_size,
         node_encoder=node_encoder,
@@ -96,51 +195,8 @@ def read_from_python(
         edge_size=edge_size,
         output_names=classes,
         node_splits=node_splits,
-        source=FeatureSource(degrees=without_features),
+        source=FeatureSource(degrees=degrees),
     )
-
-
-def _find(name: str) -> Callable[[], Any]:
-    module_name, _, path = name.partition(":")
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    importlib.invalidate_caches()
-    try:
-        found: Any = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:
-        missing = error.name if isinstance(error, ModuleNotFoundError) else None
-        if missing is not None and (module_name == missing or module_name.startswith(f"{missing}.")):
-            raise DataError(f"there is no module {missing!r} in the current folder or installed") from error
-        raise DataError(f"the module {module_name} cannot be imported ({_reason(error)})") from error
-    for part in path.split("."):
-        found = getattr(found, part, None)
-    if not callable(found):
-        kind = "no function" if found is None else f"{type(found).__name__}, but no function,"
-        raise DataError(f"the module {module_name} has {kind} {path!r}")
-    return found
-
-
-def _call(function: Callable[[], Any], name: str) -> Any:
-    try:
-        return function()
-    except GradformerError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise DataError(f"{name} fails ({_reason(error)}); add --debug to see where") from error
-
-
-def _items(made: Any, name: str) -> list[Any]:
-    try:
-        if hasattr(made, "__len__") and hasattr(made, "__getitem__"):
-            return [made[number] for number in range(len(made))]
-        return list(made)
-    except SystemExit as error:
-        raise DataError(f"{name} fails ({_reason(error)}); add --debug to see where") from error
-    except Exception as error:
-        raise DataError(
-            f"{name}: it returns a {type(made).__name__}, not a data set of graphs or of (graph, label)"
-        ) from error
 
 
 def _key(key: str | None) -> str | None:
@@ -210,7 +266,3 @@ def _check_finite(graphs: PackedGraphs, labels: Tensor) -> None:
         graph = int(torch.searchsorted(ends, row, right=True))
         place = f"node {row - int(ends[graph] - graphs.node_counts[graph])} of graph {graph}"
     raise DataError(f"the label of {place} is no finite number in float32; NaN is a missing label")
-
-
-def _reason(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")

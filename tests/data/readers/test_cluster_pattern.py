@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from gradformer_dgl.data import load_dataset
-from gradformer_dgl.data.readers.sbm import read_cluster, read_pattern
+from gradformer_dgl.data.readers.cluster_pattern import read_cluster, read_pattern
 
 
 def parts(dataset):

@@ -10,7 +10,7 @@ import torch
 
 from gradformer_dgl.data.dataset import GraphDataset
 from gradformer_dgl.data.packed import PackedGraphs
-from gradformer_dgl.data.readers.sbm_kernel import count_edges, fill_edges
+from gradformer_dgl.data.readers.cluster_pattern_kernel import count_edges, fill_edges
 
 LOWEST, HIGHEST = 5, 34
 """Nodes in a community, or in a pattern, drawn uniformly from these and all between."""

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from gradformer_dgl.data.frames import AUTO, frame_features, stack_labels
+from gradformer_dgl.data.dgl_features import AUTO, frame_features, stack_labels
 from gradformer_dgl.support.errors import GraphError
 
 
