@@ -19,12 +19,19 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_click",
+    "sphinx_copybutton",
     "mathml",
     "generated",
     "strict_names",
 ]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["extensions"]
+highlight_language = "python"
+
+# The button copies the commands of a console block, without prompts and output.
+copybutton_prompt_text = "$ "
+copybutton_only_copy_prompt_lines = True
+copybutton_remove_prompts = True
 
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 4
@@ -40,6 +47,8 @@ napoleon_use_rtype = False
 maximum_signature_line_length = 88
 
 html_theme = "furo"
+html_static_path = ["style"]
+html_css_files = ["phone.css"]
 html_title = f"gradformer_dgl {release}"
 html_math_renderer = "mathml"
 html_copy_source = False

@@ -1,13 +1,20 @@
 """The pictures of the documentation, drawn with the package itself.
 
-`python docs/extensions/pictures.py` draws docs/images/mask.png, which the README shows too, and decay.png.
+`python docs/extensions/pictures.py` draws docs/images/mask.png, which the README shows too, decay.png, and trees-NAME.png from
+the run of the page docs/howto/pictures.md.
 """
 
+import os
+import re
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 from rdkit import Chem
 from rdkit.Chem import rdDepictor
 
@@ -19,6 +26,7 @@ THRESHOLDS = (0.0, 1.0, 2.5, 5.0)
 IMAGES = Path(__file__).resolve().parents[1] / "images"
 README_PICTURE = IMAGES / "mask.png"
 DECAY_PICTURE = IMAGES / "decay.png"
+PICTURES_PAGE = IMAGES.parent / "howto" / "pictures.md"
 
 
 def draw_mask(file: Path) -> None:
@@ -37,8 +45,8 @@ def draw_mask(file: Path) -> None:
         ("factor of a head with tau = 1", near, "magma", 1),
         ("factor of a head with tau = 3", far, "magma", 1),
     ]
-    for place, (title, matrix, colours, top) in zip(axes, panels, strict=True):
-        image = place.imshow(matrix, cmap=colours, vmin=0, vmax=top)
+    for place, (title, matrix, colour_map, top) in zip(axes, panels, strict=True):
+        image = place.imshow(matrix, cmap=colour_map, vmin=0, vmax=top)
         place.set_title(title, fontsize=10)
         place.set_xticks([])
         place.set_yticks([])
@@ -75,7 +83,23 @@ def draw_decay(file: Path) -> None:
     figure.savefig(file, dpi=110)
 
 
+def draw_run(folder: Path) -> None:
+    """Train the run of the page of pictures, and draw it into trees-NAME.png."""
+    page = PICTURES_PAGE.read_text(encoding="utf-8")
+    (module,) = re.findall(r":caption: trees.py\n(.*?)```", page, re.DOTALL)
+    commands = re.findall(r"^\$ gradformer-dgl (.*)$", page, re.MULTILINE)[:3]
+    with tempfile.TemporaryDirectory() as work:
+        Path(work, "trees.py").write_text(module)
+        for command in commands:
+            words = [sys.executable, "-m", "gradformer_dgl", *command.split()]
+            subprocess.run(words, cwd=work, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        for file in Path(work, "runs", "trees", "plots").glob("*.png"):
+            # 64 colours: a third of the bytes.
+            Image.open(file).convert("RGB").quantize(64).save(folder / f"trees-{file.name}", optimize=True)
+
+
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
     draw_mask(README_PICTURE)
     draw_decay(DECAY_PICTURE)
+    draw_run(IMAGES)

@@ -38,9 +38,54 @@ def blocks(page: Path) -> list[Block]:
 
 
 def commands(text: str) -> list[list[str]]:
-    """Return the words of each command of a shell block, up to a pipe; comments are none."""
-    lines = (shlex.split(line.replace("$(", "").replace(")", ""), comments=True) for line in text.split("\n"))
-    return [words[: words.index("|")] if "|" in words else words for words in lines if words]
+    """Return the words of each command of a shell block, up to a pipe; comments and output are none."""
+    lines = [line[2:] if line.startswith("$ ") else line for line in command_lines(text)]
+    split = (shlex.split(line.replace("$(", "").replace(")", ""), comments=True) for line in lines)
+    return [words[: words.index("|")] if "|" in words else words for words in split if words]
+
+
+def command_lines(text: str) -> list[str]:
+    """Return the lines after a prompt, or all lines where there is none."""
+    lines = text.split("\n")
+    return [line for line in lines if line.startswith("$ ")] or lines
+
+
+def shown_output(text: str) -> list[tuple[str, list[str]]]:
+    """Return each command of a block with prompts, and the lines of output below it."""
+    parts = re.split(r"^\$ (.*)$", text, flags=re.MULTILINE)
+    return [(line, output.split("\n")) for line, output in zip(parts[1::2], parts[2::2], strict=True)]
+
+
+def first_element(page: Path) -> str:
+    """Return the element of a page after its title and at most one sentence.
+
+    Returns
+    -------
+    str
+        "code", "picture", "pages" for a list of pages, or the text that stands there.
+    """
+    parts = [part for part in _read(page).strip().split("\n\n") if not part.startswith("<!--")]
+    assert parts[0].startswith("# "), f"{named(page)} does not begin with a title"
+    if is_sentence(parts[1]):
+        del parts[1]
+    for kind, begin in (("pages", "```{toctree}"), ("code", "```"), ("picture", "![")):
+        if parts[1].startswith(begin):
+            return kind
+    return parts[1]
+
+
+def is_sentence(text: str) -> bool:
+    """Return whether a paragraph is one sentence, which ends with a full stop or a colon."""
+    plain = re.sub(r"`[^`]*`|\([^)]*\)", "", " ".join(text.split()))
+    is_text = not re.match(r"```|!\[|[#|]|- ", text)
+    return is_text and plain.endswith((".", ":")) and not re.search(r"[.!?:] [A-Z]", plain)
+
+
+def _read(page: Path) -> str:
+    """Return a page with the page that it includes."""
+    content = page.read_text(encoding="utf-8")
+    found = re.fullmatch(r"```\{include\} (\S+)\n```\n", content)
+    return (page.parent / found[1]).read_text(encoding="utf-8") if found else content
 
 
 def inline_commands(page: Path) -> list[str]:

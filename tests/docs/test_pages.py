@@ -1,4 +1,4 @@
-"""What the documentation tells readers to type works."""
+"""Commands and code of the documentation run, and its pages have the agreed form."""
 
 import configparser
 import os
@@ -7,16 +7,27 @@ import sys
 
 import click
 import pytest
-from pages import DOCS, ROOT, blocks, commands, inline_commands, named, pages
+from pages import (
+    DOCS,
+    ROOT,
+    blocks,
+    commands,
+    first_element,
+    inline_commands,
+    is_sentence,
+    named,
+    pages,
+    shown_output,
+)
 
 from gradformer_dgl.cli import group
 
 # Pages whose commands are run, but those on data or machines that are not there.
 RUN = ("tutorial.md", "howto/molecules.md", "howto/own_graphs.md", "howto/node_tasks.md", "howto/pictures.md")
 NOT_RUN = ("--data-root", "CLUSTER")
-LANGUAGES = {"", "sh", "python", "text", "yaml"}
-SHELL = ("", "sh")
-PROGRAMS = {"gradformer-dgl", "torchrun", "make", "pip", "python", "conda"}
+LANGUAGES = {"", "sh", "console", "python", "text", "yaml"}
+SHELL = ("", "sh", "console")
+PROGRAMS = {"gradformer-dgl", "torchrun", "make", "pip", "python", "conda", "eval"}
 
 
 def check_options(words):
@@ -110,7 +121,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def runs(page, block):
-    return block.language == "python" or (block.language == "sh" and str(page.relative_to(DOCS)) in RUN)
+    return block.language == "python" or (block.language in SHELL and str(page.relative_to(DOCS)) in RUN)
 
 
 RUNNING = [page for page in sorted(DOCS.rglob("*.md")) if any(runs(page, block) for block in blocks(page))]
@@ -126,11 +137,19 @@ def test_blocks_run(page, elsewhere, command):
             # With the lines of the page, so that an error names them.
             exec(compile("\n" * (block.line - 1) + block.text, str(page), "exec"), namespace)
         elif runs(page, block):
-            for words in commands(block.text):
+            for line, shown in shown_output(block.text):
+                (words,) = commands(line)
                 if not set(words) & set(NOT_RUN):
                     done = command(*words[1:])
                     # The one input of the pages with a row that is no molecule.
                     assert done.status == (3 if "new.csv" in words else 0), done.err
+                    printed = {form(text) for text in (done.out + done.err).splitlines()}
+                    assert {form(text) for text in shown if text not in ("", "...")} <= printed
+
+
+def form(line):
+    """Return a line of output with a mark in place of each number."""
+    return re.sub(r"\d[\d,.]*(e-?\d+)?", "0", line).strip()
 
 
 def test_every_page_with_commands_of_its_own_files_is_run():
@@ -151,10 +170,57 @@ def test_readmes_have_the_same_code():
 
 def test_the_layer_in_the_readme_runs_as_it_stands():
     (block,) = (block for block in blocks(ROOT / "README.md") if "shortest_path_distances(" in block.text)
-    assert len(block.text.splitlines()) < 20
+    assert len(block.text.splitlines()) <= 12
     namespace: dict = {}
     exec(compile(block.text, "README.md", "exec"), namespace)
     assert namespace["h"].shape == (15, 64)
+
+
+@pytest.mark.parametrize("page", pages(), ids=named)
+def test_pages_begin_with_code_or_a_picture(page):
+    # A README has its picture first; pages of the documentation have a snippet, or are a list of pages.
+    if page.parent == ROOT:
+        assert "\n\n![" in page.read_text(encoding="utf-8").split("\n## ")[0]
+    else:
+        assert first_element(page) in ("code", "picture", "pages")
+
+
+def test_a_page_that_begins_with_text_is_noticed(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# Title\n\nOne sentence of `a.b` here. And another.\n\n```sh\nls\n```\n")
+    assert first_element(page).startswith("One sentence")
+    page.write_text("# Title\n\nOne sentence of `a.b` here (version 2.0).\n\n```sh\nls\n```\n")
+    assert first_element(page) == "code"
+    assert not is_sentence("- a list.")
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh.md"])
+def test_readmes_are_short(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150
+    assert len(text.split()) <= 1100
+
+
+def test_the_readme_shows_the_layer_before_the_command_line():
+    parts = (ROOT / "README.md").read_text(encoding="utf-8").split("\n## ")
+    titles = [part.split("\n")[0] for part in parts[1:]]
+    assert titles[:4] == [
+        "Install",
+        "The layer in a DGL model",
+        "From data set to score",
+        "Distances for any model",
+    ]
+
+
+def test_the_cached_distances_in_the_readme_run_as_they_stand(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = (block for block in blocks(ROOT / "README.md") if "preprocess_graphs(" in block.text)
+    assert len(block.text.splitlines()) <= 8
+    namespace: dict = {}
+    exec(compile(block.text, "README.md", "exec"), namespace)
+    batch = next(iter(namespace["loader"]))
+    assert len(batch.distances) == 32
+    assert namespace["cache"][0].shape[0] == batch.distances.node_counts[0]
 
 
 def test_readmes_name_each_other():
