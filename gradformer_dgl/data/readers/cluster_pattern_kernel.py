@@ -4,7 +4,7 @@
 import numpy as np
 
 from gradformer_dgl.jit.compile import jit
-from gradformer_dgl.jit.simd_math import scrambled
+from gradformer_dgl.jit.splitmix64 import mix64
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
@@ -14,14 +14,14 @@ def _bits(key, one, other):
     """Return 32 random bits of a pair, the same in both directions (SplitMix64)."""
     low, high = min(one, other), max(one, other)
     pair = np.uint64(low) * np.uint64(1 << 20) + np.uint64(high) + np.uint64(1)
-    return scrambled(key + pair * _STEP) >> np.uint64(32)
+    return mix64(key + pair * _STEP) >> np.uint64(32)
 
 
 @jit
 def _key(seed, stream, number):
     """Return 64 random bits for a graph (stream 0) or for a pattern (stream 1)."""
     place = np.uint64(2 * number + stream + 1) * np.uint64(0xD1342543DE82EF95)
-    return scrambled(np.uint64(seed) * _STEP + place)
+    return mix64(np.uint64(seed) * _STEP + place)
 
 
 @jit

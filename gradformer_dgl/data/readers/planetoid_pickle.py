@@ -1,17 +1,15 @@
-"""The raw files of Planetoid, read as data: nothing in them is imported, called or run.
+"""Reader of Planetoid's raw files: a restricted unpickler that imports and calls nothing in them.
 
 They are pickles of the protocols 0 to 2, written by Python 2 or later, each of a matrix in compressed rows,
-an array of numbers, or a dictionary of lists of numbers. A pickle is a program for a machine with a stack.
-Those of its instructions that make numbers, text, tuples, lists and dictionaries are carried out here. A name
-of something to call is kept as a name, and what Python would make by calling it is made here, for the few
-names that arrays, matrices and dictionaries need. Everything else is refused.
+an array of numbers, or a dictionary of lists of numbers. Instructions beyond those that these need are
+refused. The base is the unpickler written in Python: the one in C cannot refuse instructions, and takes
+gigabytes for a large memo index in a file of few bytes.
 """
 
-import codecs
 import io
+import pickle
 import pickletools
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,47 +20,24 @@ from gradformer_dgl.support.errors import DataError
 
 MOST_CELLS = 1 << 30
 """A matrix with more cells is refused: it is none of these data sets, and would not fit into memory."""
-_LATIN = "latin1"
-_OPCODES = {opcode.code.encode(_LATIN): opcode for opcode in pickletools.opcodes}
-
-_NAMES = {
-    f"{module} {name}": name
-    for name, modules in {
-        "_reconstruct": ("numpy.core.multiarray", "numpy._core.multiarray"),
-        "ndarray": ("numpy",),
-        "dtype": ("numpy",),
-        "csr_matrix": ("scipy.sparse.csr", "scipy.sparse._csr"),
-        "_reconstructor": ("copy_reg", "copyreg"),
-        "defaultdict": ("collections",),
-        "encode": ("_codecs",),
-        "list": ("__builtin__", "builtins"),
-        "object": ("__builtin__", "builtins"),
-        "bytes": ("__builtin__", "builtins"),
-    }.items()
-    for module in modules
-}
 _NUMBERS = ("f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")
+_INSTRUCTIONS = """
+PROTO STOP MARK PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET INT BININT BININT1 BININT2 LONG LONG1 STRING
+BINSTRING SHORT_BINSTRING UNICODE BINUNICODE NONE NEWTRUE NEWFALSE EMPTY_LIST EMPTY_DICT EMPTY_TUPLE TUPLE
+TUPLE1 TUPLE2 TUPLE3 LIST APPEND APPENDS GLOBAL REDUCE NEWOBJ DICT SETITEM SETITEMS BUILD
+"""
 
 Content = np.ndarray | csr_matrix | dict[int, list[int]]
 
 
 class _RefusedError(ValueError):
-    """What is not in these files."""
+    """Content that is not in these files."""
+
+    def __init__(self, reason: str = "it holds an object that is not expected") -> None:
+        super().__init__(reason)
 
 
-@dataclass(frozen=True)
-class _Name:
-    """The name of something that a file asks for."""
-
-    name: str
-
-
-@dataclass(eq=False)
-class _Made:
-    """A number type, an array or a matrix: ``kind`` says which, ``content`` what is filled in later."""
-
-    kind: str
-    content: Any = None
+_FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, pickle.UnpicklingError)
 
 
 def read_planetoid(file: str | Path) -> Content:
@@ -93,143 +68,175 @@ def read_planetoid(file: str | Path) -> Content:
     {0: [1], 1: [0]}
     """
     try:
-        return _content(_run(Path(file).read_bytes()))
-    except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
-        reason = (
-            " ".join(str(error).split()) if isinstance(error, _RefusedError | OSError) else "it is broken"
-        )
+        return _content(_Unpickler(_WholeReads(Path(file).read_bytes()), encoding="latin1").load())
+    except (*_FAULTS, OSError) as error:
+        told = isinstance(error, _RefusedError | OSError)
+        reason = " ".join(str(error).split()) if told else "it is broken"
         raise DataError(f"{file} cannot be read ({reason}); delete it and get it again") from error
 
 
-def _run(data: bytes) -> Any:
-    """Carry out the instructions of a pickle; return what it ends with."""
-    stream, stack, marks, memo = io.BytesIO(data), [], [], {}  # type: ignore[var-annotated]
-    while True:
-        code = stream.read(1)
-        if not code:
+class _WholeReads(io.BytesIO):
+    def read(self, size: int | None = -1) -> bytes:
+        found = super().read(size)
+        if size is not None and len(found) < size:
             raise _RefusedError("it ends too early")
-        opcode = _OPCODES.get(code)
-        if opcode is None:
+        return found
+
+
+class _Name:
+    """A name that is only an argument of a constructor."""
+
+
+class _Dtype:
+    def __init__(self, code: str, align: int, copy: int) -> None:
+        if code not in _NUMBERS or align != 0 or copy != 1:
+            raise _RefusedError
+        self.code = code
+        self.content: np.dtype | None = None
+
+    def fill(self, state: Any) -> None:
+        if len(state) < 2 or state[1] not in ("<", ">", "|"):
+            raise _RefusedError
+        self.content = np.dtype(state[1] + self.code)
+
+
+class _Array:
+    content: np.ndarray | None = None
+
+    def fill(self, state: Any) -> None:
+        match state:
+            case (_, tuple(shape), _Dtype(content=np.dtype() as kind), bool() | int() as fortran, str(data)):
+                _check_counts(shape, "an array")
+                # A copy, as what a buffer of bytes holds cannot be written to.
+                values = np.frombuffer(data.encode("latin1"), kind).astype(kind.newbyteorder("="))
+                self.content = values.reshape(shape, order="F" if fortran else "C")
+            case _:
+                raise _RefusedError
+
+
+class _Matrix:
+    content: csr_matrix | None = None
+
+    def fill(self, fields: Any) -> None:
+        rows, columns = fields["_shape"] if "_shape" in fields else fields["shape"]
+        _check_counts((rows, columns), "a matrix")
+        if max(rows, columns) > MOST_CELLS or rows * columns > MOST_CELLS:
+            raise _RefusedError(f"it holds a matrix of {rows} by {columns}")
+        parts = tuple(_content(fields[name]) for name in ("data", "indices", "indptr"))
+        self.content = csr_matrix(parts, shape=(rows, columns))
+        self.content.check_format(full_check=True)
+
+
+def _check_counts(shape: tuple[Any, ...], kind: str) -> None:
+    if not all(isinstance(count, int) and count >= 0 for count in shape):
+        raise _RefusedError(f"it holds {kind} of an impossible shape")
+
+
+def _constructor(result: type, *expected: Any) -> Any:
+    """Return a function of these arguments alone."""
+
+    def make(*arguments: Any) -> Any:
+        if arguments != expected:
+            raise _RefusedError
+        return result()
+
+    return make
+
+
+def _defaultdict(*default: Any) -> dict[Any, Any]:
+    if default not in ((), (_LIST,)):
+        raise _RefusedError
+    return {}
+
+
+def _latin_text(text: Any, encoding: Any) -> str:
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+        raise _RefusedError
+    return text
+
+
+_NDARRAY, _LIST, _OBJECT = _Name(), _Name(), _Name()
+_CONSTRUCTORS = {
+    "numpy.core.multiarray": {"_reconstruct": _constructor(_Array, _NDARRAY, (0,), "b")},
+    "numpy": {"ndarray": _NDARRAY, "dtype": _Dtype},
+    "scipy.sparse.csr": {"csr_matrix": _Matrix},
+    "copy_reg": {"_reconstructor": _constructor(_Matrix, _Matrix, _OBJECT, None)},
+    "collections": {"defaultdict": _defaultdict},
+    "_codecs": {"encode": _latin_text},
+    "__builtin__": {"list": _LIST, "object": _OBJECT, "bytes": _constructor(str)},
+}
+"""Stand-ins for the classes and functions that the files may ask for."""
+_OLD_MODULES = {
+    "numpy._core.multiarray": "numpy.core.multiarray",
+    "scipy.sparse._csr": "scipy.sparse.csr",
+    "copyreg": "copy_reg",
+    "builtins": "__builtin__",
+}
+
+
+class _Unpickler(pickle._Unpickler):
+    """Carries out the instructions of these files alone, with stand-ins for what they would import."""
+
+    stack: list[Any]
+    pop_mark: Callable[[], list[Any]]
+    filled = 0
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return a stand-in."""
+        names = _CONSTRUCTORS.get(_OLD_MODULES.get(module, module), {})
+        if name not in names:
+            raise _RefusedError(f"it asks for {module}.{name}")
+        return names[name]
+
+    def load_build(self) -> None:
+        state = self.stack.pop()
+        target = self.stack[-1]
+        # A matrix has three arrays. More could be copies of one long text.
+        self.filled += isinstance(target, _Array | _Matrix)
+        if not isinstance(target, _Dtype | _Array | _Matrix) or self.filled > 4:
+            raise _RefusedError
+        target.fill(state)
+
+    def load_dict(self) -> None:
+        items = self.pop_mark()
+        self.stack.append({})
+        self._store(items)
+
+    def load_setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._store([key, value])
+
+    def load_setitems(self) -> None:
+        self._store(self.pop_mark())
+
+    def _store(self, items: list[Any]) -> None:
+        # Other keys could be tuples nested so deeply that to hash them ends the process.
+        if not all(isinstance(key, int | str) for key in items[::2]):
+            raise _RefusedError("it holds a dictionary of other than numbers")
+        if type(self.stack[-1]) is not dict:
             raise _RefusedError("it is broken")
-        name = opcode.name
-        if name == "STRING":
-            # Bytes beyond ASCII are written as they are in arrays of Python 2.
-            argument: Any = _quoted(stream.readline())
-        else:
-            argument = None if opcode.arg is None else opcode.arg.reader(stream)
-        if name == "STOP":
-            return stack.pop()
-        if name == "MARK":
-            marks.append(len(stack))
-        elif name in _PUSHED:
-            stack.append(_PUSHED[name](argument))
-        elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
-            memo[argument] = stack[-1]
-        elif name in ("GET", "BINGET", "LONG_BINGET"):
-            stack.append(memo[argument])
-        elif name in _OF_TOP:
-            count, make = _OF_TOP[name]
-            parts = stack[len(stack) - count :]
-            if len(parts) < count:
-                raise _RefusedError("it is broken")
-            stack[len(stack) - count :] = [make(*parts)]
-        elif name in _OF_MARKED:
-            begin = marks.pop()
-            parts = stack[begin:]
-            # What is added to stands below the mark.
-            begin -= name in ("APPENDS", "SETITEMS")
-            if begin < 0:
-                raise _RefusedError("it is broken")
-            stack[begin:] = [_OF_MARKED[name](*stack[begin : len(stack) - len(parts)], parts)]
-        elif name != "PROTO":
-            raise _RefusedError(f"it holds {name}, which is not expected")
+        self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
 
 
-def _quoted(line: bytes) -> str:
-    line = line.rstrip()
-    if len(line) < 2 or line[:1] not in (b"'", b'"') or line[-1:] != line[:1]:
-        raise _RefusedError("it is broken")
-    return codecs.escape_decode(line[1:-1])[0].decode(_LATIN)
+def _refuse(name: str) -> Callable[[Any], None]:
+    def load(unpickler: _Unpickler) -> None:
+        raise _RefusedError(f"it holds {name}, which is not expected")
+
+    return load
 
 
-def _global(name: str) -> _Name:
-    if name not in _NAMES:
-        raise _RefusedError(f"it asks for {name.replace(' ', '.')}")
-    return _Name(_NAMES[name])
-
-
-def _appended(target: Any, items: list[Any]) -> list[Any]:
-    if not isinstance(target, list):
-        raise _RefusedError("it is broken")
-    target.extend(items)
-    return target
-
-
-def _with_items(target: Any, items: list[Any]) -> dict[Any, Any]:
-    if not isinstance(target, dict) or len(items) % 2:
-        raise _RefusedError("it is broken")
-    if not all(isinstance(key, int | str) for key in items[::2]):
-        raise _RefusedError("it holds a dictionary of other than numbers")
-    target.update(zip(items[::2], items[1::2], strict=True))
-    return target
-
-
-def _called(target: Any, arguments: Any) -> Any:
-    """Return what calling one of the names would give."""
-    match target, arguments:
-        case _Name("_reconstruct"), (_Name("ndarray"), (0,), "b"):
-            return _Made("array")
-        case _Name("dtype"), (str(code), 0, 1) if code in _NUMBERS:
-            return _Made("dtype", code)
-        case _Name("_reconstructor"), (_Name("csr_matrix"), _Name("object"), None):
-            return _Made("matrix")
-        case _Name("csr_matrix"), ():
-            return _Made("matrix")
-        case _Name("defaultdict"), () | (_Name("list"),):
-            return {}
-        case _Name("encode"), (str(text), "latin1" | "latin-1"):
-            return text
-        case _Name("bytes"), ():
-            return ""
-    raise _RefusedError("it holds an object that is not expected")
-
-
-def _built(target: Any, state: Any) -> Any:
-    """Fill in a number type, an array or a matrix."""
-    match target, state:
-        case _Made("dtype", str(code)), (_, "<" | ">" | "|" as order, *_):
-            target.content = np.dtype(order + code[-2:])
-        case (
-            _Made("array"),
-            (_, tuple(shape), _Made("dtype", np.dtype() as kind), bool() | int() as fortran, str(data)),
-        ):
-            # A copy, as what a buffer of bytes holds cannot be written to.
-            values = np.frombuffer(data.encode(_LATIN), kind).astype(kind.newbyteorder("="))
-            if not all(isinstance(count, int) and count >= 0 for count in shape):
-                raise _RefusedError("it holds an array of an impossible shape")
-            target.content = values.reshape(shape, order="F" if fortran else "C")
-        case _Made("matrix"), dict():
-            target.content = _matrix(state)
-        case _:
-            raise _RefusedError("it holds an object that is not expected")
-    return target
-
-
-def _matrix(fields: dict[str, Any]) -> csr_matrix:
-    rows, columns = fields["_shape"] if "_shape" in fields else fields["shape"]
-    if not all(isinstance(count, int) and count >= 0 for count in (rows, columns)):
-        raise _RefusedError("it holds a matrix of an impossible shape")
-    if rows * columns > MOST_CELLS:
-        raise _RefusedError(f"it holds a matrix of {rows} by {columns}")
-    parts = tuple(_content(fields[name]) for name in ("data", "indices", "indptr"))
-    matrix = csr_matrix(parts, shape=(rows, columns))
-    matrix.check_format(full_check=True)
-    return matrix
+_Unpickler.dispatch = {
+    ord(opcode.code): getattr(_Unpickler, f"load_{opcode.name.lower()}", None)
+    or pickle._Unpickler.dispatch[ord(opcode.code)]
+    if opcode.name in _INSTRUCTIONS.split()
+    else _refuse(opcode.name)
+    for opcode in pickletools.opcodes
+}
 
 
 def _content(found: Any) -> Any:
-    """Return what was read where it is whole, and one of the three that there are."""
-    if isinstance(found, _Made) and isinstance(found.content, np.ndarray | csr_matrix):
+    """Return a whole array, matrix, or dictionary of lists of numbers."""
+    if isinstance(found, _Array | _Matrix) and found.content is not None:
         return found.content
     if isinstance(found, dict):
         for node, others in found.items():
@@ -239,39 +246,3 @@ def _content(found: Any) -> Any:
                 raise _RefusedError("it holds lists of other than numbers")
         return found
     raise _RefusedError("it holds neither an array, nor a matrix, nor a dictionary")
-
-
-_PUSHED: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1"), lambda value: value),
-    **dict.fromkeys(("STRING", "BINSTRING", "SHORT_BINSTRING"), lambda value: value),
-    **dict.fromkeys(("UNICODE", "BINUNICODE"), lambda value: value),
-    "NONE": lambda _: None,
-    "NEWTRUE": lambda _: True,
-    "NEWFALSE": lambda _: False,
-    "EMPTY_LIST": lambda _: [],
-    "EMPTY_DICT": lambda _: {},
-    "EMPTY_TUPLE": lambda _: (),
-    "GLOBAL": _global,
-}
-"""Instructions that put something on the stack."""
-
-_OF_TOP: dict[str, tuple[int, Callable[..., Any]]] = {
-    "TUPLE1": (1, lambda *parts: parts),
-    "TUPLE2": (2, lambda *parts: parts),
-    "TUPLE3": (3, lambda *parts: parts),
-    "APPEND": (2, lambda target, item: _appended(target, [item])),
-    "SETITEM": (3, lambda target, *item: _with_items(target, [*item])),
-    "REDUCE": (2, _called),
-    "NEWOBJ": (2, _called),
-    "BUILD": (2, _built),
-}
-"""Instructions that replace so many entries of the top of the stack by one."""
-
-_OF_MARKED: dict[str, Callable[..., Any]] = {
-    "TUPLE": tuple,
-    "LIST": list,
-    "DICT": lambda items: _with_items({}, items),
-    "APPENDS": _appended,
-    "SETITEMS": _with_items,
-}
-"""Instructions that replace all entries down to a mark by one."""

@@ -14,7 +14,7 @@ from gradformer_dgl.data.readers import molecule_graphs as molecules_module
 from gradformer_dgl.data.readers.smiles_parser import MoleculeArrays
 from gradformer_dgl.nn.encoders import OGB_ATOM_SIZES, OGB_BOND_SIZES
 from gradformer_dgl.support.errors import DataError
-from gradformer_dgl.training.objectives import roc_auc
+from gradformer_dgl.training.metrics import ROCAUC
 
 pytest.importorskip("rdkit", reason="RDKit is not installed")
 
@@ -143,4 +143,4 @@ def test_the_metric_is_that_of_the_evaluator_of_ogb() -> None:
     logits = torch.randn(997, 1, generator=generator).round(decimals=1)
     labels = (torch.rand(997, 1, generator=generator) < 0.04).float()
     expected = evaluator.eval({"y_true": labels.numpy(), "y_pred": logits.numpy()})["rocauc"]
-    assert roc_auc(logits, labels).item() == pytest.approx(expected, abs=1e-6)
+    assert ROCAUC()(logits, labels).item() == pytest.approx(expected, abs=1e-6)

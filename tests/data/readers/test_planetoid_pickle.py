@@ -3,6 +3,7 @@ import io
 import os
 import pickle
 import struct
+import tracemalloc
 from typing import ClassVar
 
 import numpy as np
@@ -139,8 +140,8 @@ ARRAY = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR
         (b"g7\n.", "it is broken"),
         (b"p0\n.", "it is broken"),
         (b"I" + b"9" * 5000 + b"\n.", "it is broken"),
-        (b"X\xff\xff\xff\x7fabc.", "it is broken"),
-        (b"T\xff\xff\xff\x7fabc.", "it is broken"),
+        (b"X\xff\xff\xff\x7fabc.", "it ends too early"),
+        (b"T\xff\xff\xff\x7fabc.", "it ends too early"),
         (b"S'abc\n.", "it is broken"),
         (ARRAY + b"(I1\n(I1000000000000\nt" + DTYPE + b"I00\nS'abcd'\ntb.", "it is broken"),
         (ARRAY + b"(I1\n(I-1\nt" + DTYPE + b"I00\nS'abcd'\ntb.", "an array of an impossible shape"),
@@ -187,6 +188,43 @@ def test_cut_and_changed_files_are_read_or_refused(tmp_path, protocol):
         except DataError:
             refused += 1
     assert refused > 15
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        # An index of a memo, a text and an array of bytes that would take gigabytes.
+        (b"K\x01r\xff\xff\xff\xff.", "neither an array"),
+        (b"\x8d" + b"\xff" * 7 + b"\x7fabc.", "it holds BINUNICODE8"),
+        (b"\x96" + b"\xff" * 7 + b"\x7fabc.", "it holds BYTEARRAY8"),
+        # A long text once, and many arrays of it.
+        (
+            b"V"
+            + b"a" * 400_000
+            + b"\np0\n"
+            + (ARRAY + b"(I1\n(I100000\nt" + DTYPE + b"I00\ng0\ntb") * 9_000
+            + b".",
+            "an object that is not expected",
+        ),
+        # A key that cannot be hashed without ending the process.
+        (b"})" + b"\x85" * 300_000 + b"K\x01s.", "a dictionary of other than numbers"),
+        (b"]" + b"\x85" * 300_000 + b".", "neither an array"),
+        (b"(d(dI0\nI1\nsb.", "an object that is not expected"),
+        (b"cscipy.sparse.csr\ncsr_matrix\n(dS'fill'\nI1\nsb.", "an object that is not expected"),
+        (b"cscipy.sparse.csr\ncsr_matrix\nN(dS'fill'\nI1\ns\x86b.", "an object that is not expected"),
+    ],
+    ids=lambda value: value[:24] if isinstance(value, str) else "",
+)
+def test_a_hostile_file_takes_no_memory_and_changes_nothing(tmp_path, data, message):
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=message):
+            read(tmp_path, data)
+        assert tracemalloc.get_traced_memory()[1] < 30 * 2**20
+    finally:
+        tracemalloc.stop()
+    matrix = scipy.sparse.csr_matrix(np.eye(3, dtype=np.float32))
+    assert (read(tmp_path, pickle.dumps(matrix, protocol=2)) != matrix).nnz == 0
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path):
