@@ -20,6 +20,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_click",
     "sphinx_copybutton",
+    "console",
     "mathml",
     "generated",
     "strict_names",
@@ -48,7 +49,7 @@ maximum_signature_line_length = 88
 
 html_theme = "furo"
 html_static_path = ["style"]
-html_css_files = ["phone.css"]
+html_css_files = ["wrap.css"]
 html_title = f"gradformer_dgl {release}"
 html_math_renderer = "mathml"
 html_copy_source = False

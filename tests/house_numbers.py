@@ -1,7 +1,7 @@
 """The size and shape of a checkout: rooms, arrows, lines, arguments, words of the README.
 
-`python tests/house_numbers.py [FOLDER ...]` prints a table with a column for each folder, so that two checkouts can
-be compared. It reads source files alone and imports nothing of the package.
+`python tests/house_numbers.py [FOLDER ...]` prints a table, one column for each folder, to compare checkouts.
+It reads source files alone and imports nothing of the package.
 """
 
 import ast

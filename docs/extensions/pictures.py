@@ -1,7 +1,7 @@
 """The pictures of the documentation, drawn with the package itself.
 
-`python docs/extensions/pictures.py` draws docs/images/mask.png, which the README shows too, decay.png, and trees-NAME.png from
-the run of the page docs/howto/pictures.md.
+`python docs/extensions/pictures.py` draws docs/images/mask.png, which the README shows too, decay.png, and
+trees-NAME.png from the run of the page docs/howto/pictures.md.
 """
 
 import os

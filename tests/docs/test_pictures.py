@@ -1,12 +1,15 @@
-"""The pictures in the README and on the pages are those that the package draws."""
+"""Pictures of the README and the pages, compared with those that the package draws now."""
 
 import importlib.util
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib import image
 from pages import DOCS, ROOT, pages
+
+from gradformer_dgl.plots import PICTURE_NAMES
 
 
 @pytest.fixture
@@ -52,6 +55,32 @@ def test_pages_show_pictures_of_the_checkout():
         for path in shown.findall(page.read_text(encoding="utf-8")):
             assert (page.parent / path).is_file(), (page, path)
             assert "build" not in (page.parent / path).resolve().relative_to(ROOT).parts
+
+
+def test_the_page_of_pictures_shows_each_kind():
+    page = DOCS / "howto" / "pictures.md"
+    text = page.read_text(encoding="utf-8")
+    for name in PICTURE_NAMES:
+        file = page.parent / f"../images/trees-{name}.png"
+        assert f"](../images/{file.name})" in text
+        assert f"*`{name}`" in text or name == "attention"
+        assert file.stat().st_size < 100_000
+
+
+def test_the_pictures_of_the_run_are_those_of_the_page(pictures, tmp_path, monkeypatch):
+    run = []
+
+    def record(words, cwd, **options):
+        run.append(" ".join(words[3:]))
+        assert "def make_dataset" in (Path(cwd) / "trees.py").read_text()
+        plots = Path(cwd) / "runs" / "trees" / "plots"
+        plots.mkdir(parents=True, exist_ok=True)
+        image.imsave(plots / "curves.png", np.zeros((4, 5, 3)))
+
+    monkeypatch.setattr(pictures.subprocess, "run", record)
+    pictures.draw_run(tmp_path)
+    assert [words.split()[0] for words in run] == ["preprocess", "train", "plot"]
+    assert image.imread(tmp_path / "trees-curves.png").shape[:2] == (4, 5)
 
 
 def test_readmes_show_it(pictures):
