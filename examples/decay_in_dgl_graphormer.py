@@ -58,7 +58,7 @@ def main() -> None:
         optimizer.step()
         errors.append(loss.item() / wanted[real].var().item())
         if step % 60 == 59:
-            print(f"step {step + 1}  share of the variance not explained {sum(errors[-60:]) / 60:.2f}")
+            print(f"step {step + 1}  unexplained fraction of the variance {sum(errors[-60:]) / 60:.2f}")
     print("thresholds in hops:", [round(tau, 2) for tau in model.decay.tau.tolist()])
 
 

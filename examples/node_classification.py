@@ -1,4 +1,4 @@
-"""Classes of the nodes of one graph, of the size of Cora: 2,708 nodes in 7 communities.
+"""Node classification on one graph of the size of Cora: 2,708 nodes in 7 communities.
 
 The graph is drawn from a stochastic block model; a twentieth of the nodes show their class.
 """

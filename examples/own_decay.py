@@ -1,11 +1,11 @@
-"""A decay of one's own, known by a name, and trained.
+"""A decay of one's own, trained.
 
-A decay is a module that gives a table: one factor per head and distance, the last column for pairs without a
-path. This one learns every factor by itself.
+A decay is a module with a table: one factor per head and distance, the last column for pairs without a path.
+This one learns every factor by itself. docs/howto/extend.md names such a class on the command line.
 """
 
 from gradformer_dgl import Gradformer, GraphBatch, PairDistances
-from gradformer_dgl.nn.decay import DECAYS, Decay
+from gradformer_dgl.nn.decay import Decay
 from gradformer_dgl.preprocess import shortest_path_distances
 
 import dgl
@@ -27,9 +27,6 @@ class FreeDecay(Decay):
         return torch.cat([self.factors[:, index], unreachable], dim=1)
 
 
-DECAYS["free"] = lambda num_heads, **options: FreeDecay(num_heads)
-
-
 def main() -> None:
     torch.manual_seed(0)
     graphs = [dgl.to_bidirected(dgl.rand_graph(size, size + 4)) for size in (12, 17, 23, 30)]
@@ -37,7 +34,7 @@ def main() -> None:
     distances = PairDistances(values, torch.tensor([graph.num_nodes() for graph in graphs]))
     whole = dgl.batch(graphs)
     hops = torch.block_diag(*((shortest_path_distances(graph) == 3).float() for graph in graphs))
-    model = Gradformer(1, 32, 2, 4, node_size=8, message_passing=None, decay="free", readout=None)
+    model = Gradformer(1, 32, 2, 4, node_size=8, message_passing=None, decay=FreeDecay(4), readout=None)
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     first = model.decay.factors.detach().clone()
     errors = []
@@ -51,7 +48,7 @@ def main() -> None:
         optimizer.step()
         errors.append(loss.item() / wanted.var().item())
         if step % 60 == 59:
-            print(f"step {step + 1}  share of the variance not explained {sum(errors[-60:]) / 60:.2f}")
+            print(f"step {step + 1}  unexplained fraction of the variance {sum(errors[-60:]) / 60:.2f}")
     moved = (model.decay.factors.detach() - first).abs().mean(0)
     print("mean change of the factors by distance:", [round(change, 2) for change in moved.tolist()])
 

@@ -1,4 +1,4 @@
-"""What the layer takes of a heterogeneous and of a weighted graph.
+"""GradformerLayer on a heterogeneous and on a weighted graph.
 
 Types of nodes and edges become features of one homogeneous graph. Attention looks distances up in a table, so
 lengths of weighted paths are counted in steps of a unit.

@@ -32,7 +32,7 @@ def test_families_of_graphs_are_told_apart(name):
 
 @pytest.mark.parametrize("name", ["decay_in_dgl_graphormer", "own_decay"])
 def test_neighbourhoods_are_learned(name):
-    assert number_after(printed_by(name), "share of the variance not explained") < 0.8
+    assert number_after(printed_by(name), "unexplained fraction of the variance") < 0.8
 
 
 def test_a_compiled_layer_gives_what_it_gives_uncompiled():

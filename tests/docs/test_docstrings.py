@@ -1,4 +1,4 @@
-"""Every public name says what it takes, what it gives, and shows itself in use."""
+"""Docstrings of all public names: parameters, results and an example."""
 
 import dataclasses
 import doctest
@@ -15,6 +15,7 @@ PACKAGES = (
     "gradformer_dgl.kernels.attention",
     "gradformer_dgl.cache",
     "gradformer_dgl.data",
+    "gradformer_dgl.nn",
     "gradformer_dgl.nn.message_passing",
     "gradformer_dgl.preprocess",
 )
