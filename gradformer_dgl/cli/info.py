@@ -43,7 +43,8 @@ def command(
     if data is not None and not verify:
         raise click.UsageError("--data names the graphs to compare with: add --verify")
     if plot is not None:
-        from gradformer_dgl.plots.cache_histograms import check_suffix, draw_histograms
+        from gradformer_dgl.plots.distances import cache_figure
+        from gradformer_dgl.plots.style import check_suffix, write_picture
 
         check_suffix(plot)
     opened = DistanceCache(cache)
@@ -58,7 +59,7 @@ def command(
         opened.verify(dataset.graphs)
         facts["verified"] += f", the graphs are those of {dataset.name}"
     if plot is not None:
-        draw_histograms(opened, plot)
+        write_picture(cache_figure(opened), plot)
     if as_json:
         results.print_result(facts, (), as_json)
     else:

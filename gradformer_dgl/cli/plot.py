@@ -1,25 +1,29 @@
 """`gradformer-dgl plot`."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from gradformer_dgl.cli import options, results
-from gradformer_dgl.plots import FORMATS, PICTURE_NAMES
+from gradformer_dgl.cli.help import completed
+from gradformer_dgl.plots.registry import PICTURES
+from gradformer_dgl.plots.style import FORMATS
 from gradformer_dgl.support.did_you_mean import suggestion
+from gradformer_dgl.support.registry import Registry, is_code
 
 PAGE = "report.html"
 
 
 class _Names(click.ParamType):
-    """A list of known names with commas."""
+    """A list of names with commas, completed and guessed; a registry admits ``module:function`` too."""
 
     name = "names"
 
-    def __init__(self, known: Sequence[str]) -> None:
+    def __init__(self, known: Mapping[str, Any] | Sequence[str]) -> None:
         self._known = known
 
     def get_metavar(self, *context: Any, **more: Any) -> str:
@@ -29,12 +33,21 @@ class _Names(click.ParamType):
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> tuple[str, ...]:
         names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
-        wrong = [name for name in names if name not in self._known]
+        wrong = [name for name in names if not self._admits(name)]
         if wrong or not names:
             said = wrong[0] if wrong else value
             known = f"{', '.join(self._known)}{suggestion(said, self._known)}"
             self.fail(f"{said!r}: choose from {known}", parameter, context)
         return names
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        before, comma, last = incomplete.rpartition(",")
+        return [CompletionItem(before + comma + item.value) for item in completed(list(self._known), last)]
+
+    def _admits(self, name: str) -> bool:
+        return name in self._known or (isinstance(self._known, Registry) and is_code(name))
 
 
 @click.command("plot")
@@ -44,10 +57,10 @@ class _Names(click.ParamType):
 )
 @click.option(
     "--only",
-    type=_Names(PICTURE_NAMES),
-    default=",".join(PICTURE_NAMES),
+    type=_Names(PICTURES),
+    default=",".join(PICTURES),
     show_default=True,
-    help="Which pictures.",
+    help="Pictures to draw; MODULE:FUNCTION is one of your own.",
 )
 @click.option(
     "--format",

@@ -1,4 +1,1 @@
-"""Pictures of a run: a module for each, and a page that gathers them."""
-
-PICTURE_NAMES = ("curves", "decay", "attention", "predictions", "distances")
-FORMATS = ("png", "svg", "pdf")
+"""Pictures of runs and caches: a registry, a module for each picture, and a page that gathers them."""

@@ -1,4 +1,4 @@
-"""The attention of one graph, drawn on the graph."""
+"""Attention of one graph, drawn on the graph."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +19,11 @@ MOST_NODES = 40
 MOST_DRAWN = 2000
 _NUMBERED, _SPRINGS = 45, 150
 _WIDEST = 3.5
+
+
+def draw_attention(run: PlottedRun) -> Any:
+    """Draw the attention of one graph of a run; see :func:`attention_figure`."""
+    return attention_figure(read_attention(run))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Confusion matrix."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ _MOST_WITH_COUNTS, _MOST_NAMED, _LETTERS = 12, 40, 14
 def confusion_counts(
     true: Int[np.ndarray, "items"], predicted: Int[np.ndarray, "items"], num_classes: int
 ) -> Int64[np.ndarray, "classes classes"]:
-    """Return how many items of each class (row) are predicted to be of each class (column).
+    """Count the items of each true class (row) that are predicted as each class (column).
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def confusion_counts(
 def draw_confusion(
     axes: Any, counts: Int64[np.ndarray, "classes classes"], names: Sequence[str], title: str
 ) -> None:
-    """Draw the share of each class that is predicted to be each class, and the numbers of items.
+    """Draw the fraction of each class that is predicted as each class, and the numbers of items.
 
     Parameters
     ----------
@@ -47,18 +47,18 @@ def draw_confusion(
     title : str
         Over the picture.
     """
-    shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
-    image = axes.imshow(shares, cmap="Greys", vmin=0, vmax=1)
+    fractions = counts / np.maximum(1, counts.sum(1, keepdims=True))
+    image = axes.imshow(fractions, cmap="Greys", vmin=0, vmax=1)
     if len(counts) <= _MOST_WITH_COUNTS:
-        for (row, column), share in np.ndenumerate(shares):
+        for (row, column), fraction in np.ndenumerate(fractions):
             axes.text(
                 column,
                 row,
-                f"{counts[row, column]}\n{100 * share:.0f} %",
+                f"{counts[row, column]}\n{100 * fraction:.0f} %",
                 ha="center",
                 va="center",
                 fontsize=10 if len(counts) < 5 else 7.5 if len(counts) < 8 else 5,
-                color="white" if share > 0.55 else "black",
+                color="white" if fraction > 0.55 else "black",
             )
     if len(counts) <= _MOST_NAMED:
         short = [name if len(name) <= _LETTERS else name[: _LETTERS - 1] + "…" for name in names]
@@ -68,4 +68,4 @@ def draw_confusion(
     axes.set(title=title, xlabel="predicted class", ylabel="true class")
     axes.spines[:].set_visible(True)
     bar = axes.figure.colorbar(image, ax=axes, shrink=0.75)
-    bar.set_label("share of the true class", fontsize=9)
+    bar.set_label("fraction of the true class", fontsize=9)

@@ -1,15 +1,21 @@
-"""Loss, scores and learning rate against epochs."""
+"""Training curves: loss, score and learning rate by epoch."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gradformer_dgl.plots.plotted_run import PlottedRun
 from gradformer_dgl.plots.style import WIDTH, colour, dashes, marker, styled
 from gradformer_dgl.training.seed_files import score_name
 
 Records = Sequence[dict[str, Any]]
 _PARTS = {"train": "training", "val": "validation"}
 _MOST_IN_LEGEND = 20
+
+
+def draw_curves(run: PlottedRun) -> Any:
+    """Draw the training curves of a run; see :func:`curves_figure`."""
+    return curves_figure(run.records_by_seed, run.best_epochs, str((run.result or {}).get("unit", "")))
 
 
 def curves_figure(

@@ -1,4 +1,4 @@
-"""The decay that each head learned, against distance."""
+"""Decay by distance, at the start of training and as each head learned it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from gradformer_dgl.plots.plotted_run import PlottedRun
 from gradformer_dgl.plots.style import colour, dashes, marker, panels, styled
 from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.config import RunConfig
@@ -13,6 +14,11 @@ from gradformer_dgl.training.config import RunConfig
 DISTANCES_SHOWN = 17
 MOST_SEEDS = 6
 _NAMES = {"shortest_path": "shortest-path distance in hops", "resistance": "effective resistance in edges"}
+
+
+def draw_learned_decay(run: PlottedRun) -> Any:
+    """Draw the decay that each seed of a run learned; see :func:`decay_figure`."""
+    return decay_figure(run.config, learned_tau(run.records_by_seed, run.config.model))
 
 
 def decay_curves(
@@ -28,6 +34,11 @@ def decay_curves(
         The threshold of each head.
     num_distances : int
         Number of distances, each ``config.distance_unit`` from the last.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (heads, distances).
 
     Examples
     --------
@@ -46,7 +57,7 @@ def learned_tau(records: Mapping[int, Sequence[dict[str, Any]]], model: str = ""
     Raises
     ------
     RunError
-        Where the model has none, or training has come to thresholds that are no numbers.
+        Where the model has none, or training diverged.
     """
     found = {seed: epochs[-1]["tau"] for seed, epochs in records.items() if epochs[-1].get("tau")}
     if not found:
@@ -63,7 +74,7 @@ def decay_figure(config: RunConfig, learned: Mapping[int, Sequence[float]]) -> A
     Parameters
     ----------
     config : RunConfig
-        Settings of the run; they say what the heads started from.
+        Settings of the run, with the thresholds that the heads started from.
     learned : mapping of int to sequence of float
         For each seed the thresholds of its heads at the end; the first six seeds are drawn.
 
@@ -71,34 +82,46 @@ def decay_figure(config: RunConfig, learned: Mapping[int, Sequence[float]]) -> A
     -------
     matplotlib.figure.Figure
     """
-    distances = config.distance_unit * np.arange(DISTANCES_SHOWN)
-    start = decay_curves(config, [config.hop], DISTANCES_SHOWN)[0]
     shown = list(learned.items())[:MOST_SEEDS]
     with styled():
         alone = len(shown) == 1
         figure, axes = panels(len(shown), 2, 3.4 if alone else 2.9, *([5.2] if alone else []))
         for place, (seed, tau) in zip(axes, shown, strict=True):
-            place.plot(
-                distances,
-                start,
-                color="0.6",
-                lw=4,
-                solid_capstyle="butt",
-                label=f"start, τ = {config.hop:.2f}",
-            )
-            for head, curve in enumerate(decay_curves(config, tau, DISTANCES_SHOWN)):
-                place.plot(
-                    distances,
-                    curve,
-                    color=colour(head),
-                    ls=dashes(head),
-                    marker=marker(head),
-                    ms=3.5,
-                    label=f"head {head + 1}, τ = {tau[head]:.2f}",
-                )
-            title = f"Seed {seed}" if len(learned) == len(shown) else f"Seed {seed} (one of {len(learned)})"
-            place.set(title=title, xlabel=_NAMES[config.distance], ylabel="factor on the logit")
-            place.xaxis.get_major_locator().set_params(integer=True)
-            place.grid(True)
-            place.legend(fontsize=8 if len(tau) <= 6 else 6.5, ncols=1 + len(tau) // 9, handlelength=3)
+            more = "" if len(learned) == len(shown) else f" (one of {len(learned)})"
+            draw_decay(place, config, tau, f"Seed {seed}{more}")
     return figure
+
+
+def draw_decay(axes: Any, config: RunConfig, tau: Sequence[float], title: str) -> None:
+    """Draw the decay of every head at the start of training and at the end into one panel.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        The panel.
+    config : RunConfig
+        Settings of the run, with the threshold that the heads started from.
+    tau : sequence of float
+        The threshold of each head at the end.
+    title : str
+        Over the panel.
+    """
+    distances = config.distance_unit * np.arange(DISTANCES_SHOWN)
+    (start,) = decay_curves(config, [config.hop], DISTANCES_SHOWN)
+    axes.plot(
+        distances, start, color="0.6", lw=4, solid_capstyle="butt", label=f"start, τ = {config.hop:.2f}"
+    )
+    for head, curve in enumerate(decay_curves(config, tau, DISTANCES_SHOWN)):
+        axes.plot(
+            distances,
+            curve,
+            color=colour(head),
+            ls=dashes(head),
+            marker=marker(head),
+            ms=3.5,
+            label=f"head {head + 1}, τ = {tau[head]:.2f}",
+        )
+    axes.set(title=title, xlabel=_NAMES[config.distance], ylabel="factor on the logit")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(True)
+    axes.legend(fontsize=8 if len(tau) <= 6 else 6.5, ncols=1 + len(tau) // 9, handlelength=3)

@@ -1,18 +1,12 @@
-"""The table of pictures, and drawing those of a run that can be drawn."""
+"""Drawing the pictures of a run, and writing them to files."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gradformer_dgl.cache import DistanceCache
-from gradformer_dgl.plots import PICTURE_NAMES
-from gradformer_dgl.plots.attention import attention_figure, read_attention
-from gradformer_dgl.plots.curves import curves_figure
-from gradformer_dgl.plots.decay import decay_figure, learned_tau
-from gradformer_dgl.plots.distances import distances_figure
 from gradformer_dgl.plots.plotted_run import PlottedRun
-from gradformer_dgl.plots.predictions import predictions_figure
+from gradformer_dgl.plots.registry import PICTURES
 from gradformer_dgl.plots.style import write_picture
 from gradformer_dgl.support.errors import ConfigError, GradformerError, RunError
 
@@ -24,9 +18,9 @@ class Picture:
     Parameters
     ----------
     name : str
-        Its key in :data:`PICTURES`, and the name of its file.
+        Name of its file.
     title, caption : str
-        What it shows.
+        Text above and below it on a page.
     figure : matplotlib.figure.Figure
         The picture.
     """
@@ -37,69 +31,9 @@ class Picture:
     figure: Any
 
 
-def _curves(run: PlottedRun) -> Any:
-    return curves_figure(run.records_by_seed, run.best_epochs, str((run.result or {}).get("unit", "")))
-
-
-def _decay(run: PlottedRun) -> Any:
-    return decay_figure(run.config, learned_tau(run.records_by_seed, run.config.model))
-
-
-def _attention(run: PlottedRun) -> Any:
-    return attention_figure(read_attention(run))
-
-
-def _predictions(run: PlottedRun) -> Any:
-    return predictions_figure(run.tests, run.dataset.task, run.info.outputs)
-
-
-def _distances(run: PlottedRun) -> Any:
-    cache = DistanceCache(run.spec.cache)
-    try:
-        learned = learned_tau(run.records_by_seed) if run.config.distance == "shortest_path" else {}
-    except RunError:
-        learned = {}
-    return distances_figure(cache, learned)
-
-
-PICTURES: dict[str, tuple[str, str, Callable[[PlottedRun], Any]]] = {
-    "curves": (
-        "Training",
-        "Loss, score and learning rate by epoch. A marker stands at the epoch whose weights a seed keeps, "
-        "the best on the validation data.",
-        _curves,
-    ),
-    "decay": (
-        "Decay",
-        "What attention logits are multiplied by, against the distance of two nodes: the wide grey line is "
-        "the start of training, the others are the heads at its end.",
-        _decay,
-    ),
-    "attention": (
-        "Attention",
-        "One graph. Lines between nodes are as wide as the attention that the two pay each other (mean of "
-        "both directions): edges are solid, the strongest pairs without an edge dashed. Dark nodes receive "
-        "much attention.",
-        _attention,
-    ),
-    "predictions": (
-        "Test data",
-        "What the kept weights predict for test data.",
-        _predictions,
-    ),
-    "distances": (
-        "Distances",
-        "How many pairs of nodes there are at each distance, over all graphs. Markers above the bars, where "
-        "there are any, are the distances at which the decay of the heads sets in.",
-        _distances,
-    ),
-}
-"""For each of the names: title, caption, and what draws the picture."""
-
-
 def draw_pictures(
     run: PlottedRun,
-    names: Sequence[str] = PICTURE_NAMES,
+    names: Sequence[str] = tuple(PICTURES),
     on_picture: Callable[[str], None] = lambda name: None,
 ) -> tuple[list[Picture], list[str]]:
     """Draw the pictures of a run that can be drawn.
@@ -109,7 +43,7 @@ def draw_pictures(
     run : PlottedRun
         The run.
     names : sequence of str
-        Which pictures.
+        Pictures of the registry, or ``module:function``.
     on_picture : callable
         Called with the name of each picture before it is drawn.
 
@@ -121,18 +55,22 @@ def draw_pictures(
     Raises
     ------
     ConfigError
-        Where a graph or layer is asked for that there is not.
+        Where there is no such picture, graph or layer.
     """
     drawn, left_out = [], []
     for name in names:
         on_picture(name)
-        title, caption, draw = PICTURES[name]
+        part = PICTURES.part(name)
+        draw, short = part.load(), name.rpartition(":")[2]
         try:
-            drawn.append(Picture(name, title, caption, draw(run)))
+            figure = draw(run)
         except ConfigError:
             raise
         except GradformerError as error:
-            left_out.append(f"{name} left out: {' '.join(str(error).split())}")
+            left_out.append(f"{short} left out: {' '.join(str(error).split())}")
+        else:
+            title = part.facts.get("title", short)
+            drawn.append(Picture(short, title, part.facts.get("caption", title), figure))
     return drawn, run.notes + left_out
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from gradformer_dgl.plots.confusion import confusion_counts, draw_confusion
+from gradformer_dgl.plots.plotted_run import PlottedRun
 from gradformer_dgl.plots.regression import draw_errors, draw_scatter
 from gradformer_dgl.plots.roc import draw_roc
 from gradformer_dgl.plots.style import WIDTH, panels, styled
@@ -16,8 +17,13 @@ from gradformer_dgl.training.trained_run import SeedOutputs
 MOST_TARGETS = 6
 
 
+def draw_predictions(run: PlottedRun) -> Any:
+    """Draw the predictions of a run for its test data; see :func:`predictions_figure`."""
+    return predictions_figure(run.tests, run.dataset.task, run.info.outputs)
+
+
 def predictions_figure(tests: Sequence[SeedOutputs], task: str, names: Sequence[str]) -> Any:
-    """Draw what a run predicts for its test data.
+    """Draw the predictions of a run for its test data.
 
     The seeds count together: their test data may be the same items, or others by chance.
 
@@ -105,7 +111,7 @@ def _title(name: str, tests: Sequence[SeedOutputs]) -> str:
 
 
 def _given(test: SeedOutputs, column: int) -> tuple[np.ndarray, np.ndarray]:
-    """Targets and outputs of a column, where there is a target."""
+    """Return targets and outputs of a column, where there is a target."""
     true, predicted = (part[:, column].double().numpy() for part in (test.targets, test.outputs))
     return true[~np.isnan(true)], predicted[~np.isnan(true)]
 
@@ -116,7 +122,7 @@ def _labelled(test: SeedOutputs, column: int) -> tuple[Float[np.ndarray, "items"
 
 
 def _margins(test: SeedOutputs) -> tuple[Float[np.ndarray, "items"], Bool[np.ndarray, "items"]]:
-    """How much surer the second class is than the first, where the class is known."""
+    """Return the logit of the second class minus that of the first, and the targets, where there are any."""
     known = test.targets.numpy() >= 0
     logits = test.outputs.double().numpy()[known]
     return logits[:, 1] - logits[:, 0], test.targets.numpy()[known] == 1

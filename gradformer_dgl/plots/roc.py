@@ -1,4 +1,4 @@
-"""The trade between true and false positives of a binary prediction."""
+"""ROC curves of binary predictions."""
 
 import statistics
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""How pictures look, and how they become files: for print, where colours may turn into greys."""
+"""Style and file formats of the pictures, for print too, where colours may turn into greys."""
 
 import functools
 import io
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gradformer_dgl.support.atomic_write import write_atomically
-from gradformer_dgl.support.errors import RunError
+from gradformer_dgl.support.errors import ConfigError, RunError
 
 _logger = logging.getLogger("gradformer_dgl")
 _NO_GLYPH = r"Glyph .* missing from"
@@ -64,6 +64,7 @@ _METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
+FORMATS = tuple(_METADATA)
 
 
 @contextmanager
@@ -130,13 +131,13 @@ def rendered(figure: Any, kind: str) -> bytes:
     ----------
     figure : matplotlib.figure.Figure
         What is drawn.
-    kind : {"png", "svg", "pdf"}
-        The format.
+    kind : str
+        The format, such as ``"png"``.
     """
     stream = io.BytesIO()
     with styled(), warnings.catch_warnings(record=True) as caught:
         warnings.filterwarnings("always", _NO_GLYPH, UserWarning)
-        figure.savefig(stream, format=kind, metadata=_METADATA[kind])
+        figure.savefig(stream, format=kind, metadata=_METADATA.get(kind))
     if any(re.match(_NO_GLYPH, str(warning.message)) for warning in caught):
         _say_missing_characters()
     # The places that were found serve the other formats too.
@@ -160,8 +161,25 @@ def write_picture(figure: Any, file: Path) -> None:
     RunError
         Where the file cannot be written.
     """
-    content = rendered(figure, file.suffix[1:])
+    content = rendered(figure, file.suffix[1:].lower())
     try:
         write_atomically(file, content, durable=False)
     except OSError as error:
         raise RunError(f"{file} cannot be written: {error.strerror}") from None
+
+
+def check_suffix(file: Path) -> None:
+    """Refuse a file whose suffix is no format that Matplotlib writes.
+
+    Raises
+    ------
+    ConfigError
+        Names the suffixes.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    formats = FigureCanvasAgg.filetypes
+    if file.suffix[1:].lower() not in formats:
+        raise ConfigError(
+            f"{file} is no picture: give it one of the suffixes {', '.join(f'.{name}' for name in formats)}"
+        )

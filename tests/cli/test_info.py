@@ -82,7 +82,6 @@ def test_fingerprints_of_the_data(command, raw, cached, tmp_path):
 
 def test_the_picture_is_whole_or_not_there(command, chains, tmp_path, monkeypatch):
     from matplotlib import image
-    from matplotlib.figure import Figure
 
     before = sorted(tmp_path.iterdir())
     picture = tmp_path / "chains.png"
@@ -98,12 +97,14 @@ def test_the_picture_is_whole_or_not_there(command, chains, tmp_path, monkeypatc
     assert (done.status, len(done.err.splitlines())) == (1, 1)
     assert "cannot be written: No such file or directory" in done.err
 
-    def fill_the_disk(figure, file, **options):
-        Path(file).write_bytes(b"half")
+    write_bytes = Path.write_bytes
+
+    def fill_the_disk(file, content):
+        write_bytes(file, b"half")
         raise OSError(28, "No space left on device")
 
     picture.unlink()
-    monkeypatch.setattr(Figure, "savefig", fill_the_disk)
+    monkeypatch.setattr(Path, "write_bytes", fill_the_disk)
     assert "No space left" in command("info", chains, "--plot", picture).err
     assert sorted(tmp_path.iterdir()) == before
 

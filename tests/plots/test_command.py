@@ -8,12 +8,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import click
 import pytest
 
-from gradformer_dgl.plots import PICTURE_NAMES
+from gradformer_dgl.cli.plot import command as plot_command
 from gradformer_dgl.plots.page import page_text
-from gradformer_dgl.plots.pictures import PICTURES, draw_pictures
+from gradformer_dgl.plots.pictures import draw_pictures
 from gradformer_dgl.plots.plotted_run import PlottedRun
+from gradformer_dgl.plots.registry import PICTURES
 from gradformer_dgl.training.trained_run import open_run
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -100,7 +102,7 @@ def check_svg(content: bytes) -> None:
 def test_every_task_has_its_pictures(trained, plot, tmp_path, data, settings, missing):
     out = tmp_path / "pictures"
     files, said = plot(trained(data, **settings).folder, "--out", out, "--format", "svg")
-    assert files == [out / f"{name}.svg" for name in PICTURE_NAMES if name not in missing]
+    assert files == [out / f"{name}.svg" for name in PICTURES if name not in missing]
     assert sorted(out.iterdir()) == sorted(files)
     assert [line.split(" left out: ")[0] for line in said] == list(missing)
     for file in files:
@@ -145,8 +147,8 @@ def test_the_page_holds_everything(copied):
     assert "url(" not in text
     assert "@import" not in text
     assert len(page.images) == len(PICTURES) == 5
-    for image, (_, caption, _) in zip(page.images, PICTURES.values(), strict=True):
-        assert image["alt"] == caption
+    for image, picture in zip(page.images, PICTURES.values(), strict=True):
+        assert image["alt"] == picture.facts["caption"]
         kind, content = image["src"].split(",", 1)
         assert kind == "data:image/svg+xml;base64"
         check_svg(base64.b64decode(content))
@@ -170,6 +172,53 @@ def test_a_page_in_a_folder_of_ones_own(copied, plot, tmp_path):
     files, _ = plot("--html", copied("nodes"), "--only", "distances", "--format", "png", "--out", folder)
     assert files[-1] == folder / "report.html"
     assert len(Page(files[-1].read_text(encoding="utf-8")).images) == 1
+
+
+OWN_PICTURES = """
+from matplotlib.figure import Figure
+from gradformer_dgl.support.errors import RunError
+
+def sizes(run):
+    figure = Figure()
+    figure.subplots().hist(run.dataset.graphs.node_counts.tolist())
+    return figure
+
+sizes.facts = {"title": "Sizes <of graphs>", "caption": "Numbers of nodes."}
+
+def plain(run):
+    return sizes(run)
+
+def nothing(run):
+    raise RunError("there is nothing to see")
+"""
+
+
+def test_a_picture_of_ones_own(copied, plot, command, tmp_path, monkeypatch):
+    folder = copied("nodes")
+    (tmp_path / "own_pictures.py").write_text(OWN_PICTURES)
+    monkeypatch.syspath_prepend(tmp_path)
+    names = ("own_pictures:sizes", "own_pictures:plain", "own_pictures:nothing", "distances")
+    files, said = plot(folder, "--only", ",".join(names), "--format", "svg", "--html")
+    assert [file.name for file in files] == ["sizes.svg", "plain.svg", "distances.svg", "report.html"]
+    assert said == ["nothing left out: there is nothing to see"]
+    for file in files[:3]:
+        check_svg(file.read_bytes())
+    page = Page(files[-1].read_text())
+    assert [image["alt"] for image in page.images[:2]] == ["Numbers of nodes.", "plain"]
+    assert "Sizes <of graphs>" in page.words
+    for name, message in [
+        ("own_pictures:none", "the module own_pictures has no 'none'"),
+        ("no_pictures:none", "there is no module 'no_pictures' in the current folder or installed"),
+    ]:
+        done = command("plot", folder, "--only", name, "--device", "cpu")
+        assert (done.status, done.err) == (1, f"Error: {message}\n")
+
+
+def test_names_of_pictures_are_completed():
+    (only,) = (option for option in plot_command.params if option.name == "only")
+    items = only.type.shell_complete(None, only, "curves,d")
+    assert [item.value for item in items] == ["curves,decay", "curves,distances"]
+    assert all(name in only.get_help_record(click.Context(plot_command))[1] for name in PICTURES)
 
 
 def test_data_that_is_gone(copied, plot):
