@@ -13,7 +13,7 @@ ROWS_LEFT_EMPTY = 3
 
 
 @click.command("predict")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
 @click.argument("input", type=click.Path(path_type=Path))
 @click.option(
     "--out", "-o", required=True, type=click.Path(path_type=Path), help="CSV file to write; - is stdout."
@@ -39,7 +39,7 @@ ROWS_LEFT_EMPTY = 3
 @click.pass_obj
 def command(
     obj: dict[str, bool],
-    run: Path,
+    runs: tuple[Path, ...],
     input: Path,
     out: Path,
     seed: int | None,
@@ -51,11 +51,12 @@ def command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Predict the graphs of INPUT with the weights in the run folder RUN.
+    """Predict the graphs of INPUT with the weights in the run folder RUN, or the average of several runs.
 
     INPUT is a CSV file of molecules (.csv, .csv.gz), a folder or zip in the TU format (NAME_A.txt, ...), a
     DGL file (.bin), or a GraphML file (.graphml) or list of edges (.edgelist, .txt), or a folder of these.
-    Of RUN, config.yaml and seed-N/weights.safetensors are enough.
+    Of RUN, config.yaml and seed-N/weights.safetensors are enough. Several runs count alike, each with the
+    mean of its seeds.
 
     The CSV file has one row for each row of INPUT, or for each node of a node task. Exit status 3: it is
     written, but the rows that stderr names could not be read and are empty.
@@ -63,6 +64,8 @@ def command(
     Example: gradformer-dgl predict runs/mine new.csv -o predictions.csv
 
     Example: gradformer-dgl predict runs/NCI1 data/NCI109 -o - --seed 0
+
+    Example: gradformer-dgl predict runs/NCI1 runs/NCI1-wl data/NCI109 -o both.csv
     """
     from gradformer_dgl.prediction.inputs import open_input
     from gradformer_dgl.prediction.predictor import Predictor
@@ -75,7 +78,7 @@ def command(
     check_out(out, input, overwrite)
     use_threads(threads)
     root = None if data_root is None else str(data_root)
-    predictor = Predictor.from_run(run, seed, device, root)
+    predictor = Predictor.from_run(*runs, seed=seed, device=device, data_root=root)
     opened = open_input(input, predictor.fit, smiles_column)
     with Progress("predictions", shown=not obj["quiet"], keep="never") as progress:
         progress.plan(opened.total)

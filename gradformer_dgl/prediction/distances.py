@@ -1,6 +1,7 @@
-"""Where the distances of new graphs come from: computed as they are needed, or read from a cache."""
+"""Distances of new graphs: computed as they are needed, or read from a cache."""
 
 import copy
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -21,104 +22,147 @@ from gradformer_dgl.support.errors import CacheError
 from gradformer_dgl.training.config import RunConfig
 
 LARGE = 4096
-"""Nodes of a graph from which on only its near pairs are searched, where the model needs no others."""
+"""Nodes from which on only pairs within the cut-off are searched, where the model reads no others."""
 
 
-class DistanceSource:
-    """Gives graphs the distances and encodings that a run reads."""
-
-    def attach(self, graphs: PackedGraphs, first: int) -> PackedGraphs:
-        """Return the graphs with them; ``first`` is the number of the first graph."""
-        raise NotImplementedError
-
-    def finish(self, total: int) -> None:
-        """Check what can be checked when all graphs, so many of them, have been seen."""
-
-
-class ComputedDistances(DistanceSource):
-    """Computes what a run reads, as preprocessing did for its training data.
+@dataclasses.dataclass(frozen=True)
+class DistanceNeeds:
+    """Distances and encodings that a run reads.
 
     Parameters
     ----------
-    facts : DatasetInfo
-        Of the training data.
-    config : RunConfig
-        Settings of the run.
+    directed : bool
+        Whether distances follow the direction of edges.
+    max_distance : int, optional
+        Pairs farther apart count as unreachable.
+    distance : str
+        Name of the distance.
+    unit : float
+        Length of a step of it.
+    encodings : tuple of str
+        Names of the encodings.
+    fades : bool
+        Whether the model takes pairs beyond the largest distance as if there was no path.
+
+    Examples
+    --------
+    >>> info = DatasetInfo("two", "binary", "graph", 1, "linear", 5)
+    >>> DistanceNeeds.of(info, RunConfig(encoding="rwse:3")).encodings
+    ('rwse:3',)
+    """
+
+    directed: bool
+    max_distance: int | None
+    distance: str
+    unit: float
+    encodings: tuple[str, ...]
+    fades: bool
+
+    @classmethod
+    def of(cls, info: DatasetInfo, config: RunConfig) -> "DistanceNeeds":
+        """Return the needs of a run by its data and settings."""
+        return cls(
+            info.directed,
+            info.max_distance,
+            config.distance,
+            config.distance_unit,
+            config.encodings,
+            fades=config.model == "gradformer" and config.decay == "exponential",
+        )
+
+
+class DistanceSource:
+    """Base of what gives graphs the distances and encodings that a run reads."""
+
+    def attach(self, graphs: PackedGraphs, first: int, needs: DistanceNeeds) -> PackedGraphs:
+        """Return the graphs with distances and encodings.
+
+        Parameters
+        ----------
+        graphs : PackedGraphs
+            Some graphs.
+        first : int
+            Number of the first of them in the whole input.
+        needs : DistanceNeeds
+            The distances and encodings.
+        """
+        raise NotImplementedError
+
+    def finish(self, total: int) -> None:
+        """Check what can be checked after the last of so many graphs."""
+
+
+class ComputedDistances(DistanceSource):
+    """Compute distances and encodings, as preprocessing did for the training data.
 
     Examples
     --------
     >>> import dgl
-    >>> facts = DatasetInfo("two", "binary", "graph", 1, "linear", 5)
+    >>> info = DatasetInfo("two", "binary", "graph", 1, "linear", 5)
     >>> path = PackedGraphs.from_graphs([dgl.graph(([0, 1], [1, 2]))])
-    >>> ComputedDistances(facts, RunConfig()).attach(path, 0).distances.values.tolist()
+    >>> attached = ComputedDistances().attach(path, 0, DistanceNeeds.of(info, RunConfig()))
+    >>> attached.distances.values.tolist()
     [0, 1, 2, 1, 0, 1, 2, 1, 0]
     """
 
-    def __init__(self, facts: DatasetInfo, config: RunConfig) -> None:
-        self._directed, self._max_distance = facts.directed, facts.max_distance
-        self._config, self._encodings = config, parse_encodings(config.encodings)
-
-    def attach(self, graphs: PackedGraphs, first: int) -> PackedGraphs:
-        """Return the graphs with distances and encodings; ``first`` is the number of the first graph."""
-        structures, config = graphs.structures(), self._config
+    def attach(self, graphs: PackedGraphs, first: int, needs: DistanceNeeds) -> PackedGraphs:
+        """Return the graphs with distances and encodings; see :meth:`DistanceSource.attach`."""
+        structures, directed = graphs.structures(), needs.directed
         distances: Distances
-        if config.extra_distances:
-            computed = extra_distances(structures, config.distance, self._directed, first)
-            distances = _of_pairs(in_steps(computed, config.distance_unit)[0], graphs)
-        elif self._takes_near_pairs(graphs):
-            assert self._max_distance is not None
-            distances = SparsePairDistances.from_graph(structures, self._max_distance, self._directed)
+        if needs.distance != "shortest_path":
+            computed = extra_distances(structures, needs.distance, directed, first)
+            distances = _of_pairs(in_steps(computed, needs.unit)[0], graphs)
+        elif _sparse_suffices(graphs, needs):
+            assert needs.max_distance is not None
+            distances = SparsePairDistances.from_graph(structures, needs.max_distance, directed)
         else:
-            values = narrowest_distances(structures, self._directed, self._max_distance, first)
+            values = narrowest_distances(structures, directed, needs.max_distance, first)
             distances = _of_pairs(values, graphs)
-        encodings = {one.name: one(structures, self._directed) for one in self._encodings}
+        encodings = {one.name: one(structures, directed) for one in parse_encodings(needs.encodings)}
         return _attached(graphs, distances, encodings)
 
-    def _takes_near_pairs(self, graphs: PackedGraphs) -> bool:
-        """Whether a graph is large, and the model takes pairs beyond a cut-off as if there was no path."""
-        fades = self._config.model == "gradformer" and self._config.decay == "exponential"
-        near = self._max_distance is not None and self._max_distance <= MOST_HOPS
-        return fades and near and max(graphs.node_counts.tolist(), default=0) >= LARGE
+
+def _sparse_suffices(graphs: PackedGraphs, needs: DistanceNeeds) -> bool:
+    """Return whether a graph is large, and the model reads no pairs beyond a cut-off."""
+    near = needs.max_distance is not None and needs.max_distance <= MOST_HOPS
+    return needs.fades and near and max(graphs.node_counts.tolist(), default=0) >= LARGE
 
 
 class CachedDistances(DistanceSource):
-    """Reads what a run needs from a cache of the same graphs, some graphs at a time.
+    """Read distances and encodings from a cache of the same graphs, some graphs at a time.
 
     Parameters
     ----------
     file : Path
         The cache.
-    facts : DatasetInfo
-        Of the training data.
-    config : RunConfig
-        Settings of the run.
 
     Raises
     ------
     CacheError
-        Where the file is missing or broken, or made with other options than the cache of the training data.
+        Where the file is missing or broken.
     """
 
-    def __init__(self, file: Path, facts: DatasetInfo, config: RunConfig) -> None:
-        self._cache, self._config = DistanceCache(file), config
-        options = (self._cache.directed, self._cache.max_distance)
-        if options != (facts.directed, facts.max_distance):
-            raise CacheError(
-                f"{file} was made with directed={options[0]}, max_distance={options[1]}, but the run with "
-                f"directed={facts.directed}, max_distance={facts.max_distance}: preprocess alike, or leave "
-                "out the cache"
-            )
+    def __init__(self, file: Path) -> None:
+        self._cache = DistanceCache(file)
         self._fingerprints = self._cache.fingerprints()
 
-    def attach(self, graphs: PackedGraphs, first: int) -> PackedGraphs:
-        """Return the graphs with distances and encodings; ``first`` is the number of the first graph.
+    def attach(self, graphs: PackedGraphs, first: int, needs: DistanceNeeds) -> PackedGraphs:
+        """Return the graphs with distances and encodings; see :meth:`DistanceSource.attach`.
 
         Raises
         ------
         CacheError
-            If the cache is of other graphs; the message names the first that differs.
+            If the cache is of other graphs (the message names the first that differs), or made with other
+            options than the cache of the training data.
         """
-        cache, config, stop = self._cache, self._config, first + len(graphs)
+        cache, stop = self._cache, first + len(graphs)
+        options = (cache.directed, cache.max_distance)
+        if options != (needs.directed, needs.max_distance):
+            raise CacheError(
+                f"{cache.path} was made with directed={options[0]}, max_distance={options[1]}, but the run "
+                f"with directed={needs.directed}, max_distance={needs.max_distance}: preprocess alike, or "
+                "leave out the cache"
+            )
         prints = structure_fingerprints(graphs.structures(), cache.directed)
         kept = self._fingerprints[first:stop]
         different = prints[: len(kept)] != kept
@@ -129,9 +173,9 @@ class CachedDistances(DistanceSource):
                 "leave out the cache"
             )
         distances: Distances
-        if config.extra_distances:
-            found = [cache.extra_distance(config.distance, number).ravel() for number in range(first, stop)]
-            values = in_steps(np.concatenate([np.empty(0, np.float32), *found]), config.distance_unit)[0]
+        if needs.distance != "shortest_path":
+            found = [cache.extra_distance(needs.distance, number).ravel() for number in range(first, stop)]
+            values = in_steps(np.concatenate([np.empty(0, np.float32), *found]), needs.unit)[0]
             distances = _of_pairs(values, graphs)
         elif cache.layout == SPARSE:
             near = (cache.neighborhood(number) for number in range(first, stop))
@@ -139,18 +183,18 @@ class CachedDistances(DistanceSource):
         else:
             distances = _of_pairs(cache.read(first, stop), graphs)
         encodings = {}
-        for one in parse_encodings(config.encodings):
+        for one in parse_encodings(needs.encodings):
             rows = [cache.encoding(one.name, number) for number in range(first, stop)]
             encodings[one.name] = np.concatenate([np.empty((0, one.columns), np.float32), *rows])
         return _attached(graphs, distances, encodings)
 
     def finish(self, total: int) -> None:
-        """Check that the cache is of no more graphs.
+        """Check that the cache has no more graphs.
 
         Raises
         ------
         CacheError
-            If it is.
+            If it has.
         """
         if total != len(self._cache):
             raise CacheError(

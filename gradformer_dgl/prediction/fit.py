@@ -1,4 +1,4 @@
-"""Features of new graphs in the form that those of the training data had."""
+"""Features of new graphs in the form of the training data."""
 
 import copy
 import dataclasses
@@ -22,28 +22,28 @@ _logger = logging.getLogger("gradformer_dgl")
 
 @dataclasses.dataclass(frozen=True)
 class FeatureFit:
-    """Brings graphs into the form that a run was trained on, or says why it cannot.
+    """Bring graphs into the form that a run was trained on.
 
     Parameters
     ----------
-    facts : DatasetInfo
+    info : DatasetInfo
         Of the training data.
     uses_edges : bool
-        Whether the model, or its colours, read features of edges.
+        Whether the model reads features of edges.
     node_key, edge_key : str or None
         Which features of DGL graphs are taken; see :func:`gradformer_dgl.data.dgl_features.frame_features`.
 
     Examples
     --------
     >>> import dgl
-    >>> facts = DatasetInfo("two", "binary", "graph", 1, "embedding", (4,), node_kind="category")
+    >>> info = DatasetInfo("two", "binary", "graph", 1, "embedding", (4,), node_kind="category")
     >>> graph = dgl.graph(([0], [1]))
     >>> graph.ndata["feat"] = torch.tensor([3, 0])
-    >>> FeatureFit(facts, uses_edges=False).packed([graph]).node_features.tolist()
+    >>> FeatureFit(info, uses_edges=False).packed([graph]).node_features.tolist()
     [[3], [0]]
     """
 
-    facts: DatasetInfo
+    info: DatasetInfo
     uses_edges: bool
     node_key: FeatureKey = AUTO
     edge_key: FeatureKey = AUTO
@@ -74,7 +74,7 @@ class FeatureFit:
         packed = PackedGraphs.from_graphs(
             bare,
             [0] * len(bare),
-            node_features=None if self.facts.source.degrees else self.node_key,
+            node_features=None if self.info.source.degrees else self.node_key,
             edge_features=self.edge_key if self.uses_edges else None,
         )
         return self.fitted(packed, raw_labels=True)
@@ -94,23 +94,23 @@ class FeatureFit:
         DataError
             Where features are missing or others than those of the training data.
         """
-        facts, fitted = self.facts, copy.copy(graphs)
+        info, fitted = self.info, copy.copy(graphs)
         fitted.labels, fitted.distances, fitted.encodings = None, None, {}
-        if facts.source.degrees:
-            fitted.node_features = _degrees(graphs, facts.node_size)
+        if info.source.degrees:
+            fitted.node_features = _degrees(graphs, info.node_size)
         else:
-            nodes = _Side("node", facts.node_size, facts.node_kind, facts.source.node_labels)
+            nodes = _Side("node", info.node_size, info.node_kind, info.source.node_labels)
             fitted.node_features = nodes.fitted(graphs.node_features, graphs.num_nodes, raw_labels)
         fitted.edge_features = None
         if self.uses_edges:
-            edges = _Side("edge", facts.edge_size, facts.edge_kind, facts.source.edge_labels)
+            edges = _Side("edge", info.edge_size, info.edge_kind, info.source.edge_labels)
             fitted.edge_features = edges.fitted(graphs.edge_features, graphs.num_edges, raw_labels)
         return fitted
 
 
 @dataclasses.dataclass(frozen=True)
 class _Side:
-    """What the features of nodes, or those of edges, have to be."""
+    """Form of the features of nodes, or of edges."""
 
     of: str
     size: Any

@@ -123,7 +123,7 @@ def _read_graphml(file: Path, fit: FeatureFit) -> _FileGraph:
         edges.setdefault(ends, attributes)
         if not graph.is_directed():
             edges.setdefault(ends[::-1], attributes)
-    node_key = None if fit.facts.source.degrees else fit.node_key
+    node_key = None if fit.info.source.degrees else fit.node_key
     edge_key = fit.edge_key if fit.uses_edges else None
     return _FileGraph(
         names=[str(name) for name in names],
@@ -158,8 +158,8 @@ def _numbers(file: Path, of: str, key: str, value: Any) -> list[float]:
 
 
 def _read_edge_list(file: Path, fit: FeatureFit) -> _FileGraph:
-    if not fit.facts.source.degrees or fit.uses_edges:
-        of = "edges" if fit.facts.source.degrees else "nodes"
+    if not fit.info.source.degrees or fit.uses_edges:
+        of = "edges" if fit.info.source.degrees else "nodes"
         raise DataError(
             f"{file}: the run reads features of {of}, which a list of edges does not have: give GraphML or a "
             "DGL file"

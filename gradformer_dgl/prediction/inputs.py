@@ -117,10 +117,10 @@ def _is_tu(folder: Path) -> bool:
 
 
 def _csv(path: Path, fit: FeatureFit, smiles_column: str | None) -> Input:
-    table_name = fit.facts.source.molecules
+    table_name = fit.info.source.molecules
     if table_name is None:
         raise DataError(
-            f"{path} has molecules, but the features of {fit.facts.name}, which the run was trained on, "
+            f"{path} has molecules, but the features of {fit.info.name}, which the run was trained on, "
             "cannot be computed from SMILES: give graphs with these features"
         )
     column = smiles_column or find_smiles_column(path)
@@ -134,28 +134,28 @@ def _csv(path: Path, fit: FeatureFit, smiles_column: str | None) -> Input:
             readable = [True] * len(texts)
             for row in molecules.unreadable:
                 readable[row] = False
-                opened.unreadable.append(table.lines[start + row])
+                rows.unreadable.append(table.lines[start + row])
             identifiers: list[tuple[str | int, ...]] = [(start + row, text) for row, text in enumerate(texts)]
             yield InputPart(fit.fitted(molecules.graphs), identifiers, readable)
-        if len(opened.unreadable) == len(smiles):
+        if len(rows.unreadable) == len(smiles):
             raise DataError(
                 f"{path}: RDKit cannot read any of the {len(smiles)} molecules (line {table.lines[0]}: "
                 f"{smiles[0]!r}); choose the --smiles-column"
             )
 
-    opened = Input(path, ("row", column), len(smiles), parts())
-    return opened
+    rows = Input(path, ("row", column), len(smiles), parts())
+    return rows
 
 
 def _tu(path: Path, fit: FeatureFit) -> Input:
-    facts, source = fit.facts, fit.facts.source
+    info, source = fit.info, fit.info.source
     label_columns = sum(map(len, source.node_labels))
     edge_columns = sum(map(len, source.edge_labels))
     graphs = read_tu_graphs(
         path,
         source,
-        use_node_attributes=facts.node_kind == "number" and facts.node_size > label_columns,
-        use_edge_attributes=facts.edge_kind == "number" and facts.edge_size > edge_columns,
+        use_node_attributes=info.node_kind == "number" and info.node_size > label_columns,
+        use_edge_attributes=info.edge_kind == "number" and info.edge_size > edge_columns,
         with_edges=fit.uses_edges,
     )
     return _numbered(path, _fitted(path, fit, graphs))

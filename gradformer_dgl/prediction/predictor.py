@@ -1,8 +1,10 @@
-"""The trained networks of a run, for new graphs."""
+"""Predictor: the trained networks of one run, or of several, for new graphs."""
 
+import dataclasses
+import functools
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +13,25 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from gradformer_dgl.data import GraphDataset, PackedGraphs
-from gradformer_dgl.data.colours import coloured
 from gradformer_dgl.data.dataset_info import DatasetInfo
-from gradformer_dgl.data.frames import AUTO
+from gradformer_dgl.data.dgl_features import AUTO
 from gradformer_dgl.data.options import DataOptions
-from gradformer_dgl.prediction.distances import CachedDistances, ComputedDistances, DistanceSource
+from gradformer_dgl.prediction.distances import (
+    CachedDistances,
+    ComputedDistances,
+    DistanceNeeds,
+    DistanceSource,
+)
 from gradformer_dgl.prediction.fit import FeatureFit
 from gradformer_dgl.support.errors import RunError
-from gradformer_dgl.training.batch_loader import BatchSupply
-from gradformer_dgl.training.checkpoint import load_tensors
+from gradformer_dgl.training.batch_loader import BatchLoader
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.devices import choose_device
-from gradformer_dgl.training.network import Network, restored_network
+from gradformer_dgl.training.network import Network, model_class
 from gradformer_dgl.training.outputs import EVALUATION_BATCHES
 from gradformer_dgl.training.precision import matmul_precision
-from gradformer_dgl.training.runs import open_run, read_facts
-from gradformer_dgl.training.seed_files import WEIGHTS
+from gradformer_dgl.training.run_folder import CONFIG
+from gradformer_dgl.training.trained_run import open_run
 
 GRAPHS_AT_ONCE, PAIRS_AT_ONCE = 4096, 1 << 25
 """The distances of so many graphs, or pairs of nodes, are held in memory at a time."""
@@ -35,13 +40,13 @@ _logger = logging.getLogger("gradformer_dgl")
 
 
 class Predictor:
-    """Predicts what a run has learned to predict; the seeds of a run form an ensemble.
+    """Predict with the networks of a run; its seeds form an ensemble.
 
-    Nothing is unpickled: a run folder is YAML and safetensors, and needs its training data no more.
+    Nothing is unpickled: a run folder is YAML and safetensors, and its training data is no longer needed.
 
     Parameters
     ----------
-    facts : DatasetInfo
+    info : DatasetInfo
         Of the training data.
     config : RunConfig
         Settings of the run.
@@ -50,15 +55,15 @@ class Predictor:
     device : str
         ``"cpu"`` or a CUDA device.
     data_options : DataOptions
-        What was said about the training data.
+        Options of the training data.
 
     Examples
     --------
     >>> from gradformer_dgl.training.network import build_model
     >>> import dgl
-    >>> facts = DatasetInfo("rings", "multiclass", "graph", 3, "linear", 2, node_kind="number")
+    >>> info = DatasetInfo("rings", "multiclass", "graph", 3, "linear", 2, node_kind="number")
     >>> config = RunConfig(feat_size=8, num_layers=1, num_heads=2)
-    >>> predictor = Predictor(facts, config, {0: Network(build_model(facts, config))})
+    >>> predictor = Predictor(info, config, {0: Network(build_model(info, config))})
     >>> graph = dgl.graph(([0, 1], [1, 0]))
     >>> graph.ndata["feat"] = torch.rand(2, 2)
     >>> probabilities = predictor.predict([graph, graph])
@@ -68,79 +73,82 @@ class Predictor:
 
     def __init__(
         self,
-        facts: DatasetInfo,
+        info: DatasetInfo,
         config: RunConfig,
         networks: Mapping[int, Network],
         device: str = "cpu",
         data_options: DataOptions | None = None,
     ) -> None:
-        self.facts, self.config, self.device = facts, config, device
+        self.info, self.config, self.device = info, config, device
         self.networks = {seed: network.to(device).eval() for seed, network in networks.items()}
+        self.members = len(self.networks)
         options = data_options or DataOptions()
-        some = next(iter(self.networks.values())).model
-        colours_read_edges = config.wl_rounds > 0 and facts.edge_kind in ("flag", "category")
+        model = next(iter(self.networks.values())).model
         self.fit = FeatureFit(
-            facts,
-            uses_edges=some.edge_encoder is not None or colours_read_edges,
-            node_key=_key(options.node_features),
-            edge_key=_key(options.edge_features),
+            info,
+            uses_edges=model.reads_edge_features(info.edge_kind),
+            node_key=_key(options.given().get("node_features")),
+            edge_key=_key(options.given().get("edge_features")),
         )
+        self._needs = DistanceNeeds.of(info, config)
 
     @classmethod
     def from_run(
         cls,
         run: str | os.PathLike[str],
+        *others: str | os.PathLike[str],
         seed: int | None = None,
         device: str = "cpu",
         data_root: str | None = None,
     ) -> "Predictor":
-        """Load the weights of a run folder.
+        """Load the weights of a run folder, or of several whose predictions are averaged.
 
         Parameters
         ----------
-        run : path-like
-            A folder that ``gradformer-dgl train`` wrote; ``config.yaml`` and ``seed-N/weights.safetensors``
-            are enough of it.
+        run, *others : path-like
+            Folders that ``gradformer-dgl train`` wrote; ``config.yaml`` and ``seed-N/weights.safetensors``
+            are enough of each.
         seed : int, optional
             The seed whose weights are taken. Default: all of them.
         device : str
             ``"cpu"``, a CUDA device, or ``"auto"`` for a GPU where there is one.
         data_root : str, optional
-            Where the training data lies, for a run of an older version, which does not say enough about it.
+            Folder of the training data, for a run of an older version, which does not describe it.
+
+        Returns
+        -------
+        Predictor
+            With several runs an :class:`Ensemble`.
 
         Raises
         ------
         RunError
-            Where the folder is no run folder, has no weights, or no such seed.
+            Where a folder is no run folder, has no weights, or no such seed; where the runs predict other
+            things, or read other features.
         ConfigError
             Where the device cannot be used.
         """
         device = choose_device(device)
-        request = open_run(Path(run), data_root, device=device)
-        facts = read_facts(request, reread=data_root is not None)
-        if seed is not None and seed not in request.seeds:
-            known = ", ".join(str(known) for known in request.seeds)
-            raise RunError(f"{run} has no seed {seed}: there are {known}")
-        networks = {}
-        for number in request.seeds if seed is None else (seed,):
-            tensors, _ = load_tensors(request.seed_folder(number) / WEIGHTS)
-            networks[number] = restored_network(facts, request.config, tensors)
-            _logger.debug("weights of seed %d on %s", number, device)
-        return cls(facts, request.config, networks, device, request.data_options)
+        predictors: dict[str, Predictor] = {}
+        for folder in map(Path, (run, *others)):
+            if str(folder) in predictors:
+                raise RunError(f"{folder} is given twice")
+            predictors[str(folder)] = _of_run(folder, seed, device, data_root)
+        return Ensemble(predictors) if others else predictors[str(Path(run))]
 
     def predict(
         self,
         graphs: PackedGraphs | GraphDataset | Iterable[Any],
         cache: str | os.PathLike[str] | None = None,
     ) -> Float[Tensor, "items outputs"]:
-        """Return the predictions for graphs, averaged over the seeds.
+        """Return the predictions for graphs, averaged over the members.
 
         Parameters
         ----------
         graphs : PackedGraphs, GraphDataset, or iterable of dgl.DGLGraph
             With the features of the training data; see :meth:`FeatureFit.packed`.
         cache : path-like, optional
-            Where their distances are cached. Default: they are computed.
+            Cache of their distances. Default: they are computed.
 
         Returns
         -------
@@ -163,14 +171,12 @@ class Predictor:
         return torch.cat(parts).float()
 
     def distances(self, cache: str | os.PathLike[str] | None = None) -> DistanceSource:
-        """Return what gives graphs their distances: a cache, or computation."""
-        if cache is None:
-            return ComputedDistances(self.facts, self.config)
-        return CachedDistances(Path(cache), self.facts, self.config)
+        """Return the source of distances: a cache, or computation."""
+        return ComputedDistances() if cache is None else CachedDistances(Path(cache))
 
     def each_part(
         self, graphs: PackedGraphs, source: DistanceSource, first: int = 0
-    ) -> Iterator[Float64[Tensor, "seeds items outputs"]]:
+    ) -> Iterator[Float64[Tensor, "members items outputs"]]:
         """Predict some graphs after the other, so that not all their distances are in memory.
 
         Parameters
@@ -178,26 +184,30 @@ class Predictor:
         graphs : PackedGraphs
             With the features that the run reads (:meth:`FeatureFit.fitted`).
         source : DistanceSource
-            Where their distances come from.
+            Their distances.
         first : int
             Number of the first graph, for the source.
 
         Yields
         ------
         Tensor
-            The predictions of each seed for the next graphs.
+            Shape (members, items, outputs): the predictions of each member for the next graphs. The members
+            are the seeds of a run, or the runs of an ensemble.
         """
         for start, stop in _runs(graphs.node_counts, GRAPHS_AT_ONCE, PAIRS_AT_ONCE):
-            part = source.attach(graphs.part(start, stop), first + start)
-            if self.config.wl_rounds:
-                part = coloured(part, self.config.wl_rounds, self.config.wl_counted)
-            yield self._predicted(part)
+            part = graphs.part(start, stop)
+            # Members with the same needs share the distances.
+            attach = functools.cache(functools.partial(source.attach, part, first + start))
+            yield self._outputs(attach)
 
     @torch.no_grad()
-    def _predicted(self, graphs: PackedGraphs) -> Float64[Tensor, "seeds items outputs"]:
+    def _outputs(
+        self, attach: Callable[[DistanceNeeds], PackedGraphs]
+    ) -> Float64[Tensor, "members items outputs"]:
+        graphs = model_class(self.config).prepare(attach(self._needs), self.config)
         size = EVALUATION_BATCHES * self.config.batch_size
         runs = _runs(graphs.node_counts, size, PAIRS_IN_A_BATCH)
-        batches = BatchSupply(graphs, self.device).each([torch.arange(*run) for run in runs])
+        batches = BatchLoader(graphs, self.device).each([torch.arange(*run) for run in runs])
         with matmul_precision(self.config.precision):
             parts = [
                 torch.stack([self._in_units(network, network(batch)) for network in self.networks.values()])
@@ -205,12 +215,73 @@ class Predictor:
             ]
         return torch.cat(parts, dim=1).cpu()
 
-    def _in_units(self, network: Network, outputs: Tensor) -> Tensor:
-        if self.facts.task == "regression":
+    def _in_units(
+        self, network: Network, outputs: Float[Tensor, "items outputs"]
+    ) -> Float64[Tensor, "items outputs"]:
+        if self.info.task == "regression":
             return network.in_target_units(outputs).double()
-        if self.facts.task == "multiclass":
+        if self.info.task == "multiclass":
             return outputs.double().softmax(1)
         return outputs.double().sigmoid()
+
+
+class Ensemble(Predictor):
+    """Average the predictions of several runs, each with the same weight.
+
+    Parameters
+    ----------
+    predictors : mapping of str to Predictor
+        The predictor of each run, by a name for messages.
+
+    Raises
+    ------
+    RunError
+        Where they predict other things, or read other features.
+    """
+
+    def __init__(self, predictors: Mapping[str, Predictor]) -> None:
+        (name, first), *others = predictors.items()
+        for other_name, other in others:
+            _require_alike(f"{name} and {other_name}", first, other)
+        self.predictors = list(predictors.values())
+        self.members, self.info = len(self.predictors), first.info
+        uses_edges = any(one.fit.uses_edges for one in self.predictors)
+        self.fit = dataclasses.replace(first.fit, uses_edges=uses_edges)
+
+    def _outputs(
+        self, attach: Callable[[DistanceNeeds], PackedGraphs]
+    ) -> Float64[Tensor, "members items outputs"]:
+        return torch.stack([predictor._outputs(attach).mean(0) for predictor in self.predictors])
+
+
+def _of_run(folder: Path, seed: int | None, device: str, data_root: str | None) -> Predictor:
+    run = open_run(folder, data_root, device=device)
+    if run.saved_info is None and data_root is None:
+        raise RunError(
+            f"{folder / CONFIG} does not say what the data of the run was like, for an older version wrote "
+            "it: train it again, or give its data with --data-root"
+        )
+    if seed is not None:
+        run = run.only(seed)
+    networks = {number: run.network(number) for number in run.seeds}
+    _logger.debug("weights of %s on %s: seeds %s", folder, device, ", ".join(map(str, run.seeds)))
+    return Predictor(run.info, run.config, networks, device, run.spec.data_options)
+
+
+def _require_alike(names: str, first: Predictor, other: Predictor) -> None:
+    def features(predictor: Predictor) -> tuple[Any, ...]:
+        info, fit = predictor.info, predictor.fit
+        nodes = (info.node_kind, info.node_size, fit.node_key)
+        return *nodes, info.edge_kind, info.edge_size, fit.edge_key, info.source
+
+    pairs = {
+        "tasks": [(one.info.task, one.info.level) for one in (first, other)],
+        "outputs": [one.info.outputs for one in (first, other)],
+        "features": [features(one) for one in (first, other)],
+    }
+    for what, (one, two) in pairs.items():
+        if one != two:
+            raise RunError(f"{names} cannot be averaged: their {what} differ")
 
 
 def _runs(node_counts: Tensor, most_graphs: int, most_pairs: int) -> list[tuple[int, int]]:

@@ -29,7 +29,7 @@ _Row = list[str | int]
 
 def predict_table(
     predictor: Predictor,
-    opened: Input,
+    rows: Input,
     source: DistanceSource,
     out: Path,
     on_rows: Callable[[int], None] = lambda rows: None,
@@ -39,17 +39,17 @@ def predict_table(
     One row for each row of the input, in its order (of a node task: for each node), with what identifies it;
     then the probability of each class as ``probability_CLASS`` and the likeliest, ``class``; or the
     probability of each column of a binary or multi-label task under its name; or the values of a
-    regression, and with several seeds their sample standard deviation over the seeds, ``NAME_std``. Rows
-    that could not be read have empty cells.
+    regression, and with several members (seeds of a run, or runs) their sample standard deviation over the
+    members, ``NAME_std``. Rows that could not be read have empty cells.
 
     Parameters
     ----------
     predictor : Predictor
-        What predicts.
-    opened : Input
-        Where the graphs come from.
+        The networks.
+    rows : Input
+        The graphs.
     source : DistanceSource
-        Where their distances come from.
+        Their distances.
     out : Path
         The file, or ``-`` for stdout.
     on_rows : callable
@@ -65,45 +65,45 @@ def predict_table(
     GradformerError
         For anything that keeps the table from being whole.
     """
-    columns = _Columns(predictor.facts, opened.columns, len(predictor.networks))
+    columns = _Columns(predictor.info, rows.columns, predictor.members)
     graphs = 0
     with _whole_text(out) as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns.header)
-        for part in opened.parts:
+        for part in rows.parts:
             values = list(predictor.each_part(part.graphs, source, graphs))
             writer.writerows(columns.rows(part, values))
             graphs += len(part.graphs)
             on_rows(len(part.identifiers))
         source.finish(graphs)
-    if opened.unreadable:
+    if rows.unreadable:
         _logger.warning(
             "%s: RDKit cannot read %d of %d molecules (%s): left empty",
-            opened.path,
-            len(opened.unreadable),
-            opened.total,
-            some_lines(opened.unreadable),
+            rows.path,
+            len(rows.unreadable),
+            rows.total,
+            some_lines(rows.unreadable),
         )
-    return len(opened.unreadable)
+    return len(rows.unreadable)
 
 
 class _Columns:
-    """Turns predictions into cells."""
+    """Turn predictions into cells."""
 
-    def __init__(self, facts: DatasetInfo, identifiers: tuple[str, ...], seeds: int) -> None:
-        self._facts = facts
-        self._deviates = facts.task == "regression" and seeds > 1
-        names = [*identifiers, *(["node"] if facts.level == "node" else [])]
-        if facts.task == "multiclass":
-            predicted = [*(f"probability_{name}" for name in facts.outputs), "class"]
+    def __init__(self, info: DatasetInfo, identifiers: tuple[str, ...], members: int) -> None:
+        self._info = info
+        self._deviates = info.task == "regression" and members > 1
+        names = [*identifiers, *(["node"] if info.level == "node" else [])]
+        if info.task == "multiclass":
+            predicted = [*(f"probability_{name}" for name in info.outputs), "class"]
         else:
             # A column of the input and one that is predicted may have one name.
-            predicted = [f"predicted_{name}" if name in names else name for name in facts.outputs]
+            predicted = [f"predicted_{name}" if name in names else name for name in info.outputs]
             predicted += [f"{name}_std" for name in predicted if self._deviates]
         self.header = [*names, *predicted]
         self._width = len(predicted)
 
-    def rows(self, part: InputPart, values: list[Float64[Tensor, "seeds items outputs"]]) -> Iterator[_Row]:
+    def rows(self, part: InputPart, values: list[Float64[Tensor, "members items outputs"]]) -> Iterator[_Row]:
         """Return the rows of a part of the input."""
         cells = (row for one in values for row in self._cells(one))
         counts = part.graphs.node_counts.tolist()
@@ -112,10 +112,10 @@ class _Columns:
         graph = 0
         for identifier, is_graph in zip(part.identifiers, readable, strict=True):
             if not is_graph:
-                empty = self._width + (self._facts.level == "node")
+                empty = self._width + (self._info.level == "node")
                 yield [*identifier, *[""] * empty]
                 continue
-            if self._facts.level == "graph":
+            if self._info.level == "graph":
                 yield [*identifier, *next(cells)]
             else:
                 for node in range(counts[graph]):
@@ -123,11 +123,11 @@ class _Columns:
                     yield [*identifier, name, *next(cells)]
             graph += 1
 
-    def _cells(self, values: Float64[Tensor, "seeds items outputs"]) -> Iterator[list[str]]:
+    def _cells(self, values: Float64[Tensor, "members items outputs"]) -> Iterator[list[str]]:
         means = values.mean(0)
-        if self._facts.task == "multiclass":
+        if self._info.task == "multiclass":
             for row, place in zip(means.tolist(), means.argmax(1).tolist(), strict=True):
-                yield [*map(_text, row), self._facts.outputs[place]]
+                yield [*map(_text, row), self._info.outputs[place]]
             return
         deviations = values.std(0) if self._deviates else means[:, :0]
         for row, deviation in zip(means.tolist(), deviations.tolist(), strict=True):

@@ -1,8 +1,4 @@
-"""Registry of metrics: what a run reports, and what selects its best epoch.
-
-A metric is a class that says its name, unit, direction and tasks, and computes its value when an instance is
-called. ``module:Class`` names a metric of one's own.
-"""
+"""Metrics: scores of outputs, of which one selects the best epoch and is reported first."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -12,7 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from gradformer_dgl.support.errors import ConfigError
-from gradformer_dgl.support.registry import Part, Registry
+from gradformer_dgl.training.registry import METRICS
 
 Outputs = Float[Tensor, "items outputs"]
 Classes = Int64[Tensor, "items"]
@@ -146,27 +142,13 @@ class RMSE(Metric):
         return (outputs[given].double() - targets[given].double()).square().mean().sqrt()
 
 
-_METRICS = (Accuracy, ClassAveragedAccuracy, MacroF1, ROCAUC, AveragePrecision, MAE, RMSE)
-METRICS = Registry(
-    "metric",
-    [
-        Part("auto", "", "the usual metric of the task"),
-        *(
-            Part(one.name, f"{__name__}:{one.__name__}", (one.__doc__ or "").splitlines()[0].rstrip("."))
-            for one in _METRICS
-        ),
-    ],
-)
-"""Metrics by name; ``"auto"`` takes the usual one of the task."""
-
-
 def load_metric(name: str, task: str) -> Metric:
     """Return a metric for a task.
 
     Parameters
     ----------
     name : str
-        A name of :data:`METRICS` other than ``"auto"``, or ``module:Class``.
+        A name in :data:`METRICS` other than ``"auto"``, or ``module:Class``.
     task : str
         The task that it has to fit.
 

@@ -158,7 +158,7 @@ def objective_for(task: str, weighted: bool = False, metric: str = "auto") -> Ob
     weighted : bool
         Weight the classes by their rarity; for multiclass tasks.
     metric : str
-        The metric that selects the best epoch: a name of :data:`~gradformer_dgl.training.metrics.METRICS` or
+        The metric that selects the best epoch: a name of :data:`~gradformer_dgl.training.registry.METRICS` or
         ``module:Class``. ``"auto"`` takes the usual one of the task; with class weights that is the
         class-averaged accuracy, under the name ``accuracy``.
 

@@ -13,7 +13,7 @@ from gradformer_dgl.support.atomic_write import remove_drafts
 from gradformer_dgl.support.errors import ConfigError, RunError
 from gradformer_dgl.support.json_text import json_text
 from gradformer_dgl.training.checkpoint import write_whole
-from gradformer_dgl.training.config import RunConfig, read_settings
+from gradformer_dgl.training.config import RunConfig, read_settings, renamed
 from gradformer_dgl.training.run_spec import RunSpec
 from gradformer_dgl.training.seed_files import METRICS
 from gradformer_dgl.training.tensorboard import EVENTS
@@ -52,12 +52,16 @@ def read_spec(
             fault = "wrong" if name in settings else "missing"
             raise RunError(f"{file} is not the description of a run: {name!r} is {fault}")
     try:
+        config = renamed(settings["config"])
+    except ConfigError as error:
+        raise RunError(f"{file}: {error}") from None
+    try:
         return RunSpec(
             dataset=settings["dataset"],
             data_root=data_root or settings["data_root"],
             cache=cache or settings["cache"],
             folder=str(folder),
-            config=RunConfig().updated(settings["config"]),
+            config=RunConfig().updated(config),
             seeds=tuple(settings["seeds"]),
             device=device,
             data_options=DataOptions.read(settings.get("data_options") or {}),

@@ -1,12 +1,11 @@
-"""Registry of splits: the graphs, or nodes, for training, validation and testing.
+"""Splits: the graphs, or nodes, for training, validation and testing.
 
-A split is a function of a data set and a seed that returns the indices of ``"train"``, ``"val"`` and
-``"test"``. ``module:function`` names one of a user's own. It must depend on data and seed alone, since it is
-called again when weights are scored again.
+A split must depend on data and seed alone, since it is computed again when saved weights are scored.
 """
 
+import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Int64
@@ -14,69 +13,46 @@ from torch import Tensor
 
 from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.support.errors import ConfigError, DataError
-from gradformer_dgl.support.registry import Option, Part, Registry, is_code
+from gradformer_dgl.support.registry import is_code
+from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.folds import fold_split
-
-if TYPE_CHECKING:
-    from gradformer_dgl.training.config import RunConfig
+from gradformer_dgl.training.registry import SPLITS
 
 PARTS = ("train", "val", "test")
 Split = dict[str, Int64[Tensor, "_"]]
-
-_FRACTIONS = tuple(
-    Option(
-        f"{part}_fraction",
-        0.1,
-        f"fraction of the graphs for {purpose} where the split is drawn at random",
-        0.001,
-        0.998,
-    )
-    for part, purpose in (("val", "validation"), ("test", "testing"))
-)
-SPLITS = Registry(
-    "split",
-    [
-        Part("auto", f"{__name__}:_auto", "the data's own split where it has one, else random", _FRACTIONS),
-        Part("given", f"{__name__}:_given", "the data's own split"),
-        Part("random", f"{__name__}:_random", "drawn by the seed", _FRACTIONS),
-        Part(
-            "folds",
-            f"{__name__}:_fold",
-            "stratified cross-validation: seed s tests fold s, as many seeds as folds test every graph",
-            (Option("folds", 10, "folds of a cross-validation", 3, 10**6),),
-        ),
-    ],
-)
-"""Splits by name."""
 
 
 def _own_split(dataset: GraphDataset) -> Split | None:
     return dataset.node_splits if dataset.splits_nodes else dataset.splits
 
 
-def _given(dataset: GraphDataset, seed: int) -> Split:
+def given_split(dataset: GraphDataset, seed: int) -> Split:
+    """Return the split that the data set comes with."""
     own = _own_split(dataset)
     if own is None:
         raise ConfigError(f"{dataset.name} comes without a split: choose --split random")
     return dict(own)
 
 
-def _random(dataset: GraphDataset, seed: int, val_fraction: float, test_fraction: float) -> Split:
+def seeded_split(dataset: GraphDataset, seed: int, val_fraction: float, test_fraction: float) -> Split:
+    """Return the random split of a seed, of the graphs or nodes that have a label."""
     items = dataset.labelled
     parts = random_split(len(items), seed, val_fraction, test_fraction)
     return {name: items[part] for name, part in parts.items()}
 
 
-def _auto(dataset: GraphDataset, seed: int, val_fraction: float, test_fraction: float) -> Split:
+def auto_split(dataset: GraphDataset, seed: int, val_fraction: float, test_fraction: float) -> Split:
+    """Return the split that the data set comes with, else the random one of a seed."""
     own = _own_split(dataset)
-    return _random(dataset, seed, val_fraction, test_fraction) if own is None else dict(own)
+    return seeded_split(dataset, seed, val_fraction, test_fraction) if own is None else dict(own)
 
 
-def _fold(dataset: GraphDataset, seed: int, folds: int) -> Split:
+def seeded_fold(dataset: GraphDataset, seed: int, folds: int) -> Split:
+    """Return the split of fold ``seed % folds``, in the folds that ``seed // folds`` draws."""
     return fold_split(dataset, folds, fold=seed % folds, seed=seed // folds)
 
 
-def split_of(dataset: GraphDataset, config: "RunConfig", seed: int) -> Split:
+def split_of(dataset: GraphDataset, config: RunConfig, seed: int) -> Split:
     """Return the split of a seed by the settings, with the fraction of the training part that is used.
 
     Parameters
@@ -98,6 +74,7 @@ def split_of(dataset: GraphDataset, config: "RunConfig", seed: int) -> Split:
     DataError, ConfigError
         Where the data cannot be split so, or a split of a user's own is none.
     """
+    dataset.check_classes()
     name = getattr(config, "split", "auto")
     function, arguments = SPLITS.load(name), SPLITS.arguments(name, config)
     split: Split = function(dataset, seed, **arguments)
@@ -106,6 +83,11 @@ def split_of(dataset: GraphDataset, config: "RunConfig", seed: int) -> Split:
         if not all(torch.equal(split[part], again[part]) for part in PARTS):
             raise ConfigError(f"the split {name} differs when it is called again: draw by the seed alone")
     return split | {"train": first_fraction(split["train"], config.train_fraction, seed)}
+
+
+def with_split(dataset: GraphDataset, split: Split) -> GraphDataset:
+    """Return the data set with a split of its own, which the setting ``auto`` takes."""
+    return dataclasses.replace(dataset, **{"node_splits" if dataset.splits_nodes else "splits": split})
 
 
 def _checked(found: Any, name: str, dataset: GraphDataset) -> Split:

@@ -1,6 +1,7 @@
 """Process pool of trainings: tasks one after the other, or side by side in spawned processes."""
 
 import contextlib
+import itertools
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
@@ -98,7 +99,7 @@ class Workers(Generic[Task]):
         idle: list[Connection] = []
         try:
             while True:
-                for task in _up_to(self._jobs - len(busy), tasks):
+                for task in itertools.islice(tasks, self._jobs - len(busy)):
                     connection = idle.pop() if idle else self._start(processes)
                     connection.send(task)
                     busy[connection] = task
@@ -152,14 +153,6 @@ def _interruptions_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _up_to(count: int, tasks: Iterator[Task]) -> Iterator[Task]:
-    for _ in range(count):
-        try:
-            yield next(tasks)
-        except StopIteration:
-            return
 
 
 def _received(connection: Connection, process: BaseProcess) -> tuple[str, Any]:

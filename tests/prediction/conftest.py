@@ -59,7 +59,7 @@ class Run:
         folder = self.request.seed_folder(seed)
         trainer = Trainer(dataset, self.request.config, seed, folder)
         trainer.scored.load(load_tensors(folder / WEIGHTS)[0])
-        outputs = predict(trainer.scored, trainer.supply, torch.arange(len(dataset)), 37)
+        outputs = predict(trainer.scored, trainer.loader, torch.arange(len(dataset)), 37)
         if dataset.task == "multiclass":
             return torch.exp(outputs) / torch.exp(outputs).sum(1, keepdim=True)
         if dataset.task == "regression":

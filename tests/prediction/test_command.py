@@ -18,7 +18,7 @@ from gradformer_dgl.data import load_dataset
 from gradformer_dgl.data.options import DataOptions
 from gradformer_dgl.prediction import inputs
 
-MEAN = {"wl_rounds": 3, "encoding": "rwse:5"}
+MEAN = {"encoding": "rwse:5"}
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def numbers(rows, first: int, last: int | None = None) -> torch.Tensor:
 
 def test_values_in_their_unit_for_rows_in_their_order(molecule_run, workplace, table, monkeypatch):
     monkeypatch.setattr(inputs, "MOLECULES_AT_ONCE", 13)
-    run = molecule_run("mass", "shift", seeds=(0, 1), wl_rounds=2)
+    run = molecule_run("mass", "shift", seeds=(0, 1))
     header, rows, done = table(run.folder, workplace / "molecules.csv")
     assert header == ["row", "SMILES", "mass", "shift", "mass_std", "shift_std"]
     with (workplace / "molecules.csv").open() as file:

@@ -17,7 +17,8 @@ from gradformer_dgl.training.checkpoint import load_tensors, save_tensors
 from gradformer_dgl.training.seed_files import WEIGHTS
 
 MODELS = {
-    "shapes": {"wl_rounds": 3, "encoding": "rwse:5"},
+    "shapes": {"encoding": "rwse:5"},
+    "wl": {"model": "wl", "wl_rounds": 3},
     "gin": {"model": "gin"},
     "graphormer": {"model": "graphormer", "encoding": "lappe:3"},
     "ohms": {"distance": "resistance"},
@@ -141,8 +142,9 @@ def test_a_run_is_whole_without_its_data(mean_run, shapes_root, tmp_path):
     assert torch.equal(Predictor.from_run(published).predict(dataset), expected)
 
 
-def test_a_run_of_an_older_version(mean_run, shapes_run, shapes_root, tmp_path):
-    for name, run in (("colours", mean_run), ("plain", shapes_run("gin", **MODELS["gin"]))):
+def test_a_run_of_an_older_version(shapes_run, shapes_root, tmp_path):
+    for name in ("wl", "gin"):
+        run = shapes_run(name, **MODELS[name])
         shutil.copytree(run.folder, tmp_path / name)
         settings = yaml.safe_load((run.folder / "config.yaml").read_text())
         del settings["data"]
@@ -150,14 +152,14 @@ def test_a_run_of_an_older_version(mean_run, shapes_run, shapes_root, tmp_path):
         with pytest.raises(RunError, match=r"does not say what .* train it again, or .* --data-root"):
             Predictor.from_run(tmp_path / name)
     dataset = load_dataset("SHAPES", shapes_root)
-    found = Predictor.from_run(tmp_path / "plain", data_root=str(shapes_root)).predict(dataset)
+    found = Predictor.from_run(tmp_path / "gin", data_root=str(shapes_root)).predict(dataset)
     assert torch.equal(found, Predictor.from_run(run.folder).predict(dataset))
-    file = tmp_path / "colours" / "seed-0" / WEIGHTS
+    file = tmp_path / "wl" / "seed-0" / WEIGHTS
     tensors, facts = load_tensors(file)
-    del tensors["model.colour_head.rounds"]
+    del tensors["model.rounds"]
     save_tensors(file, tensors, facts)
-    with pytest.raises(RunError, match="which colours are of which round: train the run again"):
-        Predictor.from_run(tmp_path / "colours", data_root=str(shapes_root))
+    with pytest.raises(RunError, match="which labels are of which round: train the run again"):
+        Predictor.from_run(tmp_path / "wl", data_root=str(shapes_root))
 
 
 def test_what_is_no_run_to_predict_with(mean_run, tmp_path):
@@ -178,7 +180,7 @@ def test_what_is_no_run_to_predict_with(mean_run, tmp_path):
     settings = yaml.safe_load((mean_run.folder / "config.yaml").read_text())
     for wrong in ("text", {"name": "x"}, settings["data"] | {"task": "ranking"}):
         (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(settings | {"data": wrong}))
-        with pytest.raises(RunError, match="no facts of training data"):
+        with pytest.raises(RunError, match="no description of training data"):
             Predictor.from_run(tmp_path / "run", seed=0)
 
 

@@ -14,17 +14,16 @@ from gradformer_dgl.preprocess import shortest_path_distances
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.distributed import ALONE, Ranks, joined_ranks
 from gradformer_dgl.training.loop import Trainer
-from gradformer_dgl.training.resume import save_checkpoint
+from gradformer_dgl.training.resume import load_checkpoint, save_checkpoint
 
 COMMON = {"epochs": 2, "feat_size": 12, "num_layers": 2, "num_heads": 3, "batch_size": 7, "lr": 5e-3}
-COMMON |= {"warmup_epochs": 1, "attn_drop": 0.0, "average": 0.5, "encoding": "rwse:3"}
-COLOURS = {"wl_rounds": 2, "wl_min_graphs": 1, "wl_drop": 0.0}
+COMMON |= {"warmup_epochs": 1, "attn_drop": 0.0, "ema_decay": 0.5, "encoding": "rwse:3"}
 SCENARIOS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "classes": ("multiclass", "graph", {"message_passing": "gin", "class_weights": True, **COLOURS}),
-    "colours apart": ("regression", "graph", {"message_passing": "gin", "wl_apart": True, **COLOURS}),
+    "classes": ("multiclass", "graph", {"message_passing": "gin", "class_weights": True}),
+    "wl": ("regression", "graph", {"model": "wl", "wl_rounds": 2, "wl_min_graphs": 1, "wl_dropout": 0.0}),
     "missing targets": ("regression", "graph", {"message_passing": "gatedgcn", "encoding_norm": True}),
     "labels of nodes": ("multiclass", "node", {"message_passing": "gine", "class_weights": True}),
-    "missing labels": ("multilabel", "graph", {"message_passing": "none", "clip_norm": 0.01}),
+    "missing labels": ("multilabel", "graph", {"message_passing": "none", "gradient_clipping": 0.01}),
     "graphormer": ("multiclass", "node", {"model": "graphormer"}),
     "graphormer's empty shares": (
         "regression",
@@ -83,7 +82,9 @@ def outcome(
 ) -> dict[str, Any]:
     """Train a scenario and return its curve, scores and weights."""
     trainer = trainer_of(name, folder, ranks, **settings)
-    result = trainer.run(resume=resume)
+    if resume:
+        load_checkpoint(trainer)
+    result = trainer.run()
     records = [{key: record[key] for key in record if key != "seconds"} for record in trainer.records]
     state = {key: value.flatten().tolist() for key, value in trainer.scored.state_dict().items()}
     return {"records": records, "val": result.val, "test": result.test, "weights": state}

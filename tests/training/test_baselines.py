@@ -13,6 +13,7 @@ from gradformer_dgl.training.config import MODELS, RunConfig, load_preset
 from gradformer_dgl.training.evaluate import evaluate_runs
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.network import build_model
+from gradformer_dgl.training.resume import load_checkpoint
 from gradformer_dgl.training.runs import train_run
 from gradformer_dgl.training.trained_run import open_run
 
@@ -97,7 +98,9 @@ def test_an_interrupted_baseline_ends_like_an_uninterrupted_one(shapes, tmp_path
 
     with pytest.raises(StopError):
         Trainer(shapes, config, 1, tmp_path / "broken").run(stop)
-    resumed = Trainer(shapes, config, 1, tmp_path / "broken").run(resume=True)
+    again = Trainer(shapes, config, 1, tmp_path / "broken")
+    load_checkpoint(again)
+    resumed = again.run()
     assert dataclasses.replace(resumed, seconds=0) == dataclasses.replace(whole, seconds=0)
     losses = [
         [

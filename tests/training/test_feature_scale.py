@@ -114,7 +114,7 @@ def test_a_label_follows_from_the_year(tmp_path):
     years = 2000 + 3 * draw + 8 * later.repeat_interleave(counts)[:, None]
     graphs = dataclasses.replace(dataset.graphs, node_features=years, labels=later)
     dataset = dataclasses.replace(dataset, graphs=graphs, node_size=1, out_size=2)
-    settings = {"epochs": 12, "lr": 1e-2, "val_share": 0.3, "readout": "mean", "average": 0.0}
+    settings = {"epochs": 12, "lr": 1e-2, "val_fraction": 0.3, "readout": "mean", "ema_decay": 0.0}
     result = Trainer(dataset, dataclasses.replace(CONFIG, **settings), 0, tmp_path).run()
     assert result.val > 90
 

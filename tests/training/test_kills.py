@@ -26,11 +26,11 @@ from gradformer_dgl.training.checkpoint import load_tensors
 KILLS = int(os.environ.get("KILLS", "0"))
 COMMON = "--epochs 14 --feat-size 16 --num-layers 2 --num-heads 2 --batch-size 17 --encoding rwse:5"
 SCENARIOS = {
-    "averaged": "--runs 2 --average 0.9 --dropout 0.2 --drop-path 0.1 --optimizer adam",
-    "patient": "--seed 3 --lr 0.02 --patience 3 --select-by loss --wl-rounds 2",
+    "averaged": "--runs 2 --ema-decay 0.9 --dropout 0.2 --drop-path 0.1 --optimizer adam",
+    "patient": "--seed 3 --lr 0.02 --patience 3 --monitor loss",
 }
 IMPORTED_LATE = ("torch._dynamo", "torch.utils.tensorboard.writer", "matplotlib.backends.backend_agg")
-SIDE_BY_SIDE = "--runs 3 --jobs 2 --average 0.5"
+SIDE_BY_SIDE = "--runs 3 --jobs 2 --ema-decay 0.5"
 
 
 @pytest.fixture(scope="module")
@@ -206,8 +206,8 @@ def test_killed_beside_its_processes(shapes_root, shapes_cache, tmp_path, group_
 
 def test_processes_end_with_the_one_that_is_killed(group_ends):
     code = (
-        "import multiprocessing, time, gradformer_dgl.support.parent_watchdog as orphans\n"
-        "def work():\n    orphans.end_with_parent()\n    print('at work', flush=True)\n    time.sleep(600)\n"
+        "import multiprocessing, time, gradformer_dgl.support.parent_watchdog as watchdog\n"
+        "def work():\n    watchdog.end_with_parent()\n    print('at work', flush=True)\n    time.sleep(600)\n"
         "multiprocessing.get_context('fork').Process(target=work).start()"
     )
     process = subprocess.Popen(

@@ -10,6 +10,7 @@ from gradformer_dgl.training.batch_loader import batches
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.outputs import labels_of, predict
+from gradformer_dgl.training.resume import load_checkpoint
 from gradformer_dgl.training.splits import random_split
 
 SMALL = {"feat_size": 16, "num_layers": 2, "num_heads": 2, "batch_size": 17, "lr": 5e-3, "warmup_epochs": 1}
@@ -78,11 +79,11 @@ def test_the_seed_makes_a_run_repeatable(shapes, tmp_path):
     assert other.seed == 6
 
 
-@pytest.mark.parametrize("average", [0.0, 0.9])
-def test_an_interrupted_run_ends_like_an_uninterrupted_one(shapes, tmp_path, monkeypatch, average):
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(shapes, tmp_path, monkeypatch, ema_decay):
     # Every epoch leaves a checkpoint.
     monkeypatch.setattr("gradformer_dgl.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    config = config_of(epochs=6, average=average)
+    config = config_of(epochs=6, ema_decay=ema_decay)
     whole = Trainer(shapes, config, 1, tmp_path / "whole").run()
 
     class StopError(Exception):
@@ -96,7 +97,8 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(shapes, tmp_path, mon
     with pytest.raises(StopError):
         broken.run(stop)
     again = Trainer(shapes, config, 1, tmp_path / "broken")
-    resumed = again.run(resume=True)
+    load_checkpoint(again)
+    resumed = again.run()
     assert len(again.records) == 6
     assert (resumed.test, resumed.val, resumed.best_epoch) == (whole.test, whole.val, whole.best_epoch)
     losses = [
@@ -113,7 +115,7 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(shapes, tmp_path, mon
 def test_resuming_with_other_settings_is_refused(shapes, tmp_path):
     Trainer(shapes, config_of(epochs=1), 1, tmp_path).run()
     with pytest.raises(RunError, match="holds a run with other settings: choose another --out"):
-        Trainer(shapes, config_of(epochs=2), 1, tmp_path).run(resume=True)
+        load_checkpoint(Trainer(shapes, config_of(epochs=2), 1, tmp_path))
 
 
 def test_the_weights_kept_are_those_of_the_best_epoch(shapes, tmp_path):
@@ -125,9 +127,9 @@ def test_the_weights_kept_are_those_of_the_best_epoch(shapes, tmp_path):
     assert result.best_epoch == min(tied, key=lambda record: record["val_loss"])["epoch"]
 
 
-@pytest.mark.parametrize(("select_by", "best"), [("metric", 3), ("loss", 2)])
-def test_what_the_best_epoch_is_the_best_in(shapes, tmp_path, select_by, best):
-    trainer = Trainer(shapes, config_of(epochs=3, select_by=select_by), 2, tmp_path)
+@pytest.mark.parametrize(("monitor", "best"), [("metric", 3), ("loss", 2)])
+def test_what_the_best_epoch_is_the_best_in(shapes, tmp_path, monitor, best):
+    trainer = Trainer(shapes, config_of(epochs=3, monitor=monitor), 2, tmp_path)
     told = [(0.5, 80.0), (0.4, 70.0), (0.6, 90.0)]
     trainer.evaluate = lambda part: told[len(trainer.records)] if part == "val" else (0.0, 0.0)
     result = trainer.run()
@@ -142,10 +144,10 @@ def test_without_a_score_the_loss_tells_the_best_epoch(shapes, tmp_path):
 
 
 def test_the_average_follows_the_weights(shapes, tmp_path):
-    trainer = Trainer(shapes, config_of(average=0.75), 0, tmp_path)
+    trainer = Trainer(shapes, config_of(ema_decay=0.75), 0, tmp_path)
     name = "model.head.weight"
     expected = trainer.network.state_dict()[name].clone()
-    update = trainer.update_average
+    update = trainer.average.update
 
     def watched(step):
         nonlocal expected
@@ -153,7 +155,7 @@ def test_the_average_follows_the_weights(shapes, tmp_path):
         expected = share * expected + (1 - share) * trainer.network.state_dict()[name]
         update(step)
 
-    trainer.update_average = watched
+    trainer.average.update = watched
     trainer.run_epoch(0)
     trainer.run_epoch(1)
     torch.testing.assert_close(trainer.scored.state_dict()[name], expected)
@@ -161,7 +163,7 @@ def test_the_average_follows_the_weights(shapes, tmp_path):
 
 
 def test_the_average_leaves_training_alone(shapes, tmp_path):
-    plain, averaged = (Trainer(shapes, config_of(average=average), 0, tmp_path) for average in (0.0, 0.9))
+    plain, averaged = (Trainer(shapes, config_of(ema_decay=decay), 0, tmp_path) for decay in (0.0, 0.9))
     assert [plain.train_epoch(epoch) for epoch in range(2)] == [
         averaged.train_epoch(epoch) for epoch in range(2)
     ]
@@ -199,7 +201,7 @@ def test_a_share_of_the_training_graphs_leaves_the_others_as_they_are(shapes, tm
     if fixed:
         shapes = dataclasses.replace(shapes, splits=random_split(len(shapes.graphs), 99, 0.2, 0.2))
     whole, some, few = (
-        Trainer(shapes, config_of(train_share=share), 4, tmp_path).split for share in (1.0, 0.5, 0.1)
+        Trainer(shapes, config_of(train_fraction=share), 4, tmp_path).split for share in (1.0, 0.5, 0.1)
     )
     for part in ("val", "test"):
         assert torch.equal(whole[part], some[part])
@@ -211,7 +213,7 @@ def test_a_share_of_the_training_graphs_leaves_the_others_as_they_are(shapes, tm
 
 
 def test_training_sees_its_share_alone(shapes, tmp_path):
-    trainer = Trainer(shapes, config_of(train_share=0.1, epochs=2), 4, tmp_path)
+    trainer = Trainer(shapes, config_of(train_fraction=0.1, epochs=2), 4, tmp_path)
     seen = []
     cut = trainer.loader.batch
     trainer.loader.batch = lambda indices: (seen.append(indices), cut(indices))[1]
@@ -221,7 +223,7 @@ def test_training_sees_its_share_alone(shapes, tmp_path):
 
 
 def test_a_single_training_graph_serves(shapes, tmp_path):
-    trainer = Trainer(shapes, config_of(train_share=1e-6, epochs=2), 4, tmp_path)
+    trainer = Trainer(shapes, config_of(train_fraction=1e-6, epochs=2), 4, tmp_path)
     assert len(trainer.split["train"]) == 1
     assert trainer.run().best_epoch in (1, 2)
 

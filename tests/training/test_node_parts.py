@@ -80,11 +80,11 @@ def test_labels_of_other_parts_are_not_trained_on(communities, tmp_path):
 
 def test_nodes_are_split_at_random_where_the_data_set_does_not_say(communities):
     dataset = dataclasses.replace(communities, node_splits=None)
-    split = split_of(dataset, config_of(val_share=0.2, test_share=0.3), seed=4)
+    split = split_of(dataset, config_of(val_fraction=0.2, test_fraction=0.3), seed=4)
     assert [len(part) for part in split.values()] == [504, 201, 304]
     assert torch.equal(torch.cat(list(split.values())).sort().values, torch.arange(1009))
     assert torch.equal(labels_of(dataset, split["val"]), dataset.graphs.labels[split["val"]])
-    fewer = split_of(dataset, config_of(val_share=0.2, test_share=0.3, train_share=0.5), seed=4)
+    fewer = split_of(dataset, config_of(val_fraction=0.2, test_fraction=0.3, train_fraction=0.5), seed=4)
     assert len(fewer["train"]) == 252
 
 

@@ -2,14 +2,11 @@ import pytest
 import torch
 
 from gradformer_dgl.support.errors import DataError
+from gradformer_dgl.training.metrics import MAE, ROCAUC, Accuracy, ClassAveragedAccuracy
 from gradformer_dgl.training.objectives import (
-    accuracy,
     as_targets,
-    class_averaged_accuracy,
     class_weights,
-    mean_absolute_error,
     objective_for,
-    roc_auc,
     weighted_cross_entropy,
 )
 
@@ -29,7 +26,7 @@ def test_gradient_of_weighted_cross_entropy_is_the_published_one(golden):
 
 
 def test_class_averaged_accuracy_is_the_published_one(golden):
-    value = class_averaged_accuracy(
+    value = ClassAveragedAccuracy()(
         torch.tensor(golden["loss/acc_sbm/logits"]), torch.tensor(golden["loss/acc_sbm/target"]).long()
     )
     expected = float(golden["loss/acc_sbm/value"])
@@ -47,7 +44,7 @@ def test_weights_of_a_batch_with_one_class_leave_nothing_to_learn():
 
 def test_accuracy_counts_hits():
     logits = torch.tensor([[2.0, 1.0], [0.0, 1.0], [3.0, 1.0], [0.0, 2.0]])
-    assert accuracy(logits, torch.tensor([0, 1, 1, 1])).item() == 0.75
+    assert Accuracy()(logits, torch.tensor([0, 1, 1, 1])).item() == 0.75
     assert objective_for("multiclass").report(logits, torch.tensor([0, 1, 1, 1])) == 75.0
 
 
@@ -66,7 +63,7 @@ def test_each_accuracy_comes_with_the_other(weighted, also):
 def test_errors_skip_missing_targets():
     outputs = torch.tensor([[1.0, 5.0], [2.0, 7.0]])
     targets = torch.tensor([[0.0, torch.nan], [4.0, 8.0]])
-    assert mean_absolute_error(outputs, targets).item() == pytest.approx((1 + 2 + 1) / 3)
+    assert MAE()(outputs, targets).item() == pytest.approx((1 + 2 + 1) / 3)
     loss = objective_for("regression").loss(outputs.requires_grad_(), targets)
     loss.backward()
     assert loss.item() == pytest.approx(4 / 3)
@@ -83,20 +80,20 @@ def test_roc_auc_is_the_share_of_ordered_pairs():
         positive = logits[labels[:, column] == 1, column][:, None]
         negative = logits[labels[:, column] == 0, column][None, :]
         expected.append(((positive > negative).double() + 0.5 * (positive == negative)).mean())
-    assert roc_auc(logits, labels).item() == pytest.approx(torch.stack(expected).mean().item(), abs=1e-6)
+    assert ROCAUC()(logits, labels).item() == pytest.approx(torch.stack(expected).mean().item(), abs=1e-6)
 
 
 def test_roc_auc_of_what_is_not_a_number_is_none():
     logits = torch.tensor([[0.1, 0.2], [torch.nan, 0.3], [0.4, torch.nan]])
     labels = torch.tensor([[0.0, 0.0], [1.0, 1.0], [1.0, torch.nan]])
-    assert roc_auc(logits, labels).isnan()
+    assert ROCAUC()(logits, labels).isnan()
     # A missing label does not count, whatever the logit is.
-    assert roc_auc(logits[:, 1:], labels[:, 1:]).item() == 1.0
+    assert ROCAUC()(logits[:, 1:], labels[:, 1:]).item() == 1.0
 
 
 def test_roc_auc_keeps_very_sure_predictions_apart():
     logits = torch.tensor([[60.0], [80.0], [70.0], [90.0]])
-    assert roc_auc(logits, torch.tensor([[0.0], [1.0], [0.0], [1.0]])).item() == 1.0
+    assert ROCAUC()(logits, torch.tensor([[0.0], [1.0], [0.0], [1.0]])).item() == 1.0
 
 
 def test_binary_loss_skips_missing_labels():

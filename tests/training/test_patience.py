@@ -22,31 +22,31 @@ def trained(shapes, tmp_path, told, **settings):
 
 
 @pytest.mark.parametrize(
-    ("patience", "select_by", "epochs", "best"),
+    ("patience", "monitor", "epochs", "best"),
     [(0, "metric", 9, 7), (1, "metric", 2, 1), (3, "metric", 5, 2), (4, "metric", 9, 7), (2, "loss", 6, 4)],
 )
-def test_it_waits_so_many_epochs_for_a_better_one(shapes, tmp_path, patience, select_by, epochs, best):
+def test_it_waits_so_many_epochs_for_a_better_one(shapes, tmp_path, patience, monitor, epochs, best):
     # The best by score so far: 1, 1 (as good, but with more loss), 3 (as good, with less), ...
     losses = [0.9, 0.8, 0.8, 0.5, 0.6, 0.7, 0.8, 0.9, 0.9]
     scores = [50.0, 60.0, 60.0, 55.0, 55.0, 60.0, 70.0, 70.0, 60.0]
     if patience == 1:
         losses[1], scores[1] = 0.95, 50.0
     told = list(zip(losses, scores, strict=True))
-    trainer, result = trained(shapes, tmp_path, told, patience=patience, select_by=select_by)
+    trainer, result = trained(shapes, tmp_path, told, patience=patience, monitor=monitor)
     assert (len(trainer.records), result.best_epoch) == (epochs, best)
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == epochs
 
 
 @pytest.mark.parametrize(
-    ("select_after", "patience", "epochs", "best"),
+    ("monitor_from", "patience", "epochs", "best"),
     [(0.0, 0, 9, 2), (0.3, 0, 9, 4), (0.5, 0, 9, 7), (0.5, 2, 9, 7), (0.999, 0, 9, 9), (0.3, 2, 6, 4)],
 )
 def test_the_best_is_looked_for_among_the_later_epochs(
-    shapes, tmp_path, select_after, patience, epochs, best
+    shapes, tmp_path, monitor_from, patience, epochs, best
 ):
     scores = [50.0, 90.0, 50.0, 70.0, 60.0, 55.0, 65.0, 60.0, 60.0]
     told = [(0.5, score) for score in scores]
-    settings = {"select_after": select_after, "patience": patience}
+    settings = {"monitor_from": monitor_from, "patience": patience}
     trainer, result = trained(shapes, tmp_path, told, **settings)
     assert (len(trainer.records), result.best_epoch) == (epochs, best)
     assert trainer.best.found["val"] == scores[best - 1]

@@ -9,7 +9,7 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gradformer_dgl.data.colours import node_colours
+from gradformer_dgl.data.wl_labels import wl_labels
 from gradformer_dgl.prediction.predictor import Predictor
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.support.errors import CacheError, DataError, GradformerError, RunError
@@ -115,60 +115,38 @@ def test_parameters_are_counted(request_for, tmp_path):
     assert isinstance(trainer.network.model.decay.tau, torch.nn.Parameter)
 
 
-@pytest.mark.parametrize(
-    ("use", "parts"), [("head", {"head"}), ("embedding", {"embedding"}), ("both", {"head", "embedding"})]
-)
-def test_colours_are_known_again(request_for, tmp_path, use, parts):
-    request = request_for(epochs=2, wl_rounds=3, wl_min_graphs=4, wl_use=use)
+def test_wl_labels_are_known_again(request_for, tmp_path):
+    request = request_for(epochs=2, model="wl", wl_rounds=3, wl_min_graphs=4)
     result = train_run(request)
     weights = load_tensors(request.seed_folder(0) / WEIGHTS)[0]
-    names = [name.split(".")[1] for name in weights if name.endswith(".weight")]
-    assert {name.removeprefix("colour_") for name in names if name.startswith("colour_")} == parts
-    part = min(parts)
-    known, weight = weights[f"model.colour_{part}.known"], weights[f"model.colour_{part}.weight"]
+    known, weight = weights["model.known"], weights["model.weight"]
     assert len(known) == len(weight) > 3
     assert weight.any(1).all()
-    colours = node_colours(request.open_dataset().graphs, 3)
-    assert set(known.tolist()) <= set(colours.flatten().tolist())
+    labels = wl_labels(request.open_dataset().graphs, 3, counted=True)
+    assert set(known.tolist()) <= set(labels.flatten().tolist())
     assert evaluate_runs(open_run(tmp_path / "run"))["mean"] == result["mean"]
     again = train_run(dataclasses.replace(request, folder=str(tmp_path / "again")))
     assert again["runs"][0]["val"] == result["runs"][0]["val"]
 
 
-def test_colours_apart_learn_from_a_loss_of_their_own(request_for, tmp_path):
-    settings = {"clip_norm": 0.0, "wl_drop": 0.0, "attn_drop": 0.0, "epochs": 2}
-    apart = {"wl_rounds": 2, "wl_min_graphs": 1, "wl_apart": True}
-    trainers = [
-        Trainer(
-            (request := request_for(**settings, **more)).open_dataset(), request.config, 0, tmp_path / name
-        )
-        for name, more in (("plain", {}), ("apart", apart))
-    ]
-    for trainer in trainers:
-        part = trainer.split["train"]
-        (batch,) = trainer.loader.each([part])
-        trainer.train_step(0, part, batch)
-    plain, both = (dict(trainer.network.model.named_parameters()) for trainer in trainers)
-    assert set(both) - set(plain) == {"colour_head.weight"}
-    for name, parameter in plain.items():
-        torch.testing.assert_close(both[name].grad, parameter.grad / 2, msg=name)
-
-    # The colours alone: softmax regression on how often each occurs, at weights of 0.
-    request = request_for(**settings, **apart)
-    head, graphs = trainers[1].network.model.colour_head, request.open_dataset().graphs
-    colours, labels = node_colours(graphs, 2), graphs.labels.flatten().long()
+def test_the_first_step_of_wl_is_softmax_regression(request_for, tmp_path):
+    settings = {"model": "wl", "wl_rounds": 2, "wl_min_graphs": 1, "wl_dropout": 0.0, "wl_counted": False}
+    request = request_for(gradient_clipping=0.0, **settings)
+    trainer = Trainer(request.open_dataset(), request.config, 0, tmp_path)
+    part = trainer.split["train"]
+    (batch,) = trainer.loader.each([part])
+    trainer.train_step(0, part, batch)
+    model, graphs = trainer.network.model, trainer.dataset.graphs
+    labels, classes = wl_labels(graphs, 2), graphs.labels.flatten().long()
     owners = torch.arange(len(graphs)).repeat_interleave(graphs.node_counts)
-    counts = torch.zeros(len(graphs), len(head.known))
-    for place, known in enumerate(head.known):
-        column = colours[:, int(place >= head.sizes[0])]
+    counts = torch.zeros(len(graphs), len(model.known))
+    for place, known in enumerate(model.known):
+        column = labels[:, int(place >= model.sizes[0])]
         counts[:, place] = torch.bincount(owners[column == known], minlength=len(graphs)).float()
-    classes = head.weight.shape[1]
-    error = torch.full((len(part), classes), 1 / classes) - torch.eye(classes)[labels[part]]
-    expected = counts[part].T @ error / len(part) / 2
-    torch.testing.assert_close(both["colour_head.weight"].grad, expected)
-
-    result = train_run(dataclasses.replace(request, folder=str(tmp_path / "run")))
-    assert evaluate_runs(open_run(tmp_path / "run"))["mean"] == result["mean"]
+    # At weights of 0 all classes are as likely.
+    count = model.weight.shape[1]
+    error = torch.full((len(part), count), 1 / count) - torch.eye(count)[classes[part]]
+    torch.testing.assert_close(model.weight.grad, counts[part].T @ error / len(part))
 
 
 def test_another_distance_in_place_of_hops(request_for, tmp_path):
@@ -422,7 +400,7 @@ def test_of_a_run_that_does_not_tell_its_data_any_will_do(request_for, relabelle
         ("data_digests", "word", "'data_digests' is wrong"),
         ("data_digests", {}, "with other graphs, labels, node features: "),
         ("data_digests", {1: None}, "with other graphs, labels, node features: "),
-        ("data", [1], "these are no facts of training data"),
+        ("data", [1], "this is no description of training data"),
     ],
 )
 def test_broken_facts_of_the_data(request_for, tmp_path, key, value, fault):

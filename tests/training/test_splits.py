@@ -1,10 +1,17 @@
+import dataclasses
 import itertools
+import sys
 
 import pytest
 import torch
 
-from gradformer_dgl.support.errors import DataError
-from gradformer_dgl.training.splits import first_fraction, random_split
+from gradformer_dgl.support.errors import ConfigError, DataError
+from gradformer_dgl.training.config import RunConfig
+from gradformer_dgl.training.evaluate import evaluate_runs
+from gradformer_dgl.training.folds import fold_split
+from gradformer_dgl.training.runs import train_run
+from gradformer_dgl.training.splits import first_fraction, random_split, split_of
+from gradformer_dgl.training.trained_run import open_run
 
 
 @pytest.mark.parametrize(
@@ -93,3 +100,107 @@ def test_a_share_of_a_fixed_split_is_drawn_by_the_seed():
     assert not torch.equal(one, other)
     # From all over, as fixed splits are often sorted.
     assert 300 < one.float().mean() < 700
+
+
+def split_with(dataset, seed=0, **settings):
+    return {name: part.tolist() for name, part in split_of(dataset, RunConfig(**settings), seed).items()}
+
+
+def test_the_splits_that_come_with_the_package(shapes):
+    random = {name: part.tolist() for name, part in random_split(97, 5).items()}
+    assert split_with(shapes, 5) == split_with(shapes, 5, split="random") == random
+    with pytest.raises(ConfigError, match="SHAPES comes without a split: choose --split random"):
+        split_of(shapes, RunConfig(split="given"), 0)
+    own = {"train": torch.arange(77), "val": torch.arange(77, 86), "test": torch.arange(86, 97)}
+    fixed = dataclasses.replace(shapes, splits=own)
+    given = {name: part.tolist() for name, part in own.items()}
+    assert split_with(fixed, 5) == split_with(fixed, 5, split="given") == given
+    assert split_with(fixed, 5, split="random") == random
+
+
+def test_seeds_are_folds(shapes):
+    splits = [split_with(shapes, seed, split="folds") for seed in range(20)]
+    for first in (0, 10):
+        tested = [graph for split in splits[first : first + 10] for graph in split["test"]]
+        assert sorted(tested) == list(range(97))
+    assert splits[3] != splits[13]
+    expected = fold_split(shapes, 10, fold=3, seed=1)
+    assert splits[13] == {name: part.tolist() for name, part in expected.items()}
+
+
+OWN = """
+import torch
+
+def by_size(dataset, seed):
+    order = dataset.graphs.node_counts.argsort(stable=True)
+    return {"train": order[:70], "val": order[70:80], "test": order[80:].tolist()}
+
+def parts(**changed):
+    return {"train": [0, 1, 2], "val": [3, 4], "test": [5]} | changed
+
+def wild(dataset, seed):
+    return dict(zip(("train", "val", "test"), torch.randperm(97).split([80, 8, 9])))
+
+def a_list(dataset, seed): return [[0], [1], [2]]
+def without_test(dataset, seed): return {"train": [0], "val": [1]}
+def nothing(dataset, seed): return parts(val=[])
+def beyond(dataset, seed): return parts(test=[97])
+def negative(dataset, seed): return parts(test=[-1])
+def overlapping(dataset, seed): return parts(test=[5, 1])
+def repeated(dataset, seed): return parts(train=[0, 1, 1])
+def fractions(dataset, seed): return parts(train=[0.5, 1.0])
+def mask(dataset, seed): return parts(train=torch.ones(97, dtype=torch.bool))
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """The name of a module in the current folder."""
+    (tmp_path / "own_splits.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    yield "own_splits"
+    sys.modules.pop("own_splits", None)
+
+
+def test_a_split_of_a_users_own(own, request_for, shapes, tmp_path):
+    result = train_run(request_for(epochs=1, split=f"{own}:by_size", seeds=(0, 1)))
+    split = open_run(tmp_path / "run").split(0)
+    counts = shapes.graphs.node_counts
+    assert int(counts[split["train"]].max()) <= int(counts[split["test"]].min())
+    assert evaluate_runs(open_run(tmp_path / "run"))["mean"] == result["mean"]
+
+
+def test_a_split_of_a_users_own_on_the_command_line(own, command, shapes_root, shapes_cache, tmp_path):
+    options = ["--data-root", shapes_root, "--cache-dir", shapes_cache.parent, "--epochs", 1]
+    options += ["--feat-size", 16, "--num-layers", 1, "--encoding", "none", "--device", "cpu"]
+    done = command("train", "SHAPES", *options, "--out", tmp_path / "run", "--split", f"{own}:by_size")
+    assert done.status == 0, done.err
+    assert len(open_run(tmp_path / "run").split(0)["test"]) == 17
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("a_list", "must return a dict of train, val, test"),
+        ("without_test", "must return a dict of train, val, test"),
+        ("nothing", "leaves nothing for val"),
+        ("beyond", "has a number in test that is not one of 0 to 96"),
+        ("negative", "has a number in test that is not one of 0 to 96"),
+        ("overlapping", "has number 1 twice"),
+        ("repeated", "has number 1 twice"),
+        ("fractions", "must return whole numbers, but train is something else"),
+        ("mask", "must return whole numbers, but train is something else"),
+        ("wild", "differs when it is called again: draw by the seed alone"),
+        ("missing", "has no 'missing'"),
+    ],
+)
+def test_what_is_no_split(own, shapes, name, fault):
+    with pytest.raises(ConfigError, match=fault):
+        split_of(shapes, RunConfig(split=f"{own}:{name}"), 0)
+
+
+def test_graphs_without_a_label_are_in_no_part(own, relabelled):
+    labels = torch.arange(97.0)[:, None].masked_fill(torch.arange(97)[:, None] == 42, torch.nan)
+    with pytest.raises(ConfigError, match="has number 42, which has no label"):
+        split_of(relabelled(labels, "regression", "graph", 1), RunConfig(split=f"{own}:by_size"), 0)

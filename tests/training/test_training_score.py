@@ -12,7 +12,7 @@ from gradformer_dgl.plots.curves import curves_figure
 from gradformer_dgl.plots.style import write_picture
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.loop import Trainer
-from gradformer_dgl.training.resume import save_checkpoint
+from gradformer_dgl.training.resume import load_checkpoint, save_checkpoint
 from gradformer_dgl.training.seed_files import read_records
 from gradformer_dgl.training.splits import random_split
 from gradformer_dgl.training.tensorboard import EventWriter
@@ -91,7 +91,9 @@ def test_a_run_that_began_without_it_goes_on(shapes, tmp_path):
     older.files.begin([])
     del older.run_epoch(0)["train_accuracy"]
     save_checkpoint(older)
-    Trainer(shapes, config, 0, tmp_path / "seed-0").run(resume=True)
+    resumed = Trainer(shapes, config, 0, tmp_path / "seed-0")
+    load_checkpoint(resumed)
+    resumed.run()
     records = read_records(tmp_path / "seed-0")
     assert "train_accuracy" not in records[0]
     for name, count in (("train_loss", 3), ("train_accuracy", 2)):
