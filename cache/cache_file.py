@@ -1,4 +1,4 @@
-"""The file behind a cache: its header, and its arrays as they are asked for."""
+"""HDF5 file of a cache: its header, and its arrays as they are asked for."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from gradformer_dgl.cache import format as cache_format
-from gradformer_dgl.cache.heap_check import check_string_heap
+from gradformer_dgl.cache.hdf5_heap_check import check_string_heap
 from gradformer_dgl.cache.stored_array import LOW_LEVEL_ERRORS, BrokenRowsError, StoredArray, open_array
 from gradformer_dgl.support.errors import CacheError
 
@@ -123,14 +123,14 @@ class CacheFile:
     def _read_contents(self, graphs: int, nodes: int, pairs: int) -> None:
         self._expect(cache_format.FINGERPRINTS, np.uint64, graphs)
         self._expect(cache_format.HISTOGRAM, np.int64)
-        self._near: np.ndarray | None = None
+        self._sparse_starts: np.ndarray | None = None
         self._last_indptr: tuple[int, np.ndarray] | None = None
         if self.layout == cache_format.SPARSE:
             self._expect(cache_format.NEAR_COUNTS, np.int32, nodes)
-            near_pairs = self._expect(cache_format.NEAR_NODES, np.int32).layout.rows
-            self._expect(cache_format.NEAR_DISTANCES, self.dtype, near_pairs)
-            if near_pairs > pairs:
-                raise ValueError(f"near_nodes has {near_pairs:,} rows, the graphs have {pairs:,} pairs")
+            sparse_pairs = self._expect(cache_format.NEAR_NODES, np.int32).layout.rows
+            self._expect(cache_format.NEAR_DISTANCES, self.dtype, sparse_pairs)
+            if sparse_pairs > pairs:
+                raise ValueError(f"near_nodes has {sparse_pairs:,} rows, the graphs have {pairs:,} pairs")
         else:
             self._expect(cache_format.DISTANCES, self.dtype, pairs)
         # By its name alone: a group that is there but broken is an error, not a group that is absent.
@@ -178,20 +178,20 @@ class CacheFile:
         return len(self.node_counts)
 
     def _offsets(self, name: str) -> np.ndarray | None:
-        """Where each graph begins in an array, and where the last one ends; None for the histogram."""
+        """Return where each graph begins in an array, and where the last one ends; None for the histogram."""
         if name == cache_format.HISTOGRAM:
             return None
         if name in (cache_format.NEAR_NODES, cache_format.NEAR_DISTANCES):
-            return self._near_offsets()
+            return self._sparse_offsets()
         if name == cache_format.DISTANCES or name.startswith(cache_format.EXTRA_DISTANCES):
             return self._pairs
         if name == cache_format.NEAR_COUNTS or name.startswith(cache_format.ENCODINGS):
             return self._nodes
         return np.arange(len(self) + 1)
 
-    def _near_offsets(self) -> np.ndarray:
-        """Where the near pairs of each graph begin, and where those of the last one end."""
-        if self._near is None:
+    def _sparse_offsets(self) -> np.ndarray:
+        """Return where the sparse pairs of each graph begin, and where those of the last one end."""
+        if self._sparse_starts is None:
             offsets = np.zeros(len(self) + 1, np.int64)
             last_nodes = self._nodes[1:]
             nodes = pairs = 0
@@ -209,8 +209,8 @@ class CacheFile:
                     f"{self.path} is broken: near_counts add up to {pairs:,}, near_nodes has {found:,} rows; "
                     f"{_MEND}"
                 )
-            self._near = offsets
-        return self._near
+            self._sparse_starts = offsets
+        return self._sparse_starts
 
     def _rows(self, name: str, start: int, stop: int) -> np.ndarray:
         offsets = self._offsets(name)
@@ -246,7 +246,7 @@ class CacheFile:
             for _ in self._blocks(name):
                 pass
         if self.layout == cache_format.SPARSE:
-            self._near_offsets()
+            self._sparse_offsets()
 
 
 def _natural(name: str) -> tuple[str, int]:

@@ -49,7 +49,7 @@ def inflate(data: bytes | memoryview, size: int) -> bytes:
 
 
 def fletcher32(data: bytes | memoryview) -> int:
-    """Fletcher-32 checksum as HDF5 computes it: big-endian words of 16 bits, sums modulo 65,535.
+    """Compute the Fletcher-32 checksum as HDF5 does: big-endian words of 16 bits, sums modulo 65,535.
 
     Parameters
     ----------
@@ -70,8 +70,8 @@ def fletcher32(data: bytes | memoryview) -> int:
 
 
 def _checksums(parts: Sequence[bytes | memoryview]) -> np.ndarray:
-    """Checksums of some data, in one call: threads that make many have to wait for each other."""
-    from gradformer_dgl.cache.fletcher_kernel import checksums
+    """Compute checksums of some data, in one call: threads that make many have to wait for each other."""
+    from gradformer_dgl.cache.fletcher32_kernel import checksums
 
     # An odd last byte is followed by one of 0, so that each begins at a whole word.
     padded = [piece for part in parts for piece in (part, b"\0" * (len(part) % 2))]

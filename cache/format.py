@@ -1,4 +1,4 @@
-"""Names, types and versions of the cache file: one place that writer and reader agree on.
+"""Format of the cache file: names, types and versions, on which writer and reader agree.
 
 A cache is one HDF5 file with flat arrays for all graphs, never an object per graph:
 
@@ -61,7 +61,7 @@ CHUNK_BYTES = 24 << 10
 
 @dataclass(frozen=True)
 class ArrayLayout:
-    """How one array lies in the file.
+    """Layout of one array in the file.
 
     Parameters
     ----------
@@ -104,12 +104,12 @@ class ArrayLayout:
 
     @property
     def shuffled(self) -> bool:
-        """Whether bytes of like significance are gathered before compression."""
+        """True where bytes of like significance are gathered before compression."""
         return self.dtype.itemsize > 1
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to store, which HDF5 cannot chunk."""
+        """True where there is nothing to store, which HDF5 cannot chunk."""
         return 0 in self.shape
 
 

@@ -1,4 +1,4 @@
-"""What a cache is of: fingerprints, statistics, sizes; and whether it is whole and of the right graphs."""
+"""Metadata of a cache: fingerprints, statistics, sizes, and the check against damage and other graphs."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from gradformer_dgl.support.errors import CacheError
 
 
 class CacheMetadata(CacheFile):
-    """Facts of an open cache; see :class:`~gradformer_dgl.cache.DistanceCache`, which reads values too."""
+    """Metadata of an open cache; see :class:`~gradformer_dgl.cache.DistanceCache`, which reads values too."""
 
     def fingerprints(self) -> UInt64[np.ndarray, "graphs"]:
         """Return the hash of each graph's structure, shape ``(graphs,)``."""
@@ -113,7 +113,7 @@ class CacheMetadata(CacheFile):
         dict
             ``path``, ``created_by``, ``format``, ``graphs``, ``nodes``, ``pairs``, ``bytes``,
             ``bytes_per_pair``, ``dtype``, ``directed``, ``max_distance``, ``encodings`` (name to columns),
-            ``longest_distance``, ``histogram`` (pairs at each finite distance), ``unreachable`` (share of
+            ``longest_distance``, ``histogram`` (pairs at each finite distance), ``unreachable`` (fraction of
             pairs without a path, or beyond the cut-off), ``layout``, ``near_pairs`` (stored pairs of a sparse
             layout, else None), ``extra_distances`` (names), ``weighted``, ``arrays`` (name to ``bytes`` in
             memory and ``stored`` bytes in the file), ``compression`` (how many times smaller the file is
@@ -152,12 +152,12 @@ class CacheMetadata(CacheFile):
             "weighted": self.weighted,
             "arrays": arrays,
             "compression": sum(array["bytes"] for array in arrays.values()) / self._file_bytes,
-            "graph_sizes": _spread(self.node_counts),
-            **({"diameters": _spread(self.diameters())} if diameters else {}),
+            "graph_sizes": _summary(self.node_counts),
+            **({"diameters": _summary(self.diameters())} if diameters else {}),
         }
 
 
-def _spread(values: np.ndarray) -> dict[str, float]:
+def _summary(values: np.ndarray) -> dict[str, float]:
     if not len(values):
         return {"min": 0, "median": 0, "max": 0}
     return {"min": int(values.min()), "median": float(np.median(values)), "max": int(values.max())}

@@ -1,4 +1,4 @@
-"""The near pairs of a graph as sparse rows, ready for DGL."""
+"""Sparse pair distances of a graph in CSR form, ready for DGL."""
 
 from dataclasses import dataclass
 
@@ -15,10 +15,10 @@ class Neighborhood:
     indptr : numpy.ndarray
         Shape ``(rows + 1,)``, int64: where the entries of each row begin, and where the last one ends.
     indices : numpy.ndarray
-        Shape ``(near pairs,)``, int32: ids of the nodes within reach, ascending in each row, the row's own
+        Shape ``(pairs,)``, int32: ids of the nodes within reach, ascending in each row, the row's own
         node included.
     distances : numpy.ndarray
-        Shape ``(near pairs,)``, uint8 or uint16, in hops.
+        Shape ``(pairs,)``, uint8 or uint16, in hops.
     num_nodes : int
         Nodes of the graph: the columns of the matrix.
 
@@ -39,8 +39,8 @@ class Neighborhood:
     """
 
     indptr: Int64[np.ndarray, "rows_and_one"]
-    indices: Int32[np.ndarray, "near_pairs"]
-    distances: UInt[np.ndarray, "near_pairs"]
+    indices: Int32[np.ndarray, "sparse_pairs"]
+    distances: UInt[np.ndarray, "sparse_pairs"]
     num_nodes: int
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Reading a cache: one graph, a range of graphs, or all of them."""
+"""Reader of a cache, `DistanceCache`: one graph, a range of graphs, or all of them."""
 
 import operator
 from typing import SupportsIndex
@@ -203,9 +203,9 @@ class DistanceCache(CacheMetadata):
         if self.layout == cache_format.DENSE:
             return Neighborhood.from_rows(self.rows(graph, start, stop))
         indptr = self._indptr(graph)[start : stop + 1]
-        first, last = (int(self._near_offsets()[graph] + end) for end in (indptr[0], indptr[-1]))
+        first, last = (int(self._sparse_offsets()[graph] + end) for end in (indptr[0], indptr[-1]))
         nodes, distances = (
-            self._checked(self._array(name), self._near_offsets(), first, last)
+            self._checked(self._array(name), self._sparse_offsets(), first, last)
             for name in (cache_format.NEAR_NODES, cache_format.NEAR_DISTANCES)
         )
         num_nodes = int(self.node_counts[graph])
@@ -214,7 +214,7 @@ class DistanceCache(CacheMetadata):
         return Neighborhood(indptr - indptr[0], nodes, distances, num_nodes)
 
     def _indptr(self, graph: int) -> np.ndarray:
-        """Where the near pairs of each row of a graph begin, counted from those of its first."""
+        """Return where the sparse pairs of each row of a graph begin, counted from those of its first."""
         # Read once for all the ranges of rows of a large graph.
         last = self._last_indptr
         if last is not None and last[0] == graph:

@@ -1,4 +1,4 @@
-"""One array of a cache file, every byte of it checked as it is read."""
+"""Array of a cache file, every byte of it checked as it is read."""
 
 import functools
 from collections.abc import Iterator

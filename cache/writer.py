@@ -1,4 +1,4 @@
-"""Writing a cache: beside its final name until it is whole."""
+"""Writer of a cache file, which gets its final name when it is whole."""
 
 import contextlib
 import dataclasses
@@ -13,13 +13,14 @@ import numpy as np
 from gradformer_dgl.cache import format as cache_format
 from gradformer_dgl.cache.chunks import EncodedRows, encode_chunk, encode_rows
 from gradformer_dgl.cache.format import ArrayLayout
+from gradformer_dgl.support.atomic_write import sync
 from gradformer_dgl.support.errors import CacheError
 from gradformer_dgl.version import __version__
 
 
 @dataclasses.dataclass(frozen=True)
 class CachePlan:
-    """What a cache holds, apart from the values.
+    """Contents of a cache, apart from the values.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ class CachePlan:
     max_distance: int | None = None
 
     def layouts(self, sizes: "CacheSizes | None" = None) -> dict[str, ArrayLayout]:
-        """Layout of each array that grows with the graphs, by name.
+        """Return the layout of each array that grows with the graphs, by name.
 
         Parameters
         ----------
@@ -65,8 +66,8 @@ class CachePlan:
         if self.layout == cache_format.SPARSE:
             found += [
                 ArrayLayout(cache_format.NEAR_COUNTS, i32, (sizes.nodes,)),
-                ArrayLayout(cache_format.NEAR_NODES, i32, (sizes.near_pairs,)),
-                ArrayLayout(cache_format.NEAR_DISTANCES, self.dtype, (sizes.near_pairs,)),
+                ArrayLayout(cache_format.NEAR_NODES, i32, (sizes.sparse_pairs,)),
+                ArrayLayout(cache_format.NEAR_DISTANCES, self.dtype, (sizes.sparse_pairs,)),
             ]
         else:
             found.append(ArrayLayout(cache_format.DISTANCES, self.dtype, (sizes.pairs,)))
@@ -86,7 +87,7 @@ class CacheSizes:
     graphs: int
     nodes: int
     pairs: int
-    near_pairs: int = 0
+    sparse_pairs: int = 0
 
 
 ENDLESS = CacheSizes(*[1 << 62] * 4)
@@ -288,17 +289,8 @@ def _untimed(kind: Any) -> Any:
     return properties
 
 
-def sync(path: Path) -> None:
-    """Flush a file, or a folder's list of names, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def reason_of(error: BaseException) -> str:
-    """One line that says why writing failed, without HDF5's inner words."""
+    """Return one line that says why writing failed, without HDF5's inner words."""
     text = " ".join(str(error).split())
     for number in (28, 122, 27):
         if getattr(error, "errno", None) == number or f"errno = {number}" in text:

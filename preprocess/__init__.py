@@ -1,4 +1,4 @@
-"""The offline stage: shortest-path distances and node encodings of many graphs into one cache file."""
+"""Preprocessing: shortest-path distances and node encodings of many graphs into one cache file."""
 
 from gradformer_dgl.graphs.structures import GraphStructures
 from gradformer_dgl.preprocess.pipeline import preprocess_graphs

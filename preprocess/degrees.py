@@ -6,8 +6,10 @@ from jaxtyping import Float32
 from gradformer_dgl.graphs.structures import GraphStructures
 
 
-def node_degrees(structures: GraphStructures, directed: bool = False) -> Float32[np.ndarray, "nodes 2"]:
-    """Number of edges that end and that begin at each node: the centrality that Graphormer embeds.
+def node_degrees(
+    structures: GraphStructures, columns: int = 2, directed: bool = False
+) -> Float32[np.ndarray, "nodes 2"]:
+    """Count the edges that end and that begin at each node: the centrality that Graphormer embeds.
 
     Of the simple graph: self loops do not count, parallel edges count once. Whole numbers, exact up to 2^24;
     `dgl.nn.DegreeEncoder` takes them as ``torch.from_numpy(degrees).long()``.
@@ -16,6 +18,8 @@ def node_degrees(structures: GraphStructures, directed: bool = False) -> Float32
     ----------
     structures : GraphStructures
         The graphs.
+    columns : int
+        Always 2.
     directed : bool
         Tell edges that end at a node from those that begin there. Otherwise both columns hold the number of
         neighbours.

@@ -1,46 +1,30 @@
-"""The table of node encodings that depend on structure only."""
+"""Registry of the node encodings that depend on structure only."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
 
 from gradformer_dgl.graphs.structures import GraphStructures
+from gradformer_dgl.preprocess.checked_call import call_checked
+from gradformer_dgl.support.did_you_mean import suggestion
 from gradformer_dgl.support.errors import ConfigError
+from gradformer_dgl.support.registry import Part, Registry, is_code, short_repr
 
-Compute = Callable[[GraphStructures, int, bool], np.ndarray]
 MOST_COLUMNS = 1024
 
-
-def _random_walk(structures: GraphStructures, columns: int, directed: bool) -> np.ndarray:
-    from gradformer_dgl.preprocess.random_walks import return_probabilities
-
-    return return_probabilities(structures, columns, directed)
-
-
-def _laplacian(structures: GraphStructures, columns: int, directed: bool) -> np.ndarray:
-    from gradformer_dgl.preprocess.laplacian import laplacian_eigenvectors
-
-    return laplacian_eigenvectors(structures, columns)
-
-
-def _degree(structures: GraphStructures, columns: int, directed: bool) -> np.ndarray:
-    from gradformer_dgl.preprocess.degrees import node_degrees
-
-    return node_degrees(structures, directed)
-
-
-class Kind(NamedTuple):
-    """How a kind is computed, and its number of columns where there is no choice."""
-
-    compute: Compute
-    columns: int | None = None
-
-
-# One line per kind; each function takes (structures, columns, directed) and returns (nodes, columns) float32.
-KINDS = {"rwse": Kind(_random_walk), "lappe": Kind(_laplacian), "degree": Kind(_degree, columns=2)}
+# Each is a function of (structures, columns, directed) that returns (nodes, columns) float32 without NaN, the
+# nodes of all graphs one graph after the other. The fact "columns" is the number of columns where there is no
+# choice.
+ENCODINGS = Registry(
+    "encoding",
+    [
+        Part("rwse", "gradformer_dgl.preprocess.random_walks:return_probabilities", "random walks"),
+        Part("lappe", "gradformer_dgl.preprocess.laplacian:laplacian_eigenvectors", "Laplacian eigenvectors"),
+        Part("degree", "gradformer_dgl.preprocess.degrees:node_degrees", "degrees", facts={"columns": 2}),
+    ],
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +34,7 @@ class NodeEncoding:
     Parameters
     ----------
     kind : str
-        Key of the table of kinds.
+        Name in the registry, or ``module:name`` of one of a user's own.
     columns : int
         Channels per node.
     """
@@ -64,8 +48,16 @@ class NodeEncoding:
         return f"{self.kind}:{self.columns}"
 
     def __call__(self, structures: GraphStructures, directed: bool) -> Float32[np.ndarray, "nodes channels"]:
-        """Compute it for all nodes of all graphs, one graph after the other."""
-        return KINDS[self.kind].compute(structures, self.columns, directed)
+        """Compute it for all nodes of all graphs, one graph after the other.
+
+        Raises
+        ------
+        ConfigError
+            Where one of a user's own fails, or returns something else than it should.
+        """
+        shape = (int(structures.node_counts.sum()), self.columns)
+        arguments = (structures, self.columns, directed)
+        return call_checked(ENCODINGS.part(self.kind), arguments, shape, f"encoding {self.name}")
 
 
 def parse_encodings(names: Iterable[str]) -> tuple[NodeEncoding, ...]:
@@ -74,8 +66,9 @@ def parse_encodings(names: Iterable[str]) -> tuple[NodeEncoding, ...]:
     Parameters
     ----------
     names : iterable of str
-        ``kind:k`` with k columns; for a kind that has one width only, ``kind`` says the same. Repeated names
-        count once.
+        ``name:k`` with k columns; for an encoding that has one width only, ``name`` says the same. One of a
+        user's own is ``module:name:k`` or, where its ``facts`` say its ``columns``, ``module:name``: a number
+        after the last colon is a width, anything else a name. Repeated names count once.
 
     Returns
     -------
@@ -85,7 +78,7 @@ def parse_encodings(names: Iterable[str]) -> tuple[NodeEncoding, ...]:
     Raises
     ------
     ConfigError
-        Where a kind does not exist, or not with k columns.
+        Where an encoding does not exist, or not with k columns.
 
     Examples
     --------
@@ -94,28 +87,36 @@ def parse_encodings(names: Iterable[str]) -> tuple[NodeEncoding, ...]:
     """
     if isinstance(names, str):
         names = (names,)
-    encodings: dict[NodeEncoding, None] = {}
-    for name in names:
-        kind, _, columns = str(name).partition(":")
-        if kind not in KINDS:
-            free = sorted(f"{known}:k" for known, (_, only) in KINDS.items() if only is None)
-            fixed = sorted(known for known, (_, only) in KINDS.items() if only is not None)
+    return tuple(dict.fromkeys(_parsed(str(name)) for name in names))
+
+
+def _parsed(name: str) -> NodeEncoding:
+    kind, _, columns = name.partition(":")
+    if kind not in ENCODINGS:
+        kind, columns = name, ""
+        if not is_code(name):
+            kind, _, columns = name.rpartition(":")
+        if not is_code(kind):
+            known = ENCODINGS.values()
+            free = sorted(f"{part.name}:k" for part in known if "columns" not in part.facts)
+            fixed = sorted(part.name for part in known if "columns" in part.facts)
             raise ConfigError(
-                f"no encoding {name!r}: there are {', '.join(free)} (k columns, as in rwse:20), "
-                f"{', '.join(fixed)}"
+                f"no encoding {short_repr(name)}: there are {', '.join(free)} (k columns, as in rwse:20), "
+                f"{', '.join(fixed)}, and module:name or module:name:k for one of your own"
+                f"{suggestion(name.partition(':')[0], ENCODINGS)}"
             )
-        encodings[NodeEncoding(kind, _checked_columns(kind, columns, str(name)))] = None
-    return tuple(encodings)
-
-
-def _checked_columns(kind: str, columns: str, name: str) -> int:
-    only = KINDS[kind].columns
+    try:
+        only = ENCODINGS.part(kind).facts.get("columns")
+    except ConfigError as error:
+        raise ConfigError(f"encoding {name}: {error}") from error
     if only is not None:
+        if not isinstance(only, int) or not 1 <= only <= MOST_COLUMNS:
+            raise ConfigError(f"encoding {kind} has {short_repr(only)} columns, not 1 to {MOST_COLUMNS}")
         if name not in (kind, f"{kind}:{only}"):
             raise ConfigError(f"encoding {name!r} has {only} columns always: write {kind} or {kind}:{only}")
-        return only
+        return NodeEncoding(kind, only)
     if not columns.isdecimal() or not 1 <= int(columns) <= MOST_COLUMNS:
         raise ConfigError(
             f"encoding {name!r} needs its number of columns, 1 to {MOST_COLUMNS}, as in {kind}:20"
         )
-    return int(columns)
+    return NodeEncoding(kind, int(columns))

@@ -1,15 +1,16 @@
-"""How long a long piece of work will take, told before it begins."""
+"""Estimate of the duration of preprocessing, logged before it begins."""
 
 import logging
 import time
 
 from gradformer_dgl.cache.writer import CacheSizes
-from gradformer_dgl.preprocess.parts import Task, compute_part
+from gradformer_dgl.preprocess.parts import compute_part
+from gradformer_dgl.preprocess.tasks import Task
 
 logger = logging.getLogger("gradformer_dgl")
 
+# Of less work than so many parts nothing is logged: it would take a good part of the time to find out.
 LEAST_PARTS = 100
-"""Of less work than so many parts nothing is told: it would take a good share of the time to find out."""
 
 
 def tell_how_long(path: str, task: Task, sizes: CacheSizes, workers: int) -> None:
@@ -26,13 +27,13 @@ def tell_how_long(path: str, task: Task, sizes: CacheSizes, workers: int) -> Non
     workers : int
         Parts at a time.
     """
-    share = task.sizes.pairs / max(1, sizes.pairs)
-    if share * LEAST_PARTS > 1 or not logger.isEnabledFor(logging.INFO):
+    fraction = task.sizes.pairs / max(1, sizes.pairs)
+    if fraction * LEAST_PARTS > 1 or not logger.isEnabledFor(logging.INFO):
         return
     compute_part(task)
     begin = time.perf_counter()
     part = compute_part(task)
-    seconds = (time.perf_counter() - begin) / max(share, 1e-12) / workers
+    seconds = (time.perf_counter() - begin) / max(fraction, 1e-12) / workers
     plan = task.plan
     pair_bytes = part.summary.dtype.itemsize + 4 * len(plan.extra_distances)
     content = pair_bytes * sizes.pairs + 4 * sum(plan.encodings.values()) * sizes.nodes

@@ -1,43 +1,48 @@
-"""The table of distances besides the number of hops."""
+"""Registry of distances besides the number of hops."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Float32
 
 from gradformer_dgl.graphs.structures import GraphStructures
-from gradformer_dgl.preprocess.resistance import resistance_distances
-from gradformer_dgl.preprocess.weighted import weighted_distances
+from gradformer_dgl.preprocess.checked_call import call_checked
 from gradformer_dgl.support.errors import ConfigError
+from gradformer_dgl.support.registry import Part, Registry, is_code, short_repr
 
-
-class Kind(NamedTuple):
-    """How a distance is computed, whether edge weights go into it, and whether edges may have a direction."""
-
-    compute: Callable[[GraphStructures, bool, int], np.ndarray]
-    weighted: bool
-    directed: bool
-
-
-# One line per distance; each function takes (structures, directed, first_graph).
-KINDS = {
-    "resistance": Kind(resistance_distances, weighted=False, directed=False),
-    "weighted": Kind(weighted_distances, weighted=True, directed=True),
-}
+# Each is a function of (structures, directed, first_graph) that returns (pairs,) float32 without NaN, in the
+# order of the cache. The fact "weighted" (False where not said) is whether it reads edge weights, and
+# "directed" (True) whether edges may have a direction.
+EXTRA_DISTANCES = Registry(
+    "extra distance",
+    [
+        Part(
+            "resistance",
+            "gradformer_dgl.preprocess.resistance:resistance_distances",
+            "resistance between nodes of an electrical network",
+            facts={"directed": False},
+        ),
+        Part(
+            "weighted",
+            "gradformer_dgl.preprocess.weighted:weighted_distances",
+            "shortest paths over edge weights",
+            facts={"weighted": True},
+        ),
+    ],
+)
 
 
 def extra_distances(
     structures: GraphStructures, name: str, directed: bool = False, first_graph: int = 0
 ) -> Float32[np.ndarray, "pairs"]:
-    """Compute one of the distances of the table between all pairs of nodes of many graphs.
+    """Compute one of the distances of the registry between all pairs of nodes of many graphs.
 
     Parameters
     ----------
     structures : GraphStructures
         The graphs.
     name : str
-        ``"weighted"`` or ``"resistance"``.
+        ``"weighted"``, ``"resistance"``, or ``"module:name"`` for one of a user's own.
     directed : bool
         Follow edges from source to destination only.
     first_graph : int
@@ -64,6 +69,30 @@ def extra_distances(
            [0.5, 0. , 0.5],
            [1. , 0.5, 0. ]], dtype=float32)
     """
-    if name not in KINDS:
-        raise ConfigError(f"no extra distance {name!r}: there are {', '.join(sorted(KINDS))}")
-    return KINDS[name].compute(structures, directed, first_graph)
+    arguments = (structures, directed, first_graph)
+    return call_checked(_part(name), arguments, (structures.num_pairs,), f"extra distance {name}")
+
+
+def parse_extra_distances(names: Iterable[str], directed: bool) -> tuple[tuple[str, ...], bool]:
+    """Return the distances that names stand for, each once, and whether edge weights go into them.
+
+    Raises
+    ------
+    ConfigError
+        Where there is no such distance, or none of directed graphs.
+    """
+    chosen = tuple(dict.fromkeys((names,) if isinstance(names, str) else names))
+    facts = {name: _part(name).facts for name in chosen}
+    for name in chosen:
+        if directed and not facts[name].get("directed", True):
+            raise ConfigError(f"{name} is a distance of undirected graphs: leave out directed (--directed)")
+    return chosen, any(fact.get("weighted", False) for fact in facts.values())
+
+
+def _part(name: str) -> Part:
+    if name not in EXTRA_DISTANCES and not is_code(name):
+        known = ", ".join(sorted(EXTRA_DISTANCES))
+        raise ConfigError(
+            f"no extra distance {short_repr(name)}: there are {known}, and module:name for one of your own"
+        )
+    return EXTRA_DISTANCES.part(name)

@@ -10,14 +10,14 @@ from gradformer_dgl.graphs.structures import GraphStructures
 MOST_DENSE_NODES = 1024
 # Entries of the stacked matrices that one call decomposes.
 MOST_STACKED = 1 << 20
-# Values within this share of a vector's largest are taken as tied for the choice of its sign.
+# Values within this fraction of a vector's largest are taken as tied for the choice of its sign.
 TIE = 1e-6
 
 
 def laplacian_eigenvectors(
-    structures: GraphStructures, columns: int
+    structures: GraphStructures, columns: int, directed: bool = False
 ) -> Float32[np.ndarray, "nodes channels"]:
-    r"""Eigenvectors 1 .. k of the symmetric normalised Laplacian, by ascending eigenvalue.
+    r"""Compute eigenvectors 1 .. k of the symmetric normalised Laplacian, by ascending eigenvalue.
 
     .. math:: L = I - D^{-1/2} A D^{-1/2}
 
@@ -34,6 +34,8 @@ def laplacian_eigenvectors(
         The graphs.
     columns : int
         Number of eigenvectors k.
+    directed : bool
+        Makes no difference.
 
     Returns
     -------
@@ -72,7 +74,7 @@ def laplacian_eigenvectors(
 
 
 def _normalised_adjacency(structures: GraphStructures, starts: np.ndarray) -> sparse.csr_array:
-    """Block diagonal matrix D^-1/2 A D^-1/2 of all graphs."""
+    """Return the block diagonal matrix D^-1/2 A D^-1/2 of all graphs."""
     shift = np.repeat(starts, structures.edge_counts)
     src = structures.src + shift
     dst = structures.dst + shift
@@ -88,7 +90,7 @@ def _normalised_adjacency(structures: GraphStructures, starts: np.ndarray) -> sp
 
 
 def _stacked(matrix: sparse.csr_array, rows: np.ndarray) -> np.ndarray:
-    """Dense diagonal blocks of the graphs whose nodes the rows of ``rows`` name."""
+    """Return dense diagonal blocks of the graphs whose nodes the rows of ``rows`` name."""
     number, size = rows.shape
     lengths = np.diff(matrix.indptr)[rows.ravel()]
     first = np.repeat(matrix.indptr[rows.ravel()] - (np.cumsum(lengths) - lengths), lengths)

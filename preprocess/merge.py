@@ -1,4 +1,4 @@
-"""Parts, in their order, made into one cache file."""
+"""Merge of the parts, in their order, into one cache file."""
 
 import dataclasses
 import hashlib
@@ -50,7 +50,7 @@ class Merge:
             self._writer.abort()
 
     def add(self, summary: PartSummary) -> None:
-        """Take note of a part that is finished, from whatever thread."""
+        """Register a finished part, from whatever thread."""
         self.summaries[summary.number] = summary
 
     def write(self) -> None:
@@ -84,15 +84,15 @@ class Merge:
 
     def _begin(self, sizes: CacheSizes, dtype: np.dtype) -> None:
         self._writer = CacheWriter(self.path, dataclasses.replace(self.plan, dtype=dtype), sizes)
-        self._written = self._near_pairs = 0
+        self._written = self._sparse_pairs = 0
         self._histogram = np.zeros(1 << (8 * dtype.itemsize), np.int64)
         self._digest = hashlib.blake2b(digest_size=8)
 
     def _append(self, part: Part) -> None:
         assert self._writer is not None
-        for name, rows in placed_rows(part, self._writer.plan, self._near_pairs):
+        for name, rows in placed_rows(part, self._writer.plan, self._sparse_pairs):
             self._writer.append(name, rows)
-        self._near_pairs += part.summary.sizes.near_pairs
+        self._sparse_pairs += part.summary.sizes.sparse_pairs
         self._histogram[: len(part.histogram)] += part.histogram
         self._digest.update(np.ascontiguousarray(part.fingerprints).data)
         self._written += 1

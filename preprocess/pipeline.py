@@ -1,4 +1,4 @@
-"""The preprocess stage: many graphs in, one finished cache file out."""
+"""Preprocessing: distances and node encodings of many graphs into one finished cache file."""
 
 import contextlib
 import dataclasses
@@ -21,12 +21,14 @@ from gradformer_dgl.graphs.fingerprints import structure_fingerprints, weight_fi
 from gradformer_dgl.graphs.structures import GraphStructures, structure_stream
 from gradformer_dgl.preprocess import tasks as task_sizes
 from gradformer_dgl.preprocess.encodings import NodeEncoding, parse_encodings
-from gradformer_dgl.preprocess.engines import Engine
 from gradformer_dgl.preprocess.estimate import tell_how_long
+from gradformer_dgl.preprocess.extra_distances import parse_extra_distances
 from gradformer_dgl.preprocess.merge import Merge
-from gradformer_dgl.preprocess.parts import Part, PartStore, PartSummary, Task, compute_part
+from gradformer_dgl.preprocess.parallel import Engine
+from gradformer_dgl.preprocess.part_store import PartStore
+from gradformer_dgl.preprocess.parts import Part, PartSummary, compute_part
 from gradformer_dgl.preprocess.shortest_paths import checked_max_distance
-from gradformer_dgl.preprocess.tasks import cut_tasks
+from gradformer_dgl.preprocess.tasks import Task, cut_tasks
 from gradformer_dgl.support.errors import CacheError, ConfigError, GraphError
 from gradformer_dgl.support.lock import exclusive
 from gradformer_dgl.support.progress import Progress
@@ -75,7 +77,10 @@ def preprocess_graphs(
         Workers, as in joblib: -1 for one per core.
     encodings : iterable of str
         Node encodings: ``"rwse:k"`` (random-walk return probabilities), ``"lappe:k"`` (Laplacian
-        eigenvectors), ``"degree"`` (in- and out-degree).
+        eigenvectors), ``"degree"`` (in- and out-degree), and those of your own: ``"module:name:k"`` for the
+        function ``name(structures, columns, directed)`` of a module, or a class whose instances are called
+        so. It returns float32 of shape (nodes, k); with an attribute ``facts = {"columns": k}``,
+        ``"module:name"`` is enough.
     directed : bool
         Follow edges from source to destination only.
     max_distance : int, optional
@@ -84,7 +89,8 @@ def preprocess_graphs(
         ``"dense"`` for the distances of all pairs, ``"sparse"`` for those within ``max_distance`` only.
     extra_distances : iterable of str
         Other distances to compute too, of the dense layout: ``"weighted"`` (shortest paths over edge
-        weights), ``"resistance"``.
+        weights), ``"resistance"``, and ``"module:name"`` for a function ``name(structures, directed,
+        first_graph)`` of your own, which returns float32 of shape (pairs,).
     edge_weight : str
         Edge feature or attribute with the weights, for ``"weighted"``.
     backend : str
@@ -122,7 +128,7 @@ def preprocess_graphs(
     >>> folder.cleanup()
     """
     wanted = parse_encodings(encodings)
-    extra, weighted = _checked_extra_distances(extra_distances, directed)
+    extra, weighted = parse_extra_distances(extra_distances, directed)
     plan = CachePlan(
         np.dtype(np.uint8),
         layout,
@@ -195,11 +201,12 @@ class _Run:
     def _in_memory(self, tasks: list[Task], report: Report, sizes: CacheSizes | None) -> None:
         parts: dict[int, Part] = {}
         with Merge(self.path, self.plan, lambda summary: parts[summary.number], sizes) as merge:
-            for part in self.engine.run(compute_part, tasks):
-                parts[part.number] = part
-                merge.add(part.summary)
-                merge.write()
-                report(part.summary.sizes.pairs)
+            with contextlib.closing(self.engine.run(compute_part, tasks)) as computed:
+                for part in computed:
+                    parts[part.number] = part
+                    merge.add(part.summary)
+                    merge.write()
+                    report(part.summary.sizes.pairs)
             merge.finish()
 
     def _on_disk(self, tasks: Iterable[Task], report: Report, sizes: CacheSizes | None) -> None:
@@ -234,10 +241,11 @@ class _Run:
                     report(summary.sizes.pairs)
 
             worker = compute if self.engine.shares_memory else functools.partial(_kept_summary, store)
-            for summary in self.engine.run(worker, missing()):
-                merge.add(summary)
-                merge.write()
-                report(summary.sizes.pairs)
+            with contextlib.closing(self.engine.run(worker, missing())) as computed:
+                for summary in computed:
+                    merge.add(summary)
+                    merge.write()
+                    report(summary.sizes.pairs)
             merge.finish()
         store.remove()
 
@@ -283,7 +291,7 @@ def _kept(store: PartStore, task: Task) -> Part:
 
 
 def _present_cache(path: Path) -> DistanceCache | None:
-    """The cache at ``path``; an error where something is there that is not for this version to replace."""
+    """Return the cache at ``path``; an error where something is there that this version must not replace."""
     if path.is_dir():
         raise CacheError(f"{path} is a folder: give the name of a file in it")
     if not path.exists():
@@ -303,7 +311,7 @@ def _present_cache(path: Path) -> DistanceCache | None:
 
 
 def _has_options(cache: DistanceCache, plan: CachePlan) -> bool:
-    """Whether a cache was made with these options, or more."""
+    """Return whether a cache was made with these options, or more."""
     options = (cache.layout, cache.directed, cache.max_distance)
     return (
         options == (plan.layout, plan.directed, plan.max_distance)
@@ -313,7 +321,7 @@ def _has_options(cache: DistanceCache, plan: CachePlan) -> bool:
 
 
 def _holds(cache: DistanceCache, pieces: Iterable[GraphStructures], plan: CachePlan) -> bool:
-    """Whether a cache is of these graphs; stops at the first piece that differs."""
+    """Return whether a cache is of these graphs; stops at the first piece that differs."""
     try:
         prints = cache.fingerprints()
         weight_prints = cache.weight_fingerprints() if plan.weighted else None
@@ -333,28 +341,13 @@ def _holds(cache: DistanceCache, pieces: Iterable[GraphStructures], plan: CacheP
 
 
 def _is_whole(cache: DistanceCache) -> bool:
-    """Whether all checksums agree; readers of a broken file are told to preprocess again."""
+    """Return whether all checksums agree; readers of a broken file are told to preprocess again."""
     try:
         cache.verify()
     except CacheError:
         logger.warning("%s is broken and will be replaced", cache.path)
         return False
     return True
-
-
-def _checked_extra_distances(names: Iterable[str], directed: bool) -> tuple[tuple[str, ...], bool]:
-    """The distances that names stand for, and whether edge weights go into them."""
-    chosen = tuple(dict.fromkeys((names,) if isinstance(names, str) else names))
-    weighted = False
-    for name in chosen:
-        from gradformer_dgl.preprocess.extra_distances import KINDS
-
-        if name not in KINDS:
-            raise ConfigError(f"no extra distance {name!r}: there are {', '.join(sorted(KINDS))}")
-        if directed and not KINDS[name].directed:
-            raise ConfigError(f"{name} is a distance of undirected graphs: leave out directed (--directed)")
-        weighted |= KINDS[name].weighted
-    return chosen, weighted
 
 
 def _check_layout(plan: CachePlan) -> None:
@@ -367,7 +360,7 @@ def _check_layout(plan: CachePlan) -> None:
 
 
 def _known_sizes(graphs: Any) -> CacheSizes | None:
-    """How much there is to do, where that is known without converting the graphs."""
+    """Return how much there is to do, where that is known without converting the graphs."""
     if not isinstance(graphs, GraphStructures):
         return None
     return CacheSizes(len(graphs), int(graphs.node_counts.sum()), graphs.num_pairs)

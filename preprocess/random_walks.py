@@ -9,7 +9,7 @@ from gradformer_dgl.graphs.structures import GraphStructures
 def return_probabilities(
     structures: GraphStructures, columns: int, directed: bool = False
 ) -> Float32[np.ndarray, "nodes channels"]:
-    r"""Probabilities that a random walk is back at its start after 1 .. k steps (RWSE).
+    r"""Compute the probabilities that a random walk is back at its start after 1 .. k steps (RWSE).
 
     .. math:: p_i = [(P)_{ii}, (P^2)_{ii}, \ldots, (P^k)_{ii}], \qquad P = D^{-1} A
 

@@ -1,9 +1,9 @@
 # mypy: ignore-errors
-"""Return probabilities of random walks, sparse and in blocks of columns."""
+"""Return probabilities of random walks, from sparse powers of the transition matrix in blocks of columns."""
 
 import numpy as np
 
-from gradformer_dgl.graphs.adjacency_kernels import MATRIX_WORDS, adjacency
+from gradformer_dgl.graphs.adjacency_kernels import adjacency, adjacency_buffers
 from gradformer_dgl.jit.compile import jit
 
 # Columns of a power of the transition matrix that are worked on at a time: few enough for registers, and for
@@ -13,7 +13,7 @@ LANES = 8
 
 @jit
 def advance(num_nodes, offsets, neighbors, weights, power, result):
-    """One sparse product: row v of ``result`` is the weighted sum of the rows of v's neighbours.
+    """Multiply a block by the sparse matrix: row v is the weighted sum of the rows of v's neighbours.
 
     Written out lane by lane: sums stay in registers until a node's neighbours are through, and constant
     indices need no test for negative ones.
@@ -67,7 +67,7 @@ def accumulate(num_nodes, left, right, result):
 
 @jit
 def transpose(num_nodes, offsets, neighbors, weights, to_offsets, to_neighbors, to_weights):
-    """The same sparse matrix by columns instead of rows."""
+    """Store the same sparse matrix by columns instead of rows."""
     for node in range(num_nodes + 1):
         to_offsets[node] = 0
     for edge in range(offsets[num_nodes]):
@@ -87,24 +87,15 @@ def transpose(num_nodes, offsets, neighbors, weights, to_offsets, to_neighbors, 
 
 
 @jit
-def return_probabilities_of_one(
-    num_nodes,
-    columns,
-    symmetric,
-    offsets,
-    neighbors,
-    weights,
-    back_offsets,
-    back_neighbors,
-    back_weights,
-    powers,
-    result,
-):
+def return_probabilities_of_one(num_nodes, columns, symmetric, matrix, transposed, powers, result):
     """Fill ``result[c]`` with the diagonal of the matrix to the power c + 1.
 
     diag(P^(a + b)) is the sum over columns of P^a times the transpose of P^b, entry by entry: powers up to
-    half the number of columns are enough, and blocks of columns add up.
+    half the number of columns are enough, and blocks of columns add up. A matrix is given as its offsets,
+    neighbors and weights.
     """
+    offsets, neighbors, weights = matrix
+    back_offsets, back_neighbors, back_weights = transposed
     for column in range(columns):
         for node in range(num_nodes):
             result[column, node] = 0.0
@@ -125,36 +116,24 @@ def return_probabilities_of_one(
             accumulate(num_nodes, powers[after], powers[other + now], result[odd - 1])
             if odd < columns:
                 if not symmetric:
-                    advance(
-                        num_nodes,
-                        back_offsets,
-                        back_neighbors,
-                        back_weights,
-                        powers[other + now],
-                        powers[other + after],
-                    )
+                    before, block = powers[other + now], powers[other + after]
+                    advance(num_nodes, back_offsets, back_neighbors, back_weights, before, block)
                 accumulate(num_nodes, powers[after], powers[other + after], result[odd])
             now = after
 
 
 @jit
 def return_probabilities_of_all(node_counts, edge_counts, src, dst, directed, columns, out):
-    """Return probabilities of the nodes of many graphs into the rows of ``out``."""
-    most_nodes = 0
-    most_edges = 0
-    for graph in range(len(node_counts)):
-        most_nodes = max(most_nodes, node_counts[graph])
-        most_edges = max(most_edges, edge_counts[graph])
-    offsets = np.empty(most_nodes + 1, np.int64)
-    cursor = np.empty(most_nodes + 1, np.int64)
-    tails = np.empty(2 * most_edges, np.int32)
-    heads = np.empty(2 * most_edges, np.int32)
-    words = np.empty(MATRIX_WORDS, np.uint64)
-    weights = np.empty(2 * most_edges)
+    """Write the return probabilities of the nodes of many graphs to the rows of ``out``."""
+    buffers = adjacency_buffers(node_counts, edge_counts)
+    offsets, tails = buffers[0], buffers[1]
+    most_nodes = len(offsets) - 1
+    weights = np.empty(len(tails))
     degrees = np.empty(most_nodes, np.int64)
     back_offsets = np.empty(most_nodes + 1, np.int64)
-    back_neighbors = np.empty(2 * most_edges if directed else 0, np.int32)
-    back_weights = np.empty(2 * most_edges if directed else 0)
+    back_neighbors = np.empty(len(tails) if directed else 0, np.int32)
+    back_weights = np.empty(len(tails) if directed else 0)
+    matrix, transposed = (offsets, tails, weights), (back_offsets, back_neighbors, back_weights)
     powers = np.empty((4 if directed else 2, most_nodes, LANES))
     result = np.empty((columns, most_nodes))
 
@@ -163,7 +142,7 @@ def return_probabilities_of_all(node_counts, edge_counts, src, dst, directed, co
     for graph in range(len(node_counts)):
         num_nodes = node_counts[graph]
         end = first + edge_counts[graph]
-        adjacency(src[first:end], dst[first:end], directed, num_nodes, offsets, tails, heads, cursor, words)
+        adjacency(src[first:end], dst[first:end], directed, num_nodes, buffers)
         first = end
         degrees[:num_nodes] = 0
         for edge in range(offsets[num_nodes]):
@@ -178,19 +157,7 @@ def return_probabilities_of_all(node_counts, edge_counts, src, dst, directed, co
                     weights[edge] = 1.0 / np.sqrt(float(degrees[tail] * degrees[head]))
         if directed:
             transpose(num_nodes, offsets, tails, weights, back_offsets, back_neighbors, back_weights)
-        return_probabilities_of_one(
-            num_nodes,
-            columns,
-            not directed,
-            offsets,
-            tails,
-            weights,
-            back_offsets,
-            back_neighbors,
-            back_weights,
-            powers,
-            result,
-        )
+        return_probabilities_of_one(num_nodes, columns, not directed, matrix, transposed, powers, result)
         for node in range(num_nodes):
             for column in range(columns):
                 out[row + node, column] = result[column, node]

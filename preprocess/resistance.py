@@ -12,7 +12,7 @@ from gradformer_dgl.support.errors import ConfigError
 def resistance_distances(
     structures: GraphStructures, directed: bool = False, first_graph: int = 0
 ) -> Float32[np.ndarray, "pairs"]:
-    r"""Resistance between nodes of an electrical network in which every edge is a resistor of 1 ohm.
+    r"""Compute resistances between nodes of an electrical network with a resistor of 1 ohm for every edge.
 
     .. math:: r_{ij} = L^+_{ii} + L^+_{jj} - 2 L^+_{ij}
 
@@ -52,25 +52,25 @@ def resistance_distances(
         raise ConfigError("the resistance distance is one of undirected graphs: leave out directed or it")
     graphs = SimpleGraphs.of(structures, directed=False)
     component = csgraph.connected_components(graphs.matrix(), directed=False)[1]
-    share = 1 / np.bincount(component)[component] if len(component) else np.empty(0)
+    fraction = 1 / np.bincount(component)[component] if len(component) else np.empty(0)
     pair_starts = graphs.pair_starts
     result = np.empty(structures.num_pairs, np.float32)
     for group in graphs.groups():
         nodes = graphs.nodes_of(group)
         together = component[nodes][:, :, None] == component[nodes][:, None, :]
-        matrix = _grounded(graphs.stacked(group, 0.0), together, share[nodes])
+        matrix = _grounded(graphs.stacked(group, 0.0), together, fraction[nodes])
         places = pair_starts[group, None] + np.arange(nodes.shape[1] ** 2)
         result[places] = _resistances(np.linalg.inv(matrix), together).reshape(places.shape)
     return result
 
 
-def _grounded(stack: np.ndarray, together: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """From adjacency matrices to Laplacians with each component's constant vector added; in place."""
+def _grounded(stack: np.ndarray, together: np.ndarray, fraction: np.ndarray) -> np.ndarray:
+    """Turn adjacency matrices into Laplacians with each component's constant vector added, in place."""
     size = stack.shape[1]
     degrees = stack.sum(axis=2)
     np.negative(stack, out=stack)
     stack[:, np.arange(size), np.arange(size)] = degrees
-    np.add(stack, share[:, :, None], out=stack, where=together)
+    np.add(stack, fraction[:, :, None], out=stack, where=together)
     return stack
 
 

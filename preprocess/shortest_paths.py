@@ -1,4 +1,4 @@
-"""Shortest-path distances of one graph and of many."""
+"""Shortest-path distances of one graph, and of many."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from gradformer_dgl.graphs.structures import MOST_NODES, GraphStructures
 from gradformer_dgl.support.errors import ConfigError, GraphError
 
-# Beyond any path; what "no cut-off" means to the kernel.
+# Beyond any path: the cut-off of the kernels where there is none.
 NO_LIMIT = 1 << 40
 
 
@@ -54,7 +54,7 @@ def packed_distances(
     first_graph: int = 0,
     rows: tuple[int, int] | None = None,
 ) -> tuple[Shaped[np.ndarray, "pairs"], UInt64[np.ndarray, "graphs"], Int64[np.ndarray, "distances"]]:
-    """Distances, fingerprints and the distance histogram of many graphs, without Python per graph.
+    """Compute distances, fingerprints and the distance histogram of many graphs, without Python per graph.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def narrowest_distances(
 
 
 def shortest_path_distances(graph: Any, max_distance: int | None = None, directed: bool = False) -> Tensor:
-    """Hop counts between all pairs of nodes of one graph.
+    """Compute the hops between all pairs of nodes of one graph.
 
     This is psi(i, j) of Gradformer's exponential-decay attention mask. Self loops and parallel edges
     make no difference; edge weights are not read.

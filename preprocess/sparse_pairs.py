@@ -1,4 +1,4 @@
-"""Pairs of nodes within a few hops of each other: what the sparse layout of a cache holds."""
+"""Sparse pair distances: the pairs of nodes within a cut-off, as the sparse layout of a cache holds them."""
 
 import threading
 import weakref
@@ -10,19 +10,19 @@ from jaxtyping import Int32, Int64, Shaped, UInt64
 from gradformer_dgl.graphs.structures import GraphStructures
 from gradformer_dgl.preprocess.shortest_paths import NO_LIMIT, checked_rows, overflow
 
-# Near pairs of a node that there is room for at first.
+# Pairs of a node that there is room for at first.
 FIRST_GUESS = 8
 
 SparsePairDistances = tuple[
     Int32[np.ndarray, "nodes"],
-    Int32[np.ndarray, "near_pairs"],
-    Shaped[np.ndarray, "near_pairs"],
+    Int32[np.ndarray, "sparse_pairs"],
+    Shaped[np.ndarray, "sparse_pairs"],
     UInt64[np.ndarray, "graphs"],
     Int64[np.ndarray, "distances"],
 ]
 
 
-def packed_near_pairs(
+def packed_sparse_pairs(
     structures: GraphStructures,
     dtype: Any,
     directed: bool = False,
@@ -30,7 +30,7 @@ def packed_near_pairs(
     first_graph: int = 0,
     rows: tuple[int, int] | None = None,
 ) -> SparsePairDistances:
-    """For every node of many graphs, the nodes within reach and their distances, without Python per graph.
+    """Find the nodes within reach of every node of many graphs and their distances, without Python per graph.
 
     Parameters
     ----------
@@ -50,13 +50,13 @@ def packed_near_pairs(
 
     Returns
     -------
-    near_counts : numpy.ndarray
+    counts : numpy.ndarray
         Number of nodes within reach of each node, itself included, shape ``(nodes,)`` (with ``rows``, of
         these nodes).
-    near_nodes : numpy.ndarray
-        Their ids within the graph, ascending for each node, shape ``(near_pairs,)``.
-    near_distances : numpy.ndarray
-        Their distances in hops, shape ``(near_pairs,)``; 0 for the node itself.
+    nodes : numpy.ndarray
+        Their ids within the graph, ascending for each node, shape ``(sparse_pairs,)``.
+    distances : numpy.ndarray
+        Their distances in hops, shape ``(sparse_pairs,)``; 0 for the node itself.
     fingerprints : numpy.ndarray
         Hash of each graph's structure, shape ``(graphs,)``.
     histogram : numpy.ndarray
@@ -73,13 +73,13 @@ def packed_near_pairs(
     --------
     >>> from gradformer_dgl.preprocess import GraphStructures
     >>> path = GraphStructures([4], [3], [0, 1, 2], [1, 2, 3])
-    >>> counts, nodes, distances, _, _ = packed_near_pairs(path, "uint8", max_distance=1)
+    >>> counts, nodes, distances, _, _ = packed_sparse_pairs(path, "uint8", max_distance=1)
     >>> counts, nodes
     (array([2, 3, 3, 2], dtype=int32), array([0, 1, 0, 1, 2, 1, 2, 3, 2, 3], dtype=int32))
     >>> distances
     array([0, 1, 1, 0, 1, 1, 0, 1, 1, 0], dtype=uint8)
     """
-    from gradformer_dgl.preprocess.sparse_pairs_kernels import near_pairs, near_rows
+    from gradformer_dgl.preprocess.sparse_pairs_kernels import sparse_pairs, sparse_rows
 
     dtype = np.dtype(dtype)
     limit = NO_LIMIT if max_distance is None else max_distance
@@ -93,24 +93,15 @@ def packed_near_pairs(
     if rows is None:
         prints = np.empty(len(structures), np.uint64)
         edges = (structures.node_counts, structures.edge_counts, structures.src, structures.dst)
-        nodes, distances, filled, failed = near_pairs(
+        nodes, distances, filled, failed = sparse_pairs(
             *edges, directed, limit, counts, nodes, distances, prints, histogram
         )
     else:
         offsets, heads, fingerprint = _LAST_GRAPH.heads_by_tail(structures, directed)
         prints = np.array([fingerprint], np.uint64)
-        nodes, distances, filled = near_rows(
-            len(offsets) - 1,
-            offsets,
-            heads,
-            limit,
-            start,
-            stop,
-            counts,
-            nodes,
-            distances,
-            0,
-            histogram,
+        graph = (len(offsets) - 1, offsets, heads)
+        nodes, distances, filled = sparse_rows(
+            *graph, limit, start, stop, counts, nodes, distances, 0, histogram
         )
         failed = 0 if filled < 0 else -1
     if failed >= 0:

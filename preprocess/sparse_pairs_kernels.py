@@ -1,7 +1,7 @@
 # mypy: ignore-errors
 """Pairs of nodes within a few hops of each other, row by row.
 
-Small graphs go through the bit-parallel search of all pairs, of which the near ones are kept. In a large
+Small graphs go through the bit-parallel search of all pairs, of which those within reach are kept. In a large
 graph every source is searched by itself, in time that depends on what it reaches alone: the bit map of the
 nodes reached also brings them in order, found by a second map that has one bit for each of its words.
 """
@@ -93,10 +93,12 @@ def take_reached(num_nodes, reached, words_reached, levels, nodes, distances, pl
 
 
 @jit
-def near_rows(
+def sparse_rows(
     num_nodes, offsets, heads, limit, first_row, last_row, counts, nodes, distances, filled, histogram
 ):
-    """Near pairs of the nodes ``first_row .. last_row`` of one graph, added to the first ``filled``.
+    """Find the pairs within reach of the nodes ``first_row .. last_row`` of one graph.
+
+    They are added to the first ``filled``.
 
     ``heads[offsets[v]:offsets[v + 1]]`` are the nodes that have an edge from v. Returns the arrays, which
     move where they grow, and how far they are filled: -1 where a distance does not fit.
@@ -121,8 +123,11 @@ def near_rows(
 
 
 @jit
-def near_entries(num_nodes, matrix, counts, nodes, distances, filled):
-    """Append the entries of a matrix that are near, row by row; return how far the arrays are filled."""
+def take_reachable(num_nodes, matrix, counts, nodes, distances, filled):
+    """Append the reachable entries of a matrix, row by row; return how far the arrays are filled.
+
+    Every entry is written, and the place moves on where it is to stay: no branch that would be guessed wrong.
+    """
     unreachable = (1 << (8 * distances.itemsize)) - 1
     place = 0
     for node in range(num_nodes):
@@ -139,32 +144,31 @@ def near_entries(num_nodes, matrix, counts, nodes, distances, filled):
 
 @jit
 def heads_by_tail(node_counts, edge_counts, src, dst, directed):
-    """Offsets and heads of the edges of one graph by their tails, and its fingerprint."""
-    offsets, heads, tails, cursor, words = adjacency_buffers(node_counts, edge_counts)
+    """Return the offsets and heads of the edges of one graph by their tails, and its fingerprint."""
+    edges = adjacency_buffers(node_counts, edge_counts)
     num_nodes = node_counts[0]
-    num_edges = adjacency(dst, src, directed, num_nodes, offsets, heads, tails, cursor, words)
+    num_edges = adjacency(dst, src, directed, num_nodes, edges)
+    offsets, heads = edges[0], edges[1]
     return offsets, heads[:num_edges].copy(), fingerprint(num_nodes, offsets, heads, True)
 
 
 @jit
-def near_pairs(
+def sparse_pairs(
     node_counts, edge_counts, src, dst, directed, limit, counts, nodes, distances, prints, histogram
 ):
-    """Near pairs of many graphs, with each graph's fingerprint.
+    """Find the pairs within reach in many graphs, and each graph's fingerprint.
 
     Returns the arrays, which move where they grow, how far they are filled, and the index of the first graph
     with a distance that does not fit, -1 where there is none.
     """
-    offsets, tails, heads, cursor, words = adjacency_buffers(node_counts, edge_counts)
+    edges = adjacency_buffers(node_counts, edge_counts)
+    offsets, tails = edges[0], edges[1]
     most_nodes = 0
     for graph in range(len(node_counts)):
         if node_counts[graph] <= MOST_MATRIX_NODES:
             most_nodes = max(most_nodes, node_counts[graph])
     matrix = np.empty(most_nodes * most_nodes + WORD, distances.dtype)
-    few_sets, few_planes, sets, planes, marked, marks, found, line = matrix_buffers(
-        most_nodes, 8 * matrix.itemsize
-    )
-
+    buffers = matrix_buffers(most_nodes, 8 * matrix.itemsize)
     first = 0
     row = 0
     filled = 0
@@ -175,51 +179,23 @@ def near_pairs(
         head = dst[first:end]
         first = end
         if num_nodes > MOST_MATRIX_NODES:
-            adjacency(head, tail, directed, num_nodes, offsets, heads, tails, cursor, words)
-            prints[graph] = fingerprint(num_nodes, offsets, heads, True)
-            nodes, distances, filled = near_rows(
-                num_nodes,
-                offsets,
-                heads,
-                limit,
-                0,
-                num_nodes,
-                counts[row:],
-                nodes,
-                distances,
-                filled,
-                histogram,
+            # By tail: what is stored as tails by head are heads, for the ends of the edges are exchanged.
+            adjacency(head, tail, directed, num_nodes, edges)
+            prints[graph] = fingerprint(num_nodes, offsets, tails, True)
+            rows = counts[row:]
+            nodes, distances, filled = sparse_rows(
+                num_nodes, offsets, tails, limit, 0, num_nodes, rows, nodes, distances, filled, histogram
             )
             if filled < 0:
                 return nodes, distances, filled, graph
         else:
-            num_edges = adjacency(tail, head, directed, num_nodes, offsets, tails, heads, cursor, words)
+            num_edges = adjacency(tail, head, directed, num_nodes, edges)
             prints[graph] = fingerprint(num_nodes, offsets, tails)
-            status = distances_of_graph(
-                num_nodes,
-                num_edges,
-                offsets,
-                tails,
-                heads,
-                limit,
-                few_sets,
-                few_planes,
-                sets,
-                planes,
-                marked,
-                marks,
-                found,
-                line,
-                histogram,
-                matrix,
-                0,
-            )
-            if status < 0:
+            if distances_of_graph(num_nodes, num_edges, edges, limit, buffers, histogram, matrix, 0) < 0:
                 return nodes, distances, filled, graph
-            # Every entry is written, then kept or not.
             most = filled + num_nodes * num_nodes + 1
             nodes = grown(nodes, filled, most)
             distances = grown(distances, filled, most)
-            filled = near_entries(num_nodes, matrix, counts[row:], nodes, distances, filled)
+            filled = take_reachable(num_nodes, matrix, counts[row:], nodes, distances, filled)
         row += num_nodes
     return nodes, distances, filled, -1

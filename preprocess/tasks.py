@@ -1,5 +1,6 @@
-"""Cutting a stream of graphs into tasks of like size, whatever its length."""
+"""Tasks of like size, cut from a stream of graphs of any length: ranges of graphs, or rows of a large one."""
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -8,7 +9,6 @@ from gradformer_dgl.cache import format as cache_format
 from gradformer_dgl.cache.writer import CachePlan, CacheSizes
 from gradformer_dgl.graphs.structures import GraphStructures
 from gradformer_dgl.preprocess.encodings import NodeEncoding
-from gradformer_dgl.preprocess.parts import Task
 from gradformer_dgl.support.errors import GraphError
 from gradformer_dgl.support.memory import machine_memory
 
@@ -21,17 +21,59 @@ LEAST_PARTS = 15
 BLOCK_BYTES = 1 << 24
 # Distances of so many sources are found at once.
 ROWS_AT_ONCE = 256
-# A near pair is its node and its distance.
-NEAR_PAIR_BYTES = 5
+# A pair of the sparse layout is its node and its distance.
+SPARSE_PAIR_BYTES = 5
 # Other distances are computed for a whole graph, in some matrices of double precision.
 WHOLE_PAIR_BYTES = 40
 SAMPLES, SAMPLE_ROWS = 4, 64
 
 
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Input of one part; plain arrays and numbers, so that it can be sent anywhere.
+
+    Parameters
+    ----------
+    number : int
+        Place among the parts.
+    structures : GraphStructures
+        Its graphs.
+    rows : tuple of int or None
+        Where it is some rows of one large graph, the first of them and the one after the last.
+    before : CacheSizes
+        Graphs, nodes and pairs of the parts before it.
+    plan : CachePlan
+        Contents of the cache; the type of the distances is found by the part.
+    encodings : tuple of NodeEncoding
+        Node encodings to compute.
+    """
+
+    number: int
+    structures: GraphStructures
+    rows: tuple[int, int] | None
+    before: CacheSizes
+    plan: CachePlan
+    encodings: tuple[NodeEncoding, ...]
+
+    @property
+    def begins_graphs(self) -> bool:
+        """True where what is kept once per graph belongs to the part: not for later rows of a large graph."""
+        return self.rows is None or self.rows[0] == 0
+
+    @property
+    def sizes(self) -> CacheSizes:
+        """Graphs, nodes and pairs of the part."""
+        counts = self.structures.node_counts
+        if self.rows is None:
+            return CacheSizes(len(counts), int(counts.sum()), self.structures.num_pairs)
+        num_rows = self.rows[1] - self.rows[0]
+        return CacheSizes(int(self.begins_graphs), num_rows, num_rows * int(counts[0]))
+
+
 def part_bytes_for(structures: GraphStructures, plan: CachePlan, encodings: tuple[NodeEncoding, ...]) -> int:
     """Return the size of the parts into which all that there is to do is best cut."""
-    share = int(_costs(structures, plan, encodings).sum()) // LEAST_PARTS
-    return min(PART_BYTES, max(LEAST_PART_BYTES, share))
+    fraction = int(_costs(structures, plan, encodings).sum()) // LEAST_PARTS
+    return min(PART_BYTES, max(LEAST_PART_BYTES, fraction))
 
 
 def cut_tasks(
@@ -47,7 +89,7 @@ def cut_tasks(
     pieces : iterable of GraphStructures
         The graphs, some at a time.
     plan : CachePlan
-        What to compute.
+        Contents of the cache.
     encodings : tuple of NodeEncoding
         Node encodings to compute.
     part_bytes : int, optional
@@ -102,48 +144,49 @@ def cut_tasks(
 
 
 def _costs(structures: GraphStructures, plan: CachePlan, encodings: tuple[NodeEncoding, ...]) -> np.ndarray:
-    """Bytes of the results of each graph, and of the graph itself."""
+    """Return the bytes of the results of each graph, and of the graph itself."""
     counts = structures.node_counts
     columns = sum(encoding.columns for encoding in encodings)
-    pair = NEAR_PAIR_BYTES if plan.layout == cache_format.SPARSE else 1 + 4 * len(plan.extra_distances)
+    pair = SPARSE_PAIR_BYTES if plan.layout == cache_format.SPARSE else 1 + 4 * len(plan.extra_distances)
     # The last term keeps graphs without nodes from making a part endless.
     return pair * np.square(counts) + 4 * columns * counts + structures.edge_counts + 1
 
 
 def _ranges(costs: np.ndarray, size: int) -> Iterator[tuple[int, int]]:
-    """Ranges of graphs of at most the size of a part; a larger graph is a range of its own."""
+    """Yield ranges of graphs of at most the size of a part; a larger graph is a range of its own."""
     ends = np.cumsum(costs)
     start = 0
     while start < len(costs):
         before = int(ends[start] - costs[start])
-        stop = int(np.searchsorted(ends, before + size, side="right"))
-        yield start, max(stop, start + 1)
-        start = max(stop, start + 1)
+        stop = max(int(np.searchsorted(ends, before + size, side="right")), start + 1)
+        yield start, stop
+        start = stop
 
 
 def _row_bytes(graph: GraphStructures, plan: CachePlan) -> float:
-    """Memory that a row of a large graph takes."""
+    """Return the memory that a row of a large graph takes."""
     if plan.layout == cache_format.SPARSE:
-        return NEAR_PAIR_BYTES * _mean_near_pairs(graph, plan)
+        return SPARSE_PAIR_BYTES * _mean_degree_within(graph, plan)
     return float(graph.node_counts[0]) * (WHOLE_PAIR_BYTES if plan.extra_distances else 1)
 
 
 def _block_rows(num_nodes: int, row_bytes: float, plan: CachePlan) -> int:
-    """Rows of a large graph that make one part: all, or whole groups of sources that are searched at once."""
+    """Return the rows of a large graph that make one part: all, or whole groups that are searched at once."""
     if plan.extra_distances:
         return num_nodes
     return max(1, int(BLOCK_BYTES / row_bytes) // ROWS_AT_ONCE) * ROWS_AT_ONCE
 
 
-def _mean_near_pairs(graph: GraphStructures, plan: CachePlan) -> float:
-    """Near pairs of a node, from some of the nodes."""
-    from gradformer_dgl.preprocess.sparse_pairs import packed_near_pairs
+def _mean_degree_within(graph: GraphStructures, plan: CachePlan) -> float:
+    """Return the mean number of nodes within the cut-off of a node, from some of the nodes."""
+    from gradformer_dgl.preprocess.sparse_pairs import packed_sparse_pairs
 
     num_nodes = int(graph.node_counts[0])
     found, rows = 0, 0
     for first in np.linspace(0, max(0, num_nodes - SAMPLE_ROWS), SAMPLES).astype(int).tolist():
         stop = min(first + SAMPLE_ROWS, num_nodes)
-        counts = packed_near_pairs(graph, np.uint16, plan.directed, plan.max_distance, rows=(first, stop))[0]
+        options = (plan.directed, plan.max_distance)
+        counts = packed_sparse_pairs(graph, np.uint16, *options, rows=(first, stop))[0]
         found, rows = found + int(counts.sum()), rows + stop - first
     return found / rows
 
@@ -153,11 +196,14 @@ def _check_size(num_nodes: int, row_bytes: float, plan: CachePlan, number: int) 
     if needed <= memory:
         return
     if plan.layout == cache_format.SPARSE:
-        what = "near pairs"
+        what = "pairs within max_distance"
         advice = "choose a smaller max_distance"
     else:
         what = "distances of all its pairs"
-        advice = 'keep near pairs only: layout="sparse", max_distance=3 (--layout sparse --max-distance 3)'
+        advice = (
+            'keep those within a few hops only: layout="sparse", max_distance=3 '
+            "(--layout sparse --max-distance 3)"
+        )
     raise GraphError(
         f"graph {number} has {num_nodes:,} nodes: the {what} take about {needed / 2**30:,.0f} GiB, "
         f"this machine has {memory / 2**30:,.0f} GiB of memory; {advice}"

@@ -18,7 +18,7 @@ BLOCK_PAIRS = 1 << 21
 def weighted_distances(
     structures: GraphStructures, directed: bool = False, first_graph: int = 0
 ) -> Float32[np.ndarray, "pairs"]:
-    """Lengths of the shortest paths, the length of a path being the sum of its edges' weights.
+    """Compute the lengths of the shortest paths, the length of a path being the sum of its edges' weights.
 
     Of parallel edges the one of least weight counts, self loops never. An edge of weight 0 is an edge: its
     ends have distance 0. Summed in float64.
@@ -61,7 +61,7 @@ def weighted_distances(
         size = int(graphs.node_counts[group[0]])
         if size <= MOST_DENSE_NODES:
             places = pair_starts[group, None] + np.arange(size**2)
-            result[places] = _all_at_once(graphs.stacked(group, np.inf)).reshape(places.shape)
+            result[places] = _floyd_warshall(graphs.stacked(group, np.inf)).reshape(places.shape)
             continue
         step = max(1, BLOCK_PAIRS // size)
         for graph in group.tolist():
@@ -97,8 +97,8 @@ def _check_weights(structures: GraphStructures, first_graph: int) -> None:
         )
 
 
-def _all_at_once(stack: np.ndarray) -> np.ndarray:
-    """Paths of a stack of matrices of edge weights, infinite where there is no edge; in place."""
+def _floyd_warshall(stack: np.ndarray) -> np.ndarray:
+    """Turn a stack of edge weights, infinite where there is no edge, into path lengths, in place."""
     size = stack.shape[1]
     stack[:, np.arange(size), np.arange(size)] = 0
     for between in range(size):

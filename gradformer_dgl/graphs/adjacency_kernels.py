@@ -1,36 +1,37 @@
 # mypy: ignore-errors
 """From the edge list of a graph to its simple adjacency and the fingerprint of its structure.
 
-All functions work in buffers that the caller allocates once for many graphs. The adjacency is stored
-by head: ``tails[offsets[v]:offsets[v + 1]]`` are the nodes with an edge to ``v``, ascending.
+All functions work in buffers that the caller allocates once for many graphs: an allocation for each of
+thousands of small graphs would take as long as the work. The adjacency is stored by head:
+``tails[offsets[v]:offsets[v + 1]]`` are the nodes with an edge to ``v``, ascending.
+
+Indices are uint64 wherever they are computed: numba tests signed ones for negative values at every access.
 """
 
 import numpy as np
 
 from gradformer_dgl.graphs.bits_kernels import WORD, lowest_bit
 from gradformer_dgl.jit.compile import jit
-from gradformer_dgl.jit.simd_math import scrambled
+from gradformer_dgl.jit.splitmix64 import GOLDEN_GAMMA, mix64
 
 # Words of the bit matrix of a dense graph: half a megabyte, so that it stays in the processor's cache.
 MATRIX_WORDS = 1 << 16
 
 
 @jit
-def mix(value):
-    """Scramble 64 bits so that every input bit flips every output bit with equal chance (splitmix64)."""
-    return scrambled(value + np.uint64(0x9E3779B97F4A7C15))
-
-
-@jit
 def fingerprint(num_nodes, offsets, tails, by_tail=False):
-    """Hash the number of nodes and the set of edges to 64 bits; of heads stored by tail with ``by_tail``."""
+    """Hash the number of nodes and the set of edges to 64 bits; of heads stored by tail with ``by_tail``.
+
+    The hashes of the edges are added up, so that their order makes no difference.
+    """
     shift = np.uint64(0 if by_tail else 32)
     other = np.uint64(32 if by_tail else 0)
     total = np.uint64(0)
     for head in range(num_nodes):
         for place in range(offsets[head], offsets[head + 1]):
-            total += mix((np.uint64(tails[place]) << shift) | (np.uint64(head) << other))
-    return mix(total ^ mix(np.uint64(num_nodes)))
+            edge = (np.uint64(tails[place]) << shift) | (np.uint64(head) << other)
+            total += mix64(edge + GOLDEN_GAMMA)
+    return mix64((total ^ mix64(np.uint64(num_nodes) + GOLDEN_GAMMA)) + GOLDEN_GAMMA)
 
 
 @jit
@@ -144,8 +145,12 @@ def adjacency_of_many(src, dst, directed, num_nodes, offsets, tails, heads, curs
 
 
 @jit
-def adjacency(src, dst, directed, num_nodes, offsets, tails, heads, cursor, words):
-    """Fill ``offsets`` and ``tails``; for graphs of at most 64 nodes ``heads`` as well. Return the edges."""
+def adjacency(src, dst, directed, num_nodes, buffers):
+    """Fill the offsets and tails, for graphs of at most 64 nodes the heads as well; return the edges.
+
+    ``buffers`` are those of `adjacency_buffers`.
+    """
+    offsets, tails, heads, cursor, words = buffers
     if num_nodes <= WORD:
         return adjacency_of_few(src, dst, directed, num_nodes, offsets, tails, heads, words)
     if num_nodes * ((num_nodes + WORD - 1) // WORD) <= min(len(words), len(src)):
@@ -155,7 +160,7 @@ def adjacency(src, dst, directed, num_nodes, offsets, tails, heads, cursor, word
 
 @jit
 def adjacency_buffers(node_counts, edge_counts):
-    """What `adjacency` works in, large enough for each graph: offsets, tails, heads, cursor, words."""
+    """Allocate what `adjacency` works in, for the largest graph: offsets, tails, heads, cursor, words."""
     most_nodes = 0
     most_edges = 0
     for graph in range(len(node_counts)):
@@ -171,30 +176,27 @@ def adjacency_buffers(node_counts, edge_counts):
 
 @jit
 def fingerprints(node_counts, edge_counts, src, dst, directed, result):
-    """Fingerprint of every graph."""
-    offsets, tails, heads, cursor, words = adjacency_buffers(node_counts, edge_counts)
+    """Compute the fingerprint of every graph."""
+    buffers = adjacency_buffers(node_counts, edge_counts)
     first = 0
     for graph in range(len(node_counts)):
         end = first + edge_counts[graph]
-        adjacency(
-            src[first:end], dst[first:end], directed, node_counts[graph], offsets, tails, heads, cursor, words
-        )
-        result[graph] = fingerprint(node_counts[graph], offsets, tails)
+        adjacency(src[first:end], dst[first:end], directed, node_counts[graph], buffers)
+        result[graph] = fingerprint(node_counts[graph], buffers[0], buffers[1])
         first = end
 
 
 @jit
 def degrees_of_all(node_counts, edge_counts, src, dst, directed, result):
-    """In-degree and out-degree of every node in the simple graph."""
-    offsets, tails, heads, cursor, words = adjacency_buffers(node_counts, edge_counts)
+    """Count the edges that end and that begin at every node in the simple graph."""
+    buffers = adjacency_buffers(node_counts, edge_counts)
+    offsets, tails = buffers[0], buffers[1]
     first = 0
     row = 0
     for graph in range(len(node_counts)):
         num_nodes = node_counts[graph]
         end = first + edge_counts[graph]
-        num_edges = adjacency(
-            src[first:end], dst[first:end], directed, num_nodes, offsets, tails, heads, cursor, words
-        )
+        num_edges = adjacency(src[first:end], dst[first:end], directed, num_nodes, buffers)
         first = end
         for node in range(num_nodes):
             result[row + node, 0] = offsets[node + 1] - offsets[node]

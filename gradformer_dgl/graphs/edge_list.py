@@ -1,4 +1,4 @@
-"""The graph of a batch on a device that the installed DGL has no build for."""
+"""Graph of a batch on a device that the installed DGL has no build for."""
 
 from functools import cache
 from typing import TypeAlias
@@ -46,7 +46,7 @@ class EdgeList:
 
     @property
     def device(self) -> torch.device:
-        """Where the edges lie."""
+        """Device of the edges."""
         return self._ends[0].device
 
     @property
@@ -87,12 +87,12 @@ class EdgeList:
 
 
 Graph: TypeAlias = dgl.DGLGraph | EdgeList
-"""What message passing of this package runs on."""
+"""Graph of a batch, on which message passing runs."""
 
 
 @cache
 def dgl_has_graphs_on(device_type: str) -> bool:
-    """Whether the installed DGL has graphs on a kind of device.
+    """Return whether the installed DGL has graphs on a kind of device.
 
     Examples
     --------

@@ -1,12 +1,11 @@
-"""Fingerprints: a hash of each graph's structure, and of its edge weights."""
-
-from typing import Any
+"""Fingerprints of graphs: a hash of the structure of each, and one of its edge weights."""
 
 import numpy as np
 from jaxtyping import UInt64
 
 from gradformer_dgl.graphs.simple_graphs import SimpleGraphs
 from gradformer_dgl.graphs.structures import GraphStructures
+from gradformer_dgl.jit.splitmix64 import GOLDEN_GAMMA, mix64_array
 from gradformer_dgl.support.errors import ConfigError
 
 
@@ -74,10 +73,10 @@ def weight_fingerprints(structures: GraphStructures, directed: bool = False) -> 
     nodes, starts = graphs.node_counts, graphs.node_starts
     local = np.arange(starts[-1]) - np.repeat(starts[:-1], nodes)
     sources = np.repeat(local, np.diff(graphs.offsets)).astype(np.uint64)
-    edges = _mix((sources << np.uint64(32)) | local[graphs.targets].astype(np.uint64))
-    edges = _mix(edges ^ graphs.weights.view(np.uint64))
+    edges = _mixed((sources << np.uint64(32)) | local[graphs.targets].astype(np.uint64))
+    edges = _mixed(edges ^ graphs.weights.view(np.uint64))
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(edges, dtype=np.uint64)])
-    return _mix(np.diff(sums[graphs.offsets[starts]]) ^ _mix(nodes.astype(np.uint64)))
+    return _mixed(np.diff(sums[graphs.offsets[starts]]) ^ _mixed(nodes.astype(np.uint64)))
 
 
 def edge_weights(structures: GraphStructures) -> np.ndarray:
@@ -90,9 +89,5 @@ def edge_weights(structures: GraphStructures) -> np.ndarray:
     return structures.weights
 
 
-def _mix(values: Any) -> np.ndarray:
-    """Scramble 64 bits so that every input bit flips every output bit with equal chance (splitmix64)."""
-    values = values + np.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+def _mixed(values: np.ndarray) -> np.ndarray:
+    return mix64_array(values + GOLDEN_GAMMA)

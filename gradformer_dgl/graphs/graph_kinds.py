@@ -1,4 +1,4 @@
-"""The kinds of graph objects that are understood, and how each gives its edges."""
+"""Kinds of graph objects that are supported, and the edges of each."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -120,12 +120,12 @@ KINDS: tuple[tuple[Callable[[Any], bool], Callable[[Any, str | None], Edges]], .
 
 
 def is_graph(item: Any) -> bool:
-    """Whether something is one graph of a supported kind."""
+    """Return whether something is one graph of a supported kind."""
     return any(matches(item) for matches, _ in KINDS)
 
 
 def _graph_of(item: Any) -> Any:
-    """The graph of a data set's item: the item itself, or the first of a tuple."""
+    """Return the graph of a data set's item: the item itself, or the first of a tuple."""
     if isinstance(item, tuple | list) and not _is_triple(item) and len(item):
         return item[0]
     return item

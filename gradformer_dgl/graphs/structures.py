@@ -1,4 +1,4 @@
-"""The structure of many graphs as four arrays: what distances, encodings and fingerprints are made from."""
+"""Structures of many graphs as four arrays, from which distances, encodings and fingerprints are computed."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The one way in which this package compiles a function with numba."""
+"""Compilation of functions with numba."""
 
 import contextlib
 import functools
@@ -64,7 +64,7 @@ def jit(function: Callable[..., Any] | None = None, *, fastmath: tuple[str, ...]
 
 
 def is_kept_on_disk(function: Any) -> bool:
-    """Whether a compiled function is kept on disk between processes."""
+    """Return whether a compiled function is kept on disk between processes."""
     return isinstance(function._cache, _ForgivingCache)
 
 

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""Reading ahead in compiled loops, for memory that is read in no order that the processor could guess."""
+"""Prefetching in compiled loops, for memory that is read in no order that the processor could guess."""
 
 from llvmlite import ir
 from numba import types

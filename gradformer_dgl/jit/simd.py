@@ -13,7 +13,7 @@ Examples
 >>> import numpy as np
 >>> from gradformer_dgl.jit.compile import jit
 >>> from gradformer_dgl.jit.simd import fma, load, spread, store
->>> @compiled
+>>> @jit
 ... def double_and_add_one(x, y):
 ...     store(y, 0, 0, fma(np.float32(2), load(x, 0, 0), spread(np.float32(1))))
 >>> x, y = np.arange(8, dtype=np.float32)[None], np.zeros((1, 8), np.float32)

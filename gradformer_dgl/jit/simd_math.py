@@ -29,11 +29,3 @@ def sigmoid(x):
     """Return 1 / (1 + e^-x) of a vector, to rounding."""
     small = exp_below_one(maximum(x, x * np.float32(-1)) * np.float32(-1))
     return where_negative(x, small, np.float32(1)) / (small + np.float32(1))
-
-
-@jit
-def scrambled(x):
-    """Return 64 bits that each depend on all bits of a 64-bit number (the last steps of SplitMix64)."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))

@@ -124,12 +124,12 @@ class SparsePairDistances:
         [0, 1, 1, 0, 0]
         """
         from gradformer_dgl.pairs.sparse_estimate import require_memory
-        from gradformer_dgl.preprocess.sparse_pairs import packed_near_pairs
+        from gradformer_dgl.preprocess.sparse_pairs import packed_sparse_pairs
 
         max_distance = checked_cutoff(max_distance, least=1)
         structures = _structures(graph)
         require_memory(structures, max_distance, directed, node_bytes=node_bytes)
-        counts, nodes, distances, _, _ = packed_near_pairs(structures, np.uint8, directed, max_distance)
+        counts, nodes, distances, _, _ = packed_sparse_pairs(structures, np.uint8, directed, max_distance)
         node_counts = torch.from_numpy(structures.node_counts)
         return cls._of(
             torch.from_numpy(_indptr(counts)),

@@ -78,7 +78,7 @@ def estimate_pairs(
     >>> estimate_pairs(ring, max_distance=2).per_node
     array([1., 3., 5.])
     """
-    from gradformer_dgl.preprocess.sparse_pairs import packed_near_pairs
+    from gradformer_dgl.preprocess.sparse_pairs import packed_sparse_pairs
 
     num_nodes = int(structures.node_counts[0])
     # One by one: neighbouring ids often have much the same near nodes.
@@ -88,7 +88,7 @@ def estimate_pairs(
         blocks = [(node, node + 1) for node in np.sort(chosen).tolist()]
     searched, histogram = 0, np.zeros(max_distance + 1, np.int64)
     for rows in blocks:
-        found, _, _, _, by_distance = packed_near_pairs(
+        found, _, _, _, by_distance = packed_sparse_pairs(
             structures, np.uint8, directed, max_distance, rows=rows
         )
         histogram[: len(by_distance)] += by_distance

@@ -1,1 +1,1 @@
-"""Small things every room needs: errors, texts, files, locks, memory."""
+"""Shared by all folders: errors, registries, atomic writes, locks, memory."""

@@ -1,4 +1,4 @@
-"""Which name was meant by one that is not known."""
+"""Suggestions for names that are not known: did you mean."""
 
 import difflib
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Keeping DGL's GraphBolt out where it would keep DGL from being imported.
+"""Guard that keeps DGL's GraphBolt out where it would keep DGL from being imported.
 
 DGL 2.x imports GraphBolt, its sampler for huge graphs, whose compiled library exists for those releases of
 torch only that were current when DGL was built; with any other torch ``import dgl`` fails. Nothing of this

@@ -1,4 +1,4 @@
-"""How much memory this process may have, and how much it has had."""
+"""Memory that this process may have, and the most that it has had."""
 
 import functools
 import os
@@ -12,7 +12,7 @@ _MEMBERSHIP = Path("/proc/self/cgroup")
 
 @functools.cache
 def machine_memory() -> int:
-    """Bytes of memory of this machine, or of the container or batch job that this process runs in.
+    """Return the bytes of memory of this machine, or of the container or batch job that this process runs in.
 
     Examples
     --------
@@ -24,7 +24,7 @@ def machine_memory() -> int:
 
 
 def peak_memory(device: str = "cpu") -> int:
-    """Largest resident set of this process so far, or the most that torch held on a GPU, in bytes.
+    """Return the largest resident set of this process so far, or the most that torch held on a GPU, in bytes.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def peak_memory(device: str = "cpu") -> int:
 
 
 def _limits(control_groups: Path, membership: Path) -> list[int]:
-    """Limits of the control groups, of version 2 or 1, that a process belongs to; there may be none."""
+    """Return the limits of the control groups, of version 2 or 1, that a process belongs to."""
     try:
         lines = [line.split(":", 2) for line in membership.read_text().splitlines()]
     except OSError:

@@ -1,4 +1,4 @@
-"""Processes that do not outlive the one that they work for."""
+"""Watchdog that ends a process when its parent has ended."""
 
 import multiprocessing
 import os

@@ -12,7 +12,7 @@ import pytest
 from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.cache import format as cache_format
 from gradformer_dgl.cli import preprocess
-from gradformer_dgl.preprocess import engines
+from gradformer_dgl.preprocess import parallel
 
 
 def test_preprocess_then_again(command, raw, cached):
@@ -40,7 +40,7 @@ def test_preprocess_takes_processes_other_distances_and_the_sparse_layout(comman
 
 def test_the_choices_of_preprocess_are_those_of_the_package():
     assert preprocess.LAYOUTS == cache_format.LAYOUTS
-    assert preprocess.BACKENDS == engines.BACKENDS
+    assert preprocess.BACKENDS == parallel.BACKENDS
 
 
 def test_info_shows_what_is_inside(command, cached):

@@ -13,7 +13,7 @@ def call(tmp_path):
             """
             from gradformer_dgl.jit.compile import jit, is_kept_on_disk
 
-            @compiled
+            @jit
             def triple(x):
                 return 3 * x
 

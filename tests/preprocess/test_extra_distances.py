@@ -7,7 +7,7 @@ from gradformer_dgl.graphs import simple_graphs as simple_graphs_module
 from gradformer_dgl.graphs.fingerprints import weight_fingerprints
 from gradformer_dgl.preprocess import GraphStructures
 from gradformer_dgl.preprocess import weighted as weighted_module
-from gradformer_dgl.preprocess.extra_distances import KINDS, extra_distances
+from gradformer_dgl.preprocess.extra_distances import EXTRA_DISTANCES, extra_distances
 from gradformer_dgl.support.errors import ConfigError, GraphError
 
 
@@ -100,7 +100,7 @@ def test_result_does_not_depend_on_the_graphs_beside_it(name):
     np.testing.assert_array_equal(extra_distances(structures, name), np.concatenate(alone))
 
 
-@pytest.mark.parametrize("name", sorted(KINDS))
+@pytest.mark.parametrize("name", sorted(EXTRA_DISTANCES))
 def test_no_graphs(name):
     assert extra_distances(GraphStructures([], [], [], [], []), name).shape == (0,)
 

@@ -12,7 +12,7 @@ import pytest
 
 from gradformer_dgl.preprocess import GraphStructures, pipeline, preprocess_graphs, tasks
 from gradformer_dgl.preprocess.laplacian import laplacian_eigenvectors
-from gradformer_dgl.preprocess.parts import PartStore
+from gradformer_dgl.preprocess.part_store import PartStore
 from gradformer_dgl.preprocess.random_walks import return_probabilities
 from gradformer_dgl.preprocess.shortest_paths import DistanceOverflowError, packed_distances
 from gradformer_dgl.support.errors import CacheError, ConfigError, GraphError

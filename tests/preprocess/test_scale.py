@@ -16,7 +16,7 @@ import pytest
 
 from gradformer_dgl.preprocess import GraphStructures, preprocess_graphs, tasks
 from gradformer_dgl.preprocess.shortest_paths import packed_distances
-from gradformer_dgl.preprocess.sparse_pairs import packed_near_pairs
+from gradformer_dgl.preprocess.sparse_pairs import packed_sparse_pairs
 from gradformer_dgl.support.errors import ConfigError, GraphError
 
 
@@ -75,7 +75,7 @@ def test_sparse_layout(tmp_path, small_blocks, max_distance):
     options = {"layout": "sparse", "max_distance": max_distance}
     cache = preprocess_graphs(graphs, tmp_path / "x.h5", n_jobs=2, **options)
     structures = GraphStructures.concatenate(graphs)
-    counts, nodes, distances, _, histogram = packed_near_pairs(structures, np.uint16, False, max_distance)
+    counts, nodes, distances, _, histogram = packed_sparse_pairs(structures, np.uint16, False, max_distance)
     near = [cache.neighborhood(graph) for graph in range(len(cache))]
     np.testing.assert_array_equal(np.concatenate([np.diff(part.indptr) for part in near]), counts)
     np.testing.assert_array_equal(np.concatenate([part.indices for part in near]), nodes)

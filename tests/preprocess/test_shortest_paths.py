@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from gradformer_dgl.graphs.fingerprints import structure_fingerprints
-from gradformer_dgl.preprocess import GraphStructures, queue_kernels, shortest_path_distances
+from gradformer_dgl.preprocess import GraphStructures, bfs_queue_kernels, shortest_path_distances
 from gradformer_dgl.preprocess.shortest_paths import (
     DistanceOverflowError,
     checked_max_distance,
@@ -230,10 +230,10 @@ def test_rows_that_follow_from_others_are_no_neighbours():
     src, dst, num_nodes = grid(5, 13)
     offsets = np.r_[0, np.cumsum(np.bincount(dst, minlength=num_nodes))]
     tails = src[np.argsort(dst, kind="stable")].astype(np.int32)
-    by_tail, heads = queue_kernels.reversed_edges(num_nodes, offsets, tails)
+    by_tail, heads = bfs_queue_kernels.reversed_edges(num_nodes, offsets, tails)
     states = np.empty(num_nodes, np.int8)
-    queue_kernels.choose_derived(3, 61, by_tail, heads, states)
-    derived = np.flatnonzero(states[3:61] == queue_kernels.DERIVED) + 3
+    bfs_queue_kernels.choose_derived(3, 61, by_tail, heads, states)
+    derived = np.flatnonzero(states[3:61] == bfs_queue_kernels.DERIVED) + 3
     assert len(derived) > 20
     for node in derived:
         neighbors = dst[src == node]

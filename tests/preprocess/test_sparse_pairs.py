@@ -12,7 +12,7 @@ from gradformer_dgl.preprocess.shortest_paths import (
     DistanceOverflowError,
     packed_distances,
 )
-from gradformer_dgl.preprocess.sparse_pairs import packed_near_pairs
+from gradformer_dgl.preprocess.sparse_pairs import packed_sparse_pairs
 from gradformer_dgl.support.errors import ConfigError
 
 
@@ -58,8 +58,8 @@ def test_equals_networkx_and_the_matrices(directed, max_distance, most_matrix_no
     if most_matrix_nodes < 1024:
         # What is compiled has the constant in it.
         monkeypatch.setattr(kernels, "MOST_MATRIX_NODES", most_matrix_nodes)
-        monkeypatch.setattr(kernels, "near_pairs", kernels.near_pairs.py_func)
-    found = packed_near_pairs(structures, np.uint8, directed, max_distance)
+        monkeypatch.setattr(kernels, "sparse_pairs", kernels.sparse_pairs.py_func)
+    found = packed_sparse_pairs(structures, np.uint8, directed, max_distance)
     for array, expected in zip(found, by_networkx(structures, directed, max_distance), strict=False):
         np.testing.assert_array_equal(array, expected)
     for array, expected in zip(found, by_matrices(structures, np.uint8, directed, max_distance), strict=True):
@@ -72,12 +72,12 @@ def test_equals_networkx_and_the_matrices(directed, max_distance, most_matrix_no
 def test_large_graphs_and_blocks_of_their_rows(directed, dtype):
     structures = random_structures(seed=7, sizes=[2003, 29, 1123], densities=[1.5])
     expected = by_networkx(structures, directed, 3)
-    found = packed_near_pairs(structures, dtype, directed, 3)
+    found = packed_sparse_pairs(structures, dtype, directed, 3)
     for array, wanted in zip(found, expected, strict=False):
         np.testing.assert_array_equal(array, wanted)
     large = structures.slice(0, 1)
     blocks = [
-        packed_near_pairs(large, dtype, directed, 3, rows=(start, min(start + 777, 2003)))
+        packed_sparse_pairs(large, dtype, directed, 3, rows=(start, min(start + 777, 2003)))
         for start in range(0, 2003, 777)
     ]
     near = int(found[0][:2003].sum())
@@ -93,7 +93,7 @@ def test_large_graphs_and_blocks_of_their_rows(directed, dtype):
 
 def test_dense_graph_outgrows_the_first_guess():
     complete = GraphStructures.from_graphs([nx.complete_graph(1500)])
-    found = packed_near_pairs(complete, np.uint8, max_distance=2, rows=(7, 9))
+    found = packed_sparse_pairs(complete, np.uint8, max_distance=2, rows=(7, 9))
     counts, nodes, distances, _, histogram = found
     assert counts.tolist() == [1500, 1500]
     np.testing.assert_array_equal(nodes, np.tile(np.arange(1500), 2))
@@ -107,11 +107,11 @@ def test_too_long_for_the_asked_type_names_the_graph(num_nodes):
     structures = GraphStructures.from_graphs([([], [], 1), path])
     message = "graph 4 has a shortest path longer than 254 hops: pass max_distance=254 or less"
     with pytest.raises(DistanceOverflowError, match=message):
-        packed_near_pairs(structures, np.uint8, first_graph=3)
+        packed_sparse_pairs(structures, np.uint8, first_graph=3)
     with pytest.raises(DistanceOverflowError, match=message):
-        packed_near_pairs(structures.slice(1, 2), np.uint8, first_graph=4, rows=(0, 1))
-    assert packed_near_pairs(structures, np.uint8, max_distance=254)[2].max() == 254
-    counts, _, distances, _, _ = packed_near_pairs(structures.slice(1, 2), np.uint16, rows=(0, 1))
+        packed_sparse_pairs(structures.slice(1, 2), np.uint8, first_graph=4, rows=(0, 1))
+    assert packed_sparse_pairs(structures, np.uint8, max_distance=254)[2].max() == 254
+    counts, _, distances, _, _ = packed_sparse_pairs(structures.slice(1, 2), np.uint16, rows=(0, 1))
     assert counts.tolist() == [num_nodes]
     np.testing.assert_array_equal(distances, np.arange(num_nodes))
 
@@ -119,9 +119,9 @@ def test_too_long_for_the_asked_type_names_the_graph(num_nodes):
 def test_blocks_of_other_graphs_and_directions_in_turn():
     one, other = (random_structures(size, [size], densities=[2]) for size in (1200, 1300))
     for structures, directed in [(one, False), (other, False), (other, True), (one, True), (one, False)]:
-        expected = packed_near_pairs(structures, np.uint8, directed, 2)[1]
+        expected = packed_sparse_pairs(structures, np.uint8, directed, 2)[1]
         rows = (0, int(structures.node_counts[0]))
-        found = packed_near_pairs(structures, np.uint8, directed, 2, rows=rows)[1]
+        found = packed_sparse_pairs(structures, np.uint8, directed, 2, rows=rows)[1]
         np.testing.assert_array_equal(found, expected)
 
 
@@ -129,7 +129,7 @@ def test_graph_is_not_kept_longer_than_its_structures():
     from gradformer_dgl.preprocess.sparse_pairs import _LAST_GRAPH
 
     structures = random_structures(seed=3, sizes=[1100], densities=[2])
-    packed_near_pairs(structures, np.uint8, max_distance=1, rows=(0, 1))
+    packed_sparse_pairs(structures, np.uint8, max_distance=1, rows=(0, 1))
     assert _LAST_GRAPH._edges is not None
     del structures
     gc.collect()
@@ -138,11 +138,11 @@ def test_graph_is_not_kept_longer_than_its_structures():
 
 def test_threads_share_a_graph():
     structures = random_structures(seed=13, sizes=[2000], densities=[2])
-    whole = packed_near_pairs(structures, np.uint8, max_distance=3)
+    whole = packed_sparse_pairs(structures, np.uint8, max_distance=3)
     found = {}
 
     def search(start):
-        found[start] = packed_near_pairs(structures, np.uint8, max_distance=3, rows=(start, start + 250))
+        found[start] = packed_sparse_pairs(structures, np.uint8, max_distance=3, rows=(start, start + 250))
 
     threads = [threading.Thread(target=search, args=(start,)) for start in range(0, 2000, 250)]
     for thread in threads:
@@ -157,6 +157,6 @@ def test_threads_share_a_graph():
 def test_no_such_rows():
     structures = random_structures(seed=1, sizes=[5, 5])
     with pytest.raises(ConfigError, match="rows can be taken of one graph, got 2"):
-        packed_near_pairs(structures, np.uint8, rows=(0, 5))
+        packed_sparse_pairs(structures, np.uint8, rows=(0, 5))
     with pytest.raises(ConfigError, match="no rows 0 to 6 in a graph of 5 nodes"):
-        packed_near_pairs(structures.slice(0, 1), np.uint8, rows=(0, 6))
+        packed_sparse_pairs(structures.slice(0, 1), np.uint8, rows=(0, 6))

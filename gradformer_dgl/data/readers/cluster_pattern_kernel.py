@@ -26,7 +26,7 @@ def _key(seed, stream, number):
 
 @jit
 def _joined(i, j, first, kinds, places, limits, graph_key, pattern_key):
-    """Whether nodes i and j of a graph are joined: within a pattern by its own hash, else by the graph's."""
+    """Return if nodes i and j are joined: within a pattern by its own hash, else by that of the graph."""
     one, other = first + i, first + j
     limit = limits[kinds[one], kinds[other]]
     if places[one] >= 0 and places[other] >= 0:

@@ -8,14 +8,14 @@ import numpy as np
 
 from gradformer_dgl.jit.compile import jit
 from gradformer_dgl.jit.simd import counting, where_at_least
-from gradformer_dgl.jit.simd_math import scrambled
+from gradformer_dgl.jit.splitmix64 import mix64
 
 
 @jit
 def row_key(seed, row):
     """Return 32 random bits for a row of pairs (SplitMix64)."""
     x = np.uint64(seed) + np.uint64(row) * np.uint64(0x9E3779B97F4A7C15)
-    return np.int32(scrambled(x) >> np.uint64(32))
+    return np.int32(mix64(x) >> np.uint64(32))
 
 
 @jit

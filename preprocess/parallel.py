@@ -1,10 +1,10 @@
-"""Who computes the parts: this thread, threads, processes, or the workers of a Dask or Ray cluster."""
+"""Parallel computation with joblib: threads, processes, or the workers of a Dask or Ray cluster."""
 
 import contextlib
-import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+import threading
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
 from gradformer_dgl.support.errors import ConfigError, GradformerError
@@ -60,38 +60,39 @@ class Engine:
 
     @property
     def shares_memory(self) -> bool:
-        """Whether results come back without being copied to another process."""
+        """True where results come back without being copied to another process."""
         return self.backend == "threading"
 
-    def run(self, function: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> Iterator[_Result]:
+    def run(self, function: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> Generator[_Result]:
         """Yield the results in the order in which they are finished.
 
-        Tasks are drawn when there is room for them. Where a worker process dies, the tasks that it may have
-        held are given to new ones.
+        Tasks are drawn when there is room for them, from a thread of joblib's too. Where a worker process
+        dies, the tasks that it may have held are given to new ones. Nothing runs any more once the generator
+        is closed, which is left to the caller where it stops early.
 
         Raises
         ------
         GradformerError
             What the function or the tasks raise, or where workers keep dying.
         """
-        if self.backend == "threading" and self.n_jobs == 1:
-            yield from map(function, tasks)
-            return
-        if self.backend == "threading":
-            yield from _in_threads(function, tasks, self.n_jobs)
-            return
+        from joblib import delayed
+        from joblib.externals.loky.process_executor import BrokenProcessPool
+
         rest = iter(tasks)
         held: dict[int, _Task] = {}
         deaths = 0
-        with _configured(self.backend, self.n_jobs, self.scheduler) as pool:
+        with contextlib.ExitStack() as stack:
+            call = stack.enter_context(_Finishing(function)) if self.shares_memory else function
+            pool = self._pool(stack)
             while True:
                 drawn = _Drawn(itertools.chain(list(held.values()), rest), held)
                 try:
-                    for result in pool(_delayed(function, task) for task in drawn):
-                        held.pop(result.number, None)
-                        deaths = 0
-                        yield result
-                except _worker_deaths() as error:
+                    with _closed(pool(delayed(call)(task) for task in drawn)) as results:
+                        for result in results:
+                            held.pop(result.number, None)
+                            deaths = 0
+                            yield result
+                except BrokenProcessPool as error:
                     deaths += 1
                     if deaths > MOST_DEATHS:
                         raise GradformerError(
@@ -103,26 +104,32 @@ class Engine:
                     raise drawn.error
                 return
 
+    def _pool(self, stack: contextlib.ExitStack) -> Callable[[Iterable[Any]], Generator[Any]]:
+        """Return what runs calls with joblib and yields their results as they are finished.
 
-def _in_threads(
-    function: Callable[[_Task], _Result], tasks: Iterable[_Task], n_jobs: int
-) -> Iterator[_Result]:
-    """Results as threads finish them, at once: joblib looks for some every 10 milliseconds."""
-    from joblib import effective_n_jobs, parallel_config
+        joblib looks for results every 10 milliseconds: with more than one worker, a call takes about as much
+        longer, however many tasks it has.
+        """
+        from joblib import Parallel, effective_n_jobs, parallel_config
 
-    with parallel_config(backend="threading"):
-        workers = effective_n_jobs(n_jobs)
-    rest = iter(tasks)
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            running = {pool.submit(function, task) for task in itertools.islice(rest, 2 * workers)}
-            while running:
-                finished, running = wait(running, return_when=FIRST_COMPLETED)
-                running |= {pool.submit(function, task) for task in itertools.islice(rest, len(finished))}
-                for future in finished:
-                    yield future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        if self.backend == "dask":
+            stack.enter_context(_dask_client(self.scheduler))
+        elif self.backend == "ray":
+            _join_ray_cluster(self.scheduler)
+        # Arrays travel with their task: mapping them from files would leave those behind after a kill.
+        options: dict[str, Any] = {"batch_size": 1, "max_nbytes": None}
+        with parallel_config(backend=self.backend, n_jobs=self.n_jobs):
+            if self.backend != "ray":
+                return Parallel(return_as="generator_unordered", **options)
+            # Ray's backend gives back whole lists only.
+            lists, size = stack.enter_context(Parallel(**options)), 4 * effective_n_jobs(self.n_jobs)
+
+        def by_windows(calls: Iterable[Any]) -> Generator[Any]:
+            rest = iter(calls)
+            while window := list(itertools.islice(rest, size)):
+                yield from lists(window)
+
+        return by_windows
 
 
 class _Drawn:
@@ -130,48 +137,56 @@ class _Drawn:
 
     def __init__(self, tasks: Iterable[Any], held: dict[int, Any]) -> None:
         self._tasks, self._held = tasks, held
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def __iter__(self) -> Iterator[Any]:
         try:
             for task in self._tasks:
                 self._held[task.number] = task
                 yield task
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             self.error = error
 
 
-def _delayed(function: Callable[[_Task], _Result], task: _Task) -> Any:
-    from joblib import delayed
+class _Finishing:
+    """A function called by threads, and a context manager that is left when no thread is in it any more.
 
-    return delayed(function)(task)
+    joblib does not wait for its threads where it stops early. They would go on writing to a folder in which
+    the next run may be at work already.
+    """
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self._function, self._inside, self._changed = function, 0, threading.Condition()
+
+    def __call__(self, task: Any) -> Any:
+        self._count(1)
+        try:
+            return self._function(task)
+        finally:
+            self._count(-1)
+
+    def _count(self, step: int) -> None:
+        with self._changed:
+            self._inside += step
+            self._changed.notify_all()
+
+    def __enter__(self) -> "_Finishing":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._inside)
 
 
 @contextlib.contextmanager
-def _configured(backend: str, n_jobs: int, scheduler: str | None) -> Iterator[Any]:
-    """A joblib pool that yields results as they come."""
-    from joblib import Parallel, effective_n_jobs, parallel_config
-
-    with contextlib.ExitStack() as stack:
-        if backend == "dask":
-            stack.enter_context(_dask_client(scheduler))
-        elif backend == "ray":
-            _ray_cluster(scheduler)
-        stack.enter_context(parallel_config(backend=backend, n_jobs=n_jobs))
-        # Arrays travel with their task: mapping them from files would leave those behind after a kill.
-        if backend == "ray":
-            # Ray's backend gives back whole lists only.
-            pool = stack.enter_context(Parallel(batch_size=1, max_nbytes=None))
-            yield functools.partial(_by_windows, pool, 4 * effective_n_jobs(n_jobs))
-        else:
-            yield Parallel(return_as="generator_unordered", batch_size=1, max_nbytes=None)
-
-
-def _by_windows(pool: Any, size: int, calls: Iterable[Any]) -> Iterator[Any]:
-    """Results of so many calls at a time."""
-    rest = iter(calls)
-    while window := list(itertools.islice(rest, size)):
-        yield from pool(window)
+def _closed(results: Generator[Any]) -> Iterator[Generator[Any]]:
+    """Close a generator of results in the end, without joblib's warnings of tasks that are not done."""
+    try:
+        yield results
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            results.close()
 
 
 def _dask_client(scheduler: str | None) -> Any:
@@ -189,7 +204,7 @@ def _dask_client(scheduler: str | None) -> Any:
         ) from None
 
 
-def _ray_cluster(address: str | None) -> None:
+def _join_ray_cluster(address: str | None) -> None:
     try:
         import ray
         from ray.util.joblib import register_ray
@@ -201,9 +216,3 @@ def _ray_cluster(address: str | None) -> None:
     except (ConnectionError, ValueError) as error:
         raise ConfigError(f"no Ray cluster answers at {address}: {error}") from None
     register_ray()
-
-
-def _worker_deaths() -> tuple[type[Exception], ...]:
-    from joblib.externals.loky.process_executor import BrokenProcessPool
-
-    return (BrokenProcessPool,)

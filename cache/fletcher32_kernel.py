@@ -1,5 +1,5 @@
 # mypy: allow-untyped-defs
-"""Fletcher checksums, without the interpreter's lock."""
+"""Fletcher-32 checksums, without the interpreter's lock."""
 
 import numpy as np
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradformer_dgl.preprocess import GraphStructures, preprocess_graphs, tasks
-from gradformer_dgl.preprocess.engines import Engine
+from gradformer_dgl.preprocess.parallel import Engine
 from gradformer_dgl.support.errors import ConfigError, GradformerError, GraphError
 
 
@@ -66,9 +66,9 @@ def test_a_ray_cluster_makes_the_same_file(graphs, tmp_path, expected, monkeypat
 
 def test_no_scheduler_at_the_address(graphs, tmp_path, monkeypatch):
     pytest.importorskip("distributed")
-    from gradformer_dgl.preprocess import engines
+    from gradformer_dgl.preprocess import parallel
 
-    monkeypatch.setattr(engines, "SECONDS_TO_CONNECT", 1)
+    monkeypatch.setattr(parallel, "SECONDS_TO_CONNECT", 1)
     with pytest.raises(ConfigError, match=r"no Dask scheduler answers at tcp:.*: start one with"):
         preprocess_graphs(graphs, tmp_path / "x.h5", backend="dask", scheduler="tcp://127.0.0.1:1")
 

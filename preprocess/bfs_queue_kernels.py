@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""All-pairs shortest paths by a queue for every source, for graphs of long paths.
+"""All-pairs shortest paths by breadth-first search with a queue from every source, for graphs of long paths.
 
 The bit-parallel search pays where a node gets many bits at a time. Along a path it gets one or two in each
 of very many levels: there it is cheaper to take one source after the other, and only every second one. The
@@ -18,7 +18,7 @@ UNDECIDED, SEARCHED, DERIVED = 0, 1, 2
 
 @jit
 def reversed_edges(num_nodes, offsets, tails):
-    """Offsets and heads of the edges by their tails, of tails by head."""
+    """Return the offsets and heads of the edges by their tails, given tails by head."""
     to_offsets = np.zeros(num_nodes + 1, np.int64)
     heads = np.empty(offsets[num_nodes], np.int32)
     for edge in range(offsets[num_nodes]):
@@ -108,7 +108,7 @@ def derive_row(node, first_row, num_nodes, offsets, heads, limit, largest, rows,
 
 @jit
 def queue_rows(num_nodes, offsets, heads, limit, largest, first_row, last_row, histogram, out, start):
-    """Rows ``first_row .. last_row`` of the distances of one graph into ``out[start:]``.
+    """Write the rows ``first_row .. last_row`` of the distances of one graph to ``out[start:]``.
 
     ``heads[offsets[v]:offsets[v + 1]]`` are the nodes that have an edge from v. Returns 0, or -1 where a
     distance exceeds ``largest``.

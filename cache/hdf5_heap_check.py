@@ -1,4 +1,4 @@
-"""A look at the heap of an HDF5 file's attribute strings, before HDF5 walks it.
+"""Check of the heap of an HDF5 file's attribute strings, before HDF5 walks it.
 
 It is the one structure of the file that HDF5 neither checksums nor always returns from: an object in it
 that claims to take no space is stepped over forever. What the strings say is checked by the checksum of

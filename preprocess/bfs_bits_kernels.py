@@ -1,5 +1,9 @@
 # mypy: ignore-errors
-"""Breadth-first search of a block of targets or sources at once, a bit each; see `shortest_paths_kernels`."""
+"""Breadth-first search of a block of targets or sources at once, a bit each; see `shortest_paths_kernels`.
+
+The lanes of a block are written out one by one where a loop over them would keep numba from holding them in
+registers.
+"""
 
 import numpy as np
 
@@ -44,17 +48,16 @@ def push(head, offsets, tails, front, grown):
 
 
 @jit
-def search_block(
-    num_nodes, offsets, tails, limit, largest, base, width, sets, planes, nodes, marks, counts, trial
-):
-    """Bit-sliced distances from all nodes to the targets ``base .. base + width``.
+def search_block(num_nodes, offsets, tails, limit, largest, base, width, buffers, trial):
+    """Find the bit-sliced distances from all nodes to the targets ``base .. base + width``.
 
     With the heads of every tail in the place of the tails of every head: from these nodes to all others.
     Only nodes whose sets grew in the last level pass their new bits on, so a long path costs no more per
-    level than a short one. Adds the pairs of each level to ``counts``. Returns the number of planes,
-    `TOO_FAR` where a distance exceeds ``largest``, `LONG_PATHS` once a ``trial``, which the first block of a
-    graph is enough for, tells that a queue is faster.
+    level than a short one. The buffers are those of `search_buffers`; the pairs of each level are added to
+    its counts. Returns the number of planes, `TOO_FAR` where a distance exceeds ``largest``, or `LONG_PATHS`
+    once a ``trial``, which the first block of a graph is enough for, tells that a queue is faster.
     """
+    sets, planes, nodes, marks, counts = buffers
     reached = sets[0]
     front = sets[1]
     grown = sets[2]
@@ -135,7 +138,7 @@ def search_block(
 
 
 @jit
-def spread(missing, planes, number, num_planes, columns, line, out, place):
+def write_line(missing, planes, number, num_planes, columns, line, out, place):
     """Write up to 64 distances, word ``number`` of each plane, to ``out[place:]`` and no further."""
     set_bytes(line, 0, missing, FULL_BYTE)
     for plane in range(min(8, num_planes)):
@@ -153,7 +156,7 @@ def spread(missing, planes, number, num_planes, columns, line, out, place):
 
 @jit
 def write_targets(num_nodes, base, width, num_planes, reached, planes, line, out, start):
-    """Spread the bit-sliced distances to one block of targets into the rows of ``out``."""
+    """Write the bit-sliced distances to one block of targets as bytes to the rows of ``out``."""
     words = planes.reshape(planes.shape[0], planes.shape[1] * LANES)
     for node in range(num_nodes):
         for lane in range((width + WORD - 1) // WORD):
@@ -165,12 +168,12 @@ def write_targets(num_nodes, base, width, num_planes, reached, planes, line, out
                 for plane in range(num_planes):
                     add_bytes(out, place, planes[plane, node, lane], np.uint8(1 << plane))
             else:
-                spread(missing, words, node * LANES + lane, num_planes, columns, line, out, place)
+                write_line(missing, words, node * LANES + lane, num_planes, columns, line, out, place)
 
 
 @jit
 def transpose_bits(square):
-    """Turn 64 words of bits in place, in each lane: bit j of word i changes places with bit i of word j.
+    """Transpose 64 words of bits in place, in each lane: bit j of word i changes places with bit i of word j.
 
     The two halves off the diagonal change places, then those of each quarter, down to single bits.
     """
@@ -200,9 +203,9 @@ def transpose_bits(square):
 
 @jit
 def write_sources(num_nodes, width, num_planes, reached, planes, squares, line, out, start):
-    """Spread the bit-sliced distances from one block of sources into the rows of ``out[start:]``.
+    """Write the bit-sliced distances from one block of sources as bytes to the rows of ``out[start:]``.
 
-    Squares of 64 nodes by 64 sources are turned, those of all lanes at once, each plane by itself.
+    Squares of 64 nodes by 64 sources are transposed, those of all lanes at once, each plane by itself.
     """
     words = squares.reshape(squares.shape[0], WORD * LANES)
     for first in range(0, num_nodes, WORD):
@@ -224,12 +227,12 @@ def write_sources(num_nodes, width, num_planes, reached, planes, squares, line, 
                 for plane in range(num_planes):
                     add_bytes(out, place, words[plane, number], np.uint8(1 << plane))
             else:
-                spread(words[num_planes, number], words, number, num_planes, columns, line, out, place)
+                write_line(words[num_planes, number], words, number, num_planes, columns, line, out, place)
 
 
 @jit
 def search_buffers(num_nodes, bits):
-    """What `search_block` works in: sets, planes, nodes, marks, counts."""
+    """Allocate what `search_block` works in: sets, planes, nodes, marks, counts."""
     sets = np.empty((3, num_nodes, LANES), np.uint64)
     # A distance is below the number of nodes, which bounds the planes.
     most_planes = 0

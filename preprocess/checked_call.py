@@ -1,0 +1,47 @@
+"""Calls of encodings and distances, a user's own like those of the package, with checked results."""
+
+import inspect
+from typing import Any
+
+import numpy as np
+
+from gradformer_dgl.support.errors import ConfigError, GradformerError
+from gradformer_dgl.support.registry import Part, is_code
+
+
+def call_checked(part: Part, arguments: tuple[Any, ...], shape: tuple[int, ...], label: str) -> np.ndarray:
+    """Call the function of a part, or an instance of its class, and check the result.
+
+    Parameters
+    ----------
+    part : Part
+        Names the function, or a class that is made without arguments and can be called.
+    arguments : tuple
+        What it is called with.
+    shape : tuple of int
+        Shape of the result, a float32 array without NaN and, where it has two axes, without infinity.
+    label : str
+        What it is, for messages.
+
+    Raises
+    ------
+    ConfigError
+        Where the result is not of this kind, or code of a user's own fails.
+    """
+    compute = part.load()
+    try:
+        values = (compute() if inspect.isclass(compute) else compute)(*arguments)
+    except GradformerError:
+        raise
+    except Exception as error:
+        if not is_code(part.name):
+            raise
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{label} fails with {type(error).__name__}: {reason}") from error
+    kind, found = getattr(values, "dtype", type(values).__name__), getattr(values, "shape", ())
+    if not isinstance(values, np.ndarray) or kind != np.float32 or found != shape:
+        raise ConfigError(f"{label} returns {kind} of shape {tuple(found)}, not float32 of shape {shape}")
+    wrong = np.isnan(values) if len(shape) == 1 else ~np.isfinite(values)
+    if wrong.any():
+        raise ConfigError(f"{label} returns {values[wrong][0]} at {np.argwhere(wrong)[0].tolist()}")
+    return values
