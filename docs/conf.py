@@ -1,4 +1,4 @@
-"""How Sphinx builds this documentation: `make docs` writes it to build/docs."""
+"""Configuration of Sphinx: `make docs` writes the documentation to build/docs."""
 
 import os
 import sys

@@ -1,6 +1,6 @@
-"""What pages show but nobody types: tables of results, and presets.
+"""Generated parts of pages: tables of results, and presets.
 
-A page has a line ``<!-- generated: NAME -->``; the function of that name says what stands there.
+A page has a line ``<!-- generated: NAME -->``; the function of that name returns the text in its place.
 """
 
 import re
@@ -34,7 +34,7 @@ GENERATED: dict[str, Callable[[], str]] = {"result_tables": result_tables, "pres
 
 
 def fill_in(app: Sphinx, page: str, source: list[str]) -> None:
-    """Put what is generated in the place of its mark."""
+    """Replace each mark by its text."""
     source[0] = MARK.sub(lambda mark: GENERATED[mark[1]](), source[0])
 
 

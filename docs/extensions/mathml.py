@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers draw by themselves: no script and no network needed."""
+"""Formulas as MathML, which browsers draw without a script or a network."""
 
 from typing import Any
 

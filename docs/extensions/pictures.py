@@ -30,7 +30,7 @@ PICTURES_PAGE = IMAGES.parent / "howto" / "pictures.md"
 
 
 def draw_mask(file: Path) -> None:
-    """Draw a molecule, the distances in it, and what two heads with different thresholds make of them."""
+    """Draw a molecule, its distances, and the factors of two heads with different thresholds."""
     molecule = Chem.MolFromSmiles(CAFFEINE)
     edges = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in molecule.GetBonds()]
     src, dst = (list(ends) for ends in zip(*edges, strict=True))

@@ -1,6 +1,6 @@
-"""A page that names a class or function which has no entry in the API pages is an error.
+"""Warning for names of classes and functions that have no entry in the API pages.
 
-Docstrings may name what has none: another library's classes, and parts of this one that users do not call.
+Docstrings may name classes of other libraries, and parts of this one that users do not call.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ logger = getLogger(__name__)
 
 
 def complain(app: Sphinx, env: Any, reference: pending_xref, content: nodes.TextElement) -> None:
-    """Say where a name leads nowhere; one in plain backticks, of the role obj, need not lead anywhere."""
+    """Warn of a name without a target; one in plain backticks, of the role obj, needs none."""
     is_name = reference.get("refdomain") == "py" and reference["reftype"] != "obj"
     if is_name and not reference["refdoc"].startswith("api/"):
         logger.warning("no entry in the API pages for %s", reference["reftarget"], location=reference)

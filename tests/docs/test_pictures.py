@@ -9,7 +9,7 @@ import pytest
 from matplotlib import image
 from pages import DOCS, ROOT, pages
 
-from gradformer_dgl.plots import PICTURE_NAMES
+from gradformer_dgl.plots.registry import PICTURES
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_pages_show_pictures_of_the_checkout():
 def test_the_page_of_pictures_shows_each_kind():
     page = DOCS / "howto" / "pictures.md"
     text = page.read_text(encoding="utf-8")
-    for name in PICTURE_NAMES:
+    for name in PICTURES:
         file = page.parent / f"../images/trees-{name}.png"
         assert f"](../images/{file.name})" in text
         assert f"*`{name}`" in text or name == "attention"
