@@ -20,7 +20,7 @@ def read_dgl_graphs(file: Path) -> list[dgl.DGLGraph]:
     """Read the graphs of a file.
 
     DGL reads them with compiled code that knows numbers and names only: nothing is unpickled. But it believes
-    the sizes that the file tells, and where they are wrong it may end the process. So the file is read by a
+    the sizes in the file, and where they are wrong it may end the process. So the file is read by a
     child of this process first, which has a limit of memory and time.
 
     Parameters

@@ -188,4 +188,4 @@ SUFFIXES: dict[str, Callable[[Path, FeatureFit], _FileGraph]] = {
     ".edgelist": _read_edge_list,
     ".txt": _read_edge_list,
 }
-"""How a graph is read from a file with this suffix."""
+"""Reader of a graph by the suffix of its file."""

@@ -1,4 +1,4 @@
-"""The kinds of input that predictions can be made for."""
+"""Inputs of predictions: files and folders of molecules and graphs."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -73,7 +73,7 @@ class Input:
 
 
 def open_input(path: Path, fit: FeatureFit, smiles_column: str | None = None) -> Input:
-    """Open an input of any kind, told by its name and what it holds.
+    """Open an input of any kind, recognised by its name and content.
 
     Parameters
     ----------

@@ -1,30 +1,31 @@
-"""Batches on the device that trains, whether the data set fits there or not."""
+"""Batch loader: batches on the device that trains, whether the data set fits there or not."""
 
 import math
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 from gradformer_dgl.data import PackedGraphs
 from gradformer_dgl.data.batch import GraphBatch
 
-SHARE_OF_MEMORY = 0.5
-"""A data set lies on a GPU where it takes at most this share of the memory that is free there."""
+FRACTION_OF_MEMORY = 0.5
+"""A data set is kept on a GPU where it takes at most this fraction of the free memory."""
 THE_ONLY_GRAPH = torch.tensor([0])
 """The batch of a data set whose nodes are split: it is one graph."""
 
 
 def fits_on(device: torch.device, num_bytes: int) -> bool:
-    """Whether a data set of so many bytes is to lie on a device: on the CPU always."""
+    """Return whether a data set of so many bytes is to be kept on a device: on the CPU always."""
     if device.type != "cuda":
         return True
     free, _ = torch.cuda.mem_get_info(device)
-    return num_bytes <= SHARE_OF_MEMORY * free
+    return num_bytes <= FRACTION_OF_MEMORY * free
 
 
-def batches(indices: Tensor, size: int) -> Iterator[Tensor]:
+def batches(indices: Int64[Tensor, " _"], size: int) -> Iterator[Int64[Tensor, " _"]]:
     """Cut graph numbers into batches; a single graph left over joins the last batch.
 
     Batch normalisation has no variance to normalise with where a batch is one graph of one node.
@@ -42,7 +43,7 @@ def batches(indices: Tensor, size: int) -> Iterator[Tensor]:
 
 
 class BatchLoader:
-    """Cut batches out of a data set for a device.
+    """Load batches of a data set onto a device.
 
     Where the data set fits on the device, it is moved there once and batches are cut there, without a copy
     and without waiting. Else they are cut on the CPU, the next one in a thread while one is used, and sent

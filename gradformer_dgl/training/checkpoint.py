@@ -36,7 +36,7 @@ def whole_file(file: Path) -> Iterator[IO[str]]:
         raise RunError(f"{file} cannot be written: {error.strerror}") from None
 
 
-def save_tensors(file: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+def save_tensors(file: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
     """Save named tensors and JSON metadata in the safetensors format, whole or not at all.
 
     Raises
@@ -47,7 +47,7 @@ def save_tensors(file: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) 
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
         with drafted(file) as draft:
-            save_file(plain, draft, metadata={"facts": json.dumps(facts)})
+            save_file(plain, draft, metadata={"facts": json.dumps(metadata)})
     except (OSError, SafetensorError) as error:
         raise RunError(f"{file} cannot be written: {' '.join(str(error).split())}") from None
 
@@ -64,9 +64,9 @@ def load_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise RunError(f"no {file.name} in {file.parent}: the run was not started or not finished there")
     try:
         with safe_open(file, framework="pt") as stored:
-            facts = json.loads((stored.metadata() or {}).get("facts", "{}"))
-            if not isinstance(facts, dict):
+            metadata = json.loads((stored.metadata() or {}).get("facts", "{}"))
+            if not isinstance(metadata, dict):
                 raise ValueError("its metadata is no table")
-            return {name: stored.get_tensor(name) for name in stored.keys()}, facts  # noqa: SIM118
+            return {name: stored.get_tensor(name) for name in stored.keys()}, metadata  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
         raise RunError(f"{file} is broken ({' '.join(str(error).split())}): train the run again") from None

@@ -1,4 +1,4 @@
-"""Which device a run can use."""
+"""Device of a training: CPU or GPU."""
 
 import re
 

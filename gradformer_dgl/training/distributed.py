@@ -22,7 +22,7 @@ from gradformer_dgl.support.errors import ConfigError, RunError
 from gradformer_dgl.training.sync_norm import synchronize_norms
 
 TIMEOUT = datetime.timedelta(minutes=10)
-"""How long a rank waits for the others."""
+"""Longest wait of a rank for the others."""
 SECONDS_TO_REPORT = 2.0
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -44,7 +44,7 @@ class Ranks:
     --------
     >>> from gradformer_dgl.training.distributed import Ranks
     >>> costs = torch.tensor([9, 1, 4, 4, 1])
-    >>> [Ranks(rank, 2).share(costs).tolist() for rank in range(2)]
+    >>> [Ranks(rank, 2).own_items(costs).tolist() for rank in range(2)]
     [[0, 4], [1, 2, 3]]
     """
 
@@ -53,7 +53,7 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that writes and reports."""
+        """True in the process that writes and reports."""
         return self.rank == 0
 
     def device(self, name: str) -> str:
@@ -76,7 +76,7 @@ class Ranks:
         torch.cuda.set_device(number)
         return f"cuda:{number}"
 
-    def share(self, costs: Int64[Tensor, " items"]) -> Int64[Tensor, " own"]:
+    def own_items(self, costs: Int64[Tensor, " items"]) -> Int64[Tensor, " own"]:
         """Return the positions of the items that are this rank's, in ascending order.
 
         The costliest item first, each goes to the rank that has the least so far. A rank may get none.
@@ -186,7 +186,7 @@ def joined_ranks() -> Iterator[Ranks]:
         if _is_lost_connection(error):
             raise RunError(
                 "another process of this training was lost (killed, out of memory, or out of reach): "
-                "go on from the last checkpoint with --resume"
+                "resume from the last checkpoint with --resume"
             ) from error
         raise
     # What a training left in cycles would keep the group, and with it threads, beyond the block.

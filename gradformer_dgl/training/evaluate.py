@@ -47,9 +47,8 @@ def evaluate_runs(*runs: TrainedRun, part: str = "test") -> dict[str, Any]:
         for seed in seeds:
             # Missing weights are found before data is read.
             run.weights(seed)
-    data = first.describe_data()
-    for other in others:
-        _require_pair(first, data, other, other.describe_data(), seeds, part)
+    for run in runs:
+        _require_fit(first, run, seeds, part)
     objective = objective_of(first.dataset.task, first.config)
     outputs = [[run.outputs(seed, part) for seed in seeds] for run in runs]
     scored = [_scores(objective, one) for one in outputs]
@@ -120,20 +119,14 @@ def _common_seeds(runs: tuple[TrainedRun, ...]) -> list[int]:
     return seeds
 
 
-def _require_pair(
-    first: TrainedRun,
-    data: dict[str, Any],
-    other: TrainedRun,
-    other_data: dict[str, Any],
-    seeds: list[int],
-    part: str,
-) -> None:
+def _require_fit(first: TrainedRun, other: TrainedRun, seeds: list[int], part: str) -> None:
     names = f"{first.folder} and {other.folder}"
     tasks = [(run.dataset.task, run.dataset.level, run.dataset.out_size) for run in (first, other)]
     if tasks[0] != tasks[1]:
         said = " and ".join(f"{task} of {level}s with {size} outputs" for task, level, size in tasks)
         raise RunError(f"{names} cannot be averaged: their tasks are {said}")
-    different = [name for name in ("graphs", "labels") if data[DIGESTS][name] != other_data[DIGESTS][name]]
+    digests, others = first.data[DIGESTS], other.data[DIGESTS]
+    different = [name for name in ("graphs", "labels") if digests[name] != others[name]]
     if different:
         raise RunError(f"{names} cannot be averaged: their data has other {' and '.join(different)}")
     for seed in seeds:

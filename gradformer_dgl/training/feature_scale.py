@@ -1,4 +1,4 @@
-"""Numeric features on one scale: years, masses and coordinates beside each other."""
+"""Standardisation of numeric features: years, masses and coordinates on one scale."""
 
 import torch
 from jaxtyping import Float, Int64, Shaped
@@ -8,7 +8,7 @@ from gradformer_dgl.data import PackedGraphs
 from gradformer_dgl.support.errors import RunError
 
 ROUNDING = 1e-6
-"""A deviation of this share of the mean is none, in float32."""
+"""A deviation below this fraction of the mean is rounding, in float32."""
 
 
 class FeatureScale(nn.Module):

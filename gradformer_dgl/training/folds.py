@@ -45,7 +45,7 @@ def stratified_folds(labels: Int64[Tensor, "graphs"], folds: int, seed: int) -> 
     if len(labels) < folds:
         raise ConfigError(f"{len(labels)} graphs cannot be cut into {folds} folds")
     shuffled = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    # Dealt out like cards, class by class: a class that does not come out even goes on where the last ended.
+    # Dealt out like cards, class by class: a class begins in the fold after that where the last one ended.
     dealt = shuffled[torch.argsort(labels[shuffled], stable=True)]
     return [dealt[start::folds].sort().values for start in range(folds)]
 

@@ -169,7 +169,7 @@ class Trainer:
         """Return the graphs of each batch that this rank computes."""
         if self.dataset.splits_nodes:
             return (THE_ONLY_GRAPH for _ in parts)
-        return (part[self.ranks.share(self.costs[part])] for part in parts)
+        return (part[self.ranks.own_items(self.costs[part])] for part in parts)
 
     def train_epoch(self, epoch: int) -> tuple[float, float]:
         """Pass once over the training data; return the mean loss on the training scale, and the metric.

@@ -1,6 +1,7 @@
-"""What a network gives for graphs of a data set, and the labels that it is to give."""
+"""Outputs of a network for graphs of a data set, and their labels."""
 
 import torch
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 from gradformer_dgl.data import GraphDataset
@@ -11,16 +12,16 @@ from gradformer_dgl.training.distributed import ALONE, Ranks
 from gradformer_dgl.training.network import Network
 
 EVALUATION_BATCHES = 4
-"""Batches of training that are one without gradients."""
+"""Batches of training in one batch without gradients."""
 
 
 @torch.no_grad()
 def predict(
-    network: Network, loader: BatchLoader, indices: Tensor, size: int, ranks: Ranks = ALONE
-) -> Tensor:
-    """Outputs of a network on the training scale, rows in the order of the graph numbers.
+    network: Network, loader: BatchLoader, indices: Int64[Tensor, " _"], size: int, ranks: Ranks = ALONE
+) -> Float[Tensor, "items outputs"]:
+    """Return the outputs of a network on the training scale, rows in the order of the graph numbers.
 
-    Each rank computes those of a run of the graphs, and all get the whole. Where nodes are split, they are
+    Each rank computes those of some of the graphs, and all get all of them. Where nodes are split, they are
     those of these nodes, and every rank computes all.
 
     Returns
@@ -36,8 +37,8 @@ def predict(
     return ranks.concatenate(torch.cat(outputs))
 
 
-def labels_of(dataset: GraphDataset, indices: Tensor) -> Tensor:
-    """Labels of graphs, or of all their nodes, in the order of the numbers; of nodes, where these are split.
+def labels_of(dataset: GraphDataset, indices: Int64[Tensor, " _"]) -> Shaped[Tensor, "items *outputs"]:
+    """Return labels of graphs, or of all their nodes, in the order of the numbers.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""In which precision a network computes; parameters, statistics and outputs are float32 in all of them."""
+"""Precision of matrix products; parameters, statistics and outputs are float32 in all of them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -25,14 +25,14 @@ def save_checkpoint(trainer: "Trainer") -> None:
     tensors |= {f"best.{name}": tensor for name, tensor in trainer.best.weights.items()}
     for index, state in trainer.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
-    facts = {
+    metadata = {
         "seed": trainer.seed,
         "config": trainer.config.as_dict(),
         "records": trainer.records,
         "best": trainer.best.found,
         "seconds": trainer.seconds,
     }
-    trainer.files.save(CHECKPOINT, tensors, facts)
+    trainer.files.save(CHECKPOINT, tensors, metadata)
 
 
 def load_checkpoint(trainer: "Trainer") -> None:
@@ -47,22 +47,22 @@ def load_checkpoint(trainer: "Trainer") -> None:
     checkpoint = trainer.ranks.from_first(lambda: load_tensors(file) if file.is_file() else None)
     if checkpoint is None:
         return
-    tensors, facts = checkpoint
-    if facts.get("seed") != trainer.seed or not trainer.config.matches(facts.get("config")):
+    tensors, metadata = checkpoint
+    if metadata.get("seed") != trainer.seed or not trainer.config.matches(metadata.get("config")):
         raise RunError(f"{trainer.folder} holds a run with other settings: choose another --out")
     try:
-        _restore(trainer, tensors, facts)
+        _restore(trainer, tensors, metadata)
     except (RunError, LookupError, TypeError, ValueError) as error:
         reason = error if isinstance(error, RunError) else f"{type(error).__name__} {error}"
         raise RunError(f"{file} is broken ({reason}): train the run again, with --overwrite") from None
 
 
-def _restore(trainer: "Trainer", tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+def _restore(trainer: "Trainer", tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     parts: dict[str, dict[str, Tensor]] = {"network": {}, "scored": {}, "best": {}, "optimizer": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         parts[part][rest] = tensor
-    records, best, seconds = facts["records"], facts["best"], float(facts["seconds"])
+    records, best, seconds = metadata["records"], metadata["best"], float(metadata["seconds"])
     if [record["epoch"] for record in records] != list(range(1, len(records) + 1)):
         raise ValueError("its epochs have gaps")
     if best:

@@ -40,9 +40,9 @@ class SeedFiles:
         except OSError as error:
             raise RunError(f"{self.folder / METRICS} cannot be written: {error.strerror}") from None
 
-    def save(self, name: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    def save(self, name: str, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
         """Save tensors and metadata under a name, whole or not at all."""
-        save_tensors(self.folder / name, tensors, facts)
+        save_tensors(self.folder / name, tensors, metadata)
 
 
 class NoFiles(SeedFiles):
@@ -54,7 +54,7 @@ class NoFiles(SeedFiles):
     def add(self, record: dict[str, Any]) -> None:
         """Write nothing."""
 
-    def save(self, name: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    def save(self, name: str, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
         """Write nothing."""
 
 

@@ -1,4 +1,4 @@
-"""What a training step on one large graph takes in memory, told before the first one."""
+"""Memory of a training step on one large graph, estimated before the first one."""
 
 import copy
 import logging
@@ -20,13 +20,13 @@ SAMPLED = 512
 """Nodes of the small graph on which a step is measured."""
 
 STEP_PEAK = 1.3
-"""The peak of a training step, in that of the tensors on a small graph: loops and libraries take the rest."""
+"""Peak of a training step over that of the tensors on a small graph: loops and libraries take the rest."""
 
 _logger = logging.getLogger("gradformer_dgl")
 
 
 def require_step_memory(network: nn.Module, graphs: PackedGraphs, what: str) -> None:
-    """Log what a training step on one large graph with near pairs will take; of others nothing is told.
+    """Log the memory of a training step on one large graph with sparse pair distances, or refuse it.
 
     Neither the network nor the state of torch's random numbers changes.
 
@@ -37,7 +37,7 @@ def require_step_memory(network: nn.Module, graphs: PackedGraphs, what: str) -> 
     graphs : PackedGraphs
         The data set, with its distances, on the CPU.
     what : str
-        What is trained, for the message.
+        Name of the training, for the message.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def require_step_memory(network: nn.Module, graphs: PackedGraphs, what: str) -> 
 
 
 def _small_graph(graphs: PackedGraphs, near: SparsePairDistances) -> GraphBatch:
-    """Return a graph with as many edges a node and the same features, whose nodes are near to themselves."""
+    """Return a graph of as many edges per node and the same features, with the pairs of equal nodes alone."""
     nodes = min(SAMPLED, graphs.num_nodes)
     edges = round(nodes * graphs.num_edges / graphs.num_nodes)
     src, dst = torch.randint(nodes, (2, edges), generator=torch.Generator().manual_seed(0), dtype=torch.int32)
@@ -89,19 +89,19 @@ def _small_graph(graphs: PackedGraphs, near: SparsePairDistances) -> GraphBatch:
 
 
 def step_bytes(model: nn.Module, batch: GraphBatch) -> float:
-    """Measure what a training step takes for each node, beside the pairs: activations and their gradients.
+    """Measure the memory of a training step per node, beside the pairs: activations and their gradients.
 
     Parameters
     ----------
     model : nn.Module
         Called with the batch. Its running statistics change as by any forward pass in training.
     batch : GraphBatch
-        A small one like the graph that is to be trained on: as many edges a node, near pairs as distances.
+        A small one like the graph that is trained on: as many edges per node, sparse pair distances.
 
     Returns
     -------
     float
-        Bytes a node, about: 7 % less to 18 % more than the peak on graphs of 60,000 and 150,000 nodes.
+        Bytes per node, about: 7 % less to 18 % more than the peak on graphs of 60,000 and 150,000 nodes.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def step_bytes(model: nn.Module, batch: GraphBatch) -> float:
 
 
 class _Live(TorchDispatchMode):
-    """Follows how many bytes the tensors take that operations make, and for how long."""
+    """Count the bytes of the tensors that operations make, while they live."""
 
     def __init__(self) -> None:
         super().__init__()

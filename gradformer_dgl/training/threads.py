@@ -1,4 +1,4 @@
-"""How many threads the libraries of one process use."""
+"""Threads of the libraries of one process."""
 
 import os
 
@@ -23,7 +23,7 @@ def use_threads(count: int) -> None:
 
 
 def available_processors() -> int:
-    """Processors that this process may use."""
+    """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""How long a training will take, told after its first steps."""
+"""Time estimate of a training, logged after its first steps."""
 
 import logging
 import time
@@ -9,18 +9,18 @@ from gradformer_dgl.support.memory import peak_memory
 MEASURED_STEPS = 5
 """The step before them warms up."""
 LONG = 60.0
-"""Seconds; of a shorter training nothing is told."""
+"""Seconds; no estimate of a shorter training is logged."""
 
 _logger = logging.getLogger("gradformer_dgl")
 
 
 class TimeEstimate:
-    """Watches the first steps of a training, and logs once what all of it will take.
+    """Measure the first steps of a training, and log once how long all of it will take.
 
     Parameters
     ----------
     what : str
-        What is trained.
+        Name of the training.
     steps : int
         Optimiser steps of an epoch.
     epochs : int
@@ -32,7 +32,7 @@ class TimeEstimate:
         self._done, self._begin = 0, 0.0
 
     def step(self) -> None:
-        """One more step is done."""
+        """Count one more step."""
         self._done += 1
         if self._done == 1:
             self._begin = time.perf_counter()

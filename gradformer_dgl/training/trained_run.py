@@ -100,13 +100,7 @@ class TrainedRun:
         return self.spec.seeds
 
     def only(self, seed: int) -> "TrainedRun":
-        """Return the run with one of its seeds.
-
-        Raises
-        ------
-        RunError
-            Where it has no such seed.
-        """
+        """Return the run with one of its seeds; RunError where it has no such seed."""
         if seed not in self.seeds:
             known = ", ".join(map(str, self.seeds))
             raise RunError(f"{self.folder} has no seed {seed}: there are {known}")
@@ -156,14 +150,9 @@ class TrainedRun:
         """Batches of the data set on the device."""
         return BatchLoader(self.dataset.graphs, self.spec.device)
 
-    def describe_data(self) -> dict[str, Any]:
-        """Return the dataset info and the digests of the data of today.
-
-        Raises
-        ------
-        RunError
-            Where it is not the data of the run.
-        """
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """Description of the data of today; RunError where it is not that of the run."""
         today = describe_data(self.dataset, self.spec)
         require_same_data(self.folder / CONFIG, self.settings, today)
         return today
@@ -173,13 +162,7 @@ class TrainedRun:
         return split_of(self.dataset, self.config, seed)
 
     def network(self, seed: int) -> Network:
-        """Return the network of a seed with its saved weights, on the device, ready to predict.
-
-        Raises
-        ------
-        RunError
-            Where the weights are missing, broken, or those of another model.
-        """
+        """Return the network of a seed with its saved weights, on the device, ready to predict."""
         return restored_network(self.info, self.config, self.weights(seed)[0]).to(self.spec.device)
 
     def outputs(self, seed: int, part: str = "test") -> SeedOutputs:

@@ -12,15 +12,10 @@ from gradformer_dgl import Gradformer, GraphBatch, SparsePairDistances
 from gradformer_dgl.cache.neighborhood import Neighborhood
 from gradformer_dgl.data import PackedGraphs
 from gradformer_dgl.graphs.edge_list import EdgeList
-from gradformer_dgl.pairs.sparse_estimate import (
-    _Live,
-    estimate_pairs,
-    pairs_of_hubs,
-    require_memory,
-    step_bytes,
-)
+from gradformer_dgl.pairs.sparse_estimate import estimate_pairs, pairs_of_hubs, require_memory
 from gradformer_dgl.preprocess import GraphStructures, preprocess_graphs
 from gradformer_dgl.support.errors import ConfigError, GraphError
+from gradformer_dgl.training.step_memory import _Live, step_bytes
 
 
 def rows_of(near):

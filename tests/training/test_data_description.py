@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gradformer_dgl.data import GraphDataset, PackedGraphs
-from gradformer_dgl.training.data_digests import data_digests
+from gradformer_dgl.training.data_description import data_digests
 
 
 @pytest.fixture

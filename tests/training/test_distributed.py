@@ -56,7 +56,7 @@ def start_ranks(*arguments):
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    """What each of two ranks came to in every scenario."""
+    """Results of each of two ranks in every scenario."""
     folder = tmp_path_factory.mktemp("ranks")
     done = torchrun(HERE / "rank_scenarios.py", folder)
     assert done.returncode == 0, done.stderr
@@ -222,12 +222,12 @@ def test_every_rank_has_a_gpu_of_its_own(monkeypatch):
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 def test_shares_cover_every_graph_once_and_cost_alike(size):
     costs = torch.randint(1, 1000, (41,), generator=torch.Generator().manual_seed(size))
-    shares = [Ranks(rank, size).share(costs) for rank in range(size)]
+    shares = [Ranks(rank, size).own_items(costs) for rank in range(size)]
     assert sorted(torch.cat(shares).tolist()) == list(range(41))
     loads = [int(costs[share].sum()) for share in shares]
     assert max(loads) - min(loads) <= int(costs.min()) + math.ceil(int(costs.sum()) / 41)
 
 
 def test_more_ranks_than_graphs():
-    shares = [Ranks(rank, 5).share(torch.tensor([3, 3])).tolist() for rank in range(5)]
+    shares = [Ranks(rank, 5).own_items(torch.tensor([3, 3])).tolist() for rank in range(5)]
     assert shares == [[0], [1], [], [], []]

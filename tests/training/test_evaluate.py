@@ -110,7 +110,7 @@ def test_runs_that_do_not_fit_together(train, request_for, relabelled_root, tmp_
 def test_runs_of_other_tasks(train, tmp_path):
     first, second = train("first", epochs=1), train("second", epochs=1)
     second.dataset = dataclasses.replace(second.dataset, task="regression", out_size=1)
-    second.describe_data = lambda: {}
+    second.data = {}
     fault = "their tasks are multiclass of graphs with 2 outputs and regression of graphs with 1 outputs$"
     with pytest.raises(RunError, match=fault):
         evaluate_runs(first, second)

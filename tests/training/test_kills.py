@@ -173,7 +173,7 @@ def test_one_at_a_time_in_a_folder(start, tmp_path):
 
 @pytest.mark.skipif(not KILLS, reason="takes a minute: KILLS=1 runs it")
 def test_killed_beside_its_processes(shapes_root, shapes_cache, tmp_path, group_ends):
-    """What it started ends with it, and does not write into the folder of the next run."""
+    """Its processes end with it, and do not write into the folder of the next run."""
 
     def begin(folder):
         where = ["--data-root", shapes_root, "--cache-dir", shapes_cache.parent, "--out", tmp_path / folder]

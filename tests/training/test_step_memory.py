@@ -1,4 +1,4 @@
-"""What is said and refused of memory before a training on one large graph."""
+"""Estimate of the memory of a training on one large graph, and its refusal."""
 
 import dataclasses
 import logging
@@ -8,10 +8,11 @@ import torch
 
 from gradformer_dgl import SparsePairDistances
 from gradformer_dgl.data.readers.sbm_nodes import read_sbm_nodes
-from gradformer_dgl.pairs.sparse_estimate import require_step, step_bytes
+from gradformer_dgl.pairs.sparse_estimate import require_step
 from gradformer_dgl.support.errors import GraphError
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.loop import Trainer
+from gradformer_dgl.training.step_memory import step_bytes
 
 SETTINGS = {"feat_size": 16, "num_heads": 2, "encoding": "none", "epochs": 1, "gamma": 0.3, "hop": 1.0}
 
