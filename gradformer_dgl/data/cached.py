@@ -1,19 +1,23 @@
-"""Any DGL data set of (graph, label) with the distances and encodings of a cache."""
+"""Distances and encodings of a cache, for any DGL data set of (graph, label)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dgl
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from gradformer_dgl.cache import DistanceCache
+from gradformer_dgl.cache.format import SPARSE
 from gradformer_dgl.data.batch import GraphBatch
 from gradformer_dgl.data.dgl_features import AUTO, FeatureKey, frame_features, node_labels, stack_labels
-from gradformer_dgl.pairs.distances import PairDistances
+from gradformer_dgl.pairs.distances import PairDistances, in_steps
+from gradformer_dgl.pairs.sparse import Distances, SparsePairDistances
 from gradformer_dgl.support.errors import CacheError, GraphError
 
+SHORTEST_PATH = "shortest_path"
 Item = tuple[dgl.DGLGraph, Tensor, dict[str, Tensor], Any]
 
 
@@ -138,6 +142,39 @@ def collate(
         labels=node_labels(batched) if without_label else stack_labels(labels),
         node_counts=node_counts,
     )
+
+
+def cached_distances(
+    cache: DistanceCache,
+    node_counts: Int64[Tensor, " graphs"],
+    distance: str = SHORTEST_PATH,
+    unit: float = 1.0,
+) -> Distances:
+    """Read the distances of all graphs of a cache.
+
+    Parameters
+    ----------
+    cache : DistanceCache
+        A sparse one gives :class:`SparsePairDistances`.
+    node_counts : Tensor
+        Shape (graphs,), int64.
+    distance : str
+        ``"shortest_path"``, or another distance that the cache holds, such as ``"resistance"``.
+    unit : float
+        Other distances are rounded to whole numbers of this unit.
+
+    Raises
+    ------
+    CacheError
+        If the cache is broken or does not hold the distance.
+    """
+    if distance == SHORTEST_PATH and cache.layout == SPARSE:
+        return SparsePairDistances.from_cache(cache)
+    if distance == SHORTEST_PATH:
+        values, longest = cache.read(), cache.longest_distance
+    else:
+        values, longest = in_steps(cache.read_extra_distances(distance), unit)
+    return PairDistances(torch.from_numpy(values), node_counts, longest=longest)
 
 
 def _flat(distances: Sequence[Tensor]) -> Tensor:

@@ -13,7 +13,7 @@ from gradformer_dgl.support.errors import DataError
 
 @dataclass(frozen=True)
 class FeatureSource:
-    """Where the columns of features come from, so that those of other graphs can be made the same way.
+    """Source of the feature columns, from which those of other graphs are made the same way.
 
     Parameters
     ----------
@@ -21,10 +21,10 @@ class FeatureSource:
         Key of :data:`~gradformer_dgl.data.readers.molecule_features.TABLES`, where they are computed from
         SMILES.
     degrees : bool
-        Whether the columns of nodes are their degrees, one-hot.
+        Node columns are degrees, one-hot.
     node_labels, edge_labels : tuple of tuple of int
-        For every column of labels in the raw data the values that occur: what one-hot columns (behind those
-        of attributes) or categories stand for, in this order.
+        For every column of labels in the raw data the values that occur, in the order of their one-hot
+        columns (behind those of attributes) or categories.
 
     Examples
     --------
@@ -62,8 +62,7 @@ class GraphDataset:
     splits : dict of str to Tensor, optional
         Fixed ``"train"``, ``"val"`` and ``"test"`` graph numbers; None: drawn at random by seed.
     node_splits : dict of str to Tensor, optional
-        The same of nodes, where the data set is one graph whose nodes are to be told apart: then parts of it
-        train, validate and test.
+        The same with node numbers, where the data set is one graph.
     output_names : tuple of str
         Names of the classes for ``"multiclass"``, else of the columns of the labels; empty: not known.
     source : FeatureSource
@@ -106,16 +105,15 @@ class GraphDataset:
 
     @property
     def splits_nodes(self) -> bool:
-        """Whether nodes are trained on, validated and tested, all of one graph."""
+        """True for one graph whose nodes are trained on, validated and tested."""
         return self.level == "node" and self.graphs.splits_nodes
 
     @property
     def labelled(self) -> Int64[Tensor, " _"]:
-        """Numbers of the graphs that have a label; only these are trained on, validated and tested.
+        """Numbers of the graphs that have a label, or of the nodes where the data set :attr:`splits_nodes`.
 
-        Of the nodes, where the data set :attr:`splits_nodes`. Raises what :meth:`check_classes` does.
+        Only these are trained on, validated and tested.
         """
-        self.check_classes()
         labels = self.graphs.labels
         if labels is None or (self.level == "node" and not self.splits_nodes):
             return torch.arange(len(self))
@@ -123,12 +121,7 @@ class GraphDataset:
         return given.reshape(len(labels), -1).any(1).nonzero()[:, 0]
 
     def check_classes(self) -> None:
-        """Refuse labels of which there is nothing to learn.
-
-        Raises
-        ------
-        DataError
-            Where all labels of a multi-class or binary task are equal.
+        """Raise :class:`DataError` where all labels of a multi-class or binary task are equal.
 
         Examples
         --------

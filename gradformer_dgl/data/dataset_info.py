@@ -1,4 +1,4 @@
-"""What a model needs to know of its training data, without the data."""
+"""Dataset info: task, outputs and features of the training data, without the data."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -28,8 +28,8 @@ class DatasetInfo:
 
     Examples
     --------
-    >>> facts = DatasetInfo("two", "binary", "graph", 1, "linear", 5, node_kind="number")
-    >>> DatasetInfo.read(facts.as_dict()) == facts
+    >>> info = DatasetInfo("two", "binary", "graph", 1, "linear", 5, node_kind="number")
+    >>> DatasetInfo.read(info.as_dict()) == info
     True
     """
 
@@ -52,14 +52,7 @@ class DatasetInfo:
     def of(
         cls, dataset: GraphDataset, directed: bool = False, max_distance: int | None = None
     ) -> "DatasetInfo":
-        """Return the facts of a data set, and how its distances were computed.
-
-        Raises
-        ------
-        DataError
-            What :meth:`GraphDataset.check_classes` raises.
-        """
-        dataset.check_classes()
+        """Return the info of a data set and of its distances."""
         own = {field.name for field in dataclasses.fields(dataset)}
         return cls(
             **{field.name: getattr(dataset, field.name) for field in _FIELDS if field.name in own},
@@ -71,16 +64,10 @@ class DatasetInfo:
 
     @classmethod
     def read(cls, saved: Any) -> "DatasetInfo":
-        """Return the facts that :meth:`as_dict` told.
-
-        Raises
-        ------
-        DataError
-            If they are no such facts.
-        """
+        """Return the info that :meth:`as_dict` returned; :class:`DataError` where it is none."""
         try:
-            facts = {name: _as_tuples(value) for name, value in saved.items()}
-            read = cls(**facts | {"source": FeatureSource(**_read_source(facts.get("source") or {}))})
+            values = {name: _as_tuples(value) for name, value in saved.items()}
+            read = cls(**values | {"source": FeatureSource(**_read_source(values.get("source") or {}))})
             checks = (
                 read.task in ("multiclass", "binary", "multilabel", "regression"),
                 read.level in ("graph", "node"),
@@ -96,22 +83,20 @@ class DatasetInfo:
                 len(read.output_names) in (0, read.out_size),
             )
         except (AttributeError, TypeError) as error:
-            raise DataError(f"these are no facts of training data: {error}") from None
+            raise DataError(f"this is no description of training data: {error}") from None
         if not all(checks):
-            raise DataError("these are no facts of training data: a value is none that there can be")
+            raise DataError("this is no description of training data: a value is out of range")
         return read
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the facts as plain values, as YAML has them; those that say nothing are left out."""
+        """Return plain values for YAML, without empty ones."""
         plain: dict[str, Any] = _as_lists(dataclasses.asdict(self))
-        said = {name: value for name, value in plain["source"].items() if value}
-        return {
-            name: value for name, value in (plain | {"source": said}).items() if value not in (None, [], {})
-        }
+        plain["source"] = {name: value for name, value in plain["source"].items() if value}
+        return {name: value for name, value in plain.items() if value not in (None, [], {})}
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of classes or columns, made up where they are not known."""
+        """Names of classes or columns; numbers where they have no names."""
         if self.output_names:
             return self.output_names
         numbers = tuple(str(number) for number in range(self.out_size))
@@ -132,7 +117,6 @@ def _kind(features: Any) -> str | None:
 
 
 def _is_size(size: Any, kind: str | None) -> bool:
-    """Whether there can be so many columns, or categories in each of several columns."""
     sizes = size if isinstance(size, tuple) and kind == "category" else (size,)
     return bool(sizes) and all(type(one) is int and one > 0 for one in sizes)
 

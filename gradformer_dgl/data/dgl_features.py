@@ -1,4 +1,4 @@
-"""Which tensors of a DGLGraph are its features and labels."""
+"""Features, labels and node splits of DGL graphs, and their tensors as packed graphs."""
 
 from collections.abc import Collection, Iterable, Mapping
 from itertools import combinations
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gradformer_dgl.pairs.ragged import starts_of
 from gradformer_dgl.support.errors import GraphError
 
 AUTO = "auto"
@@ -186,3 +187,56 @@ def graphs_and_labels(items: Iterable[Any]) -> tuple[list[dgl.DGLGraph], list[An
     if labels and len(labels) != len(graphs):
         raise GraphError(f"{len(labels)} of {len(graphs)} graphs have a label; give all of them one, or none")
     return graphs, labels or None
+
+
+def packed_tensors(
+    items: Iterable[Any], labels: Any, node_features: FeatureKey, edge_features: FeatureKey
+) -> dict[str, Any]:
+    """Return the arguments of :class:`~gradformer_dgl.data.PackedGraphs` for DGL graphs.
+
+    Parameters
+    ----------
+    items, labels, node_features, edge_features
+        See :meth:`PackedGraphs.from_graphs`.
+
+    Returns
+    -------
+    dict of str to object
+        ``node_counts`` and ``edge_counts`` (graphs,), ``src`` and ``dst`` (edges,), ``node_features``
+        (nodes, ...), ``edge_features`` (edges, ...), ``labels`` (graphs, ...) or (nodes, ...), and
+        ``label_level``.
+
+    Raises
+    ------
+    GraphError
+        If the graphs are not homogeneous DGL graphs with the same features.
+    """
+    graphs, own_labels = graphs_and_labels(items)
+    if not graphs:
+        raise GraphError("no graphs to pack: the list is empty")
+    # Only what is read has to agree. A graph without nodes or edges may lack their features.
+    with_nodes = next((graph for graph in graphs if graph.num_nodes()), graphs[0])
+    with_edges = next((graph for graph in graphs if graph.num_edges()), graphs[0])
+    node_keys = feature_keys(with_nodes.ndata, node_features, "ndata")
+    edge_keys = feature_keys(with_edges.edata, edge_features, "edata")
+    given = stack_labels(own_labels if labels is None else labels)
+    if given is None and NODE_LABEL_KEY in with_nodes.ndata:
+        node_keys.append(NODE_LABEL_KEY)
+    try:
+        whole = dgl.batch(graphs, node_keys, edge_keys)
+    except dgl.DGLError as error:
+        raise GraphError(f"these graphs cannot be one data set: {' '.join(str(error).split())}") from error
+    node_counts, edge_counts = whole.batch_num_nodes().long(), whole.batch_num_edges().long()
+    src, dst = whole.edges()
+    first = torch.repeat_interleave(starts_of(node_counts), edge_counts)
+    of_nodes = node_labels(whole) if given is None else None
+    return {
+        "node_counts": node_counts,
+        "edge_counts": edge_counts,
+        "src": (src - first).int(),
+        "dst": (dst - first).int(),
+        "node_features": frame_features(whole.ndata, node_features, "ndata"),
+        "edge_features": frame_features(whole.edata, edge_features, "edata"),
+        "labels": of_nodes if given is None else given,
+        "label_level": "graph" if of_nodes is None else "node",
+    }

@@ -15,7 +15,7 @@ from gradformer_dgl.prediction.dgl_files import read_dgl_graphs
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.support.errors import CacheError, ConfigError, DataError, RunError
 from gradformer_dgl.training.config import RunConfig, read_settings
-from gradformer_dgl.training.runs import open_run
+from gradformer_dgl.training.trained_run import open_run
 
 FACTS = {
     "name": "two",
@@ -78,7 +78,7 @@ def test_a_value_of_gigabytes_is_shown_in_short():
 )
 def test_facts_that_cannot_be(name, value):
     assert DatasetInfo.read(FACTS).node_size == (119, 5)
-    with pytest.raises(DataError, match="no facts of training data"):
+    with pytest.raises(DataError, match="no description of training data"):
         DatasetInfo.read(FACTS | {name: value})
 
 

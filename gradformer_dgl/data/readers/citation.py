@@ -39,11 +39,6 @@ def read_citation(name: str, data_root: str | Path | None = None) -> GraphDatase
     GraphDataset
         A node task on one graph, the same as of :class:`dgl.data.CoraGraphDataset` and its like: features
         are the words of a paper, each row divided by its sum.
-
-    Raises
-    ------
-    DataError
-        If the files are missing and cannot be downloaded, or are broken, or hold anything but numbers.
     """
     root = default_folder() if data_root is None else Path(data_root)
     key = _FOLDERS[name.casefold()]

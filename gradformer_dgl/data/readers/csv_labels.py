@@ -1,4 +1,4 @@
-"""Labels and splits out of the cells of a CSV file."""
+"""Labels and splits from the cells of a CSV file."""
 
 import logging
 import math
@@ -20,25 +20,10 @@ _logger = logging.getLogger("gradformer_dgl")
 
 
 def infer_task(table: CsvTable, targets: Sequence[str]) -> str:
-    """Tell the task from the labels, where they can only be of one.
+    """Return the task of the labels, where they can only be of one; refuse others.
 
-    Parameters
-    ----------
-    table : CsvTable
-        With the columns of the targets.
-    targets : sequence of str
-        Their names.
-
-    Returns
-    -------
-    str
-        ``"regression"`` for numbers that are not all whole; for zeros and ones ``"binary"``, or
-        ``"multilabel"`` in several columns; ``"multiclass"`` for one column of words.
-
-    Raises
-    ------
-    DataError
-        For all others.
+    ``"regression"`` for numbers that are not all whole; for zeros and ones ``"binary"``, or ``"multilabel"``
+    in several columns; ``"multiclass"`` for one column of words.
 
     Examples
     --------
@@ -47,25 +32,25 @@ def infer_task(table: CsvTable, targets: Sequence[str]) -> str:
     >>> infer_task(table, ["y"]), infer_task(table, ["z"])
     ('regression', 'binary')
     """
-    # With the first line of each.
-    cells: dict[str, int] = {}
+    first_lines: dict[str, int] = {}
     for name in targets:
         for line, cell in zip(table.lines, table.columns[name], strict=True):
             if not _is_missing(cell):
-                cells.setdefault(cell, line)
-    values = [_number(cell) for cell in cells]
-    if not cells:
+                first_lines.setdefault(cell, line)
+    values = [_number(cell) for cell in first_lines]
+    if not values:
         raise DataError(f"{table.file} has no labels in {_columns(targets)}")
     if set(values) <= {0.0, 1.0}:
         return "binary" if len(targets) == 1 else "multilabel"
-    if all(value is None for value in values) and len(targets) == 1:
+    words = [cell for cell, value in zip(first_lines, values, strict=True) if value is None]
+    if len(words) == len(values) and len(targets) == 1:
         return "multiclass"
-    if None not in values and any(not value.is_integer() for value in values if value is not None):
+    if not words and any(not value.is_integer() for value in values if value is not None):
         return "regression"
     mixed = ""
-    if 0 < values.count(None) < len(values):
-        word = next(cell for cell, value in zip(cells, values, strict=True) if value is None)
-        mixed = f" (line {cells[word]} has {word!r} among numbers; an empty cell is a missing label)"
+    if 0 < len(words) < len(values):
+        line = first_lines[words[0]]
+        mixed = f" (line {line} has {words[0]!r} among numbers; an empty cell is a missing label)"
     raise DataError(
         f"{table.file}: the labels in {_columns(targets)} do not tell the task{mixed}; say --task "
         "regression, binary, multiclass or multilabel"
@@ -73,12 +58,7 @@ def infer_task(table: CsvTable, targets: Sequence[str]) -> str:
 
 
 def read_numbers(table: CsvTable, targets: Sequence[str], task: str) -> Float32[np.ndarray, "rows targets"]:
-    """Read the labels of a regression, binary or multi-label task.
-
-    Returns
-    -------
-    ndarray
-        Shape (rows, targets), float32; NaN where a label is missing (an empty cell, or ``nan``).
+    """Read the labels of a regression, binary or multi-label task; NaN where one is missing.
 
     Raises
     ------
@@ -94,10 +74,8 @@ def read_numbers(table: CsvTable, targets: Sequence[str], task: str) -> Float32[
             value = math.nan if _is_missing(cell) else _number(cell)
             fault = _fault(value, task)
             if fault is not None:
-                line = table.lines[row]
-                raise DataError(
-                    f"{table.file}, line {line}: the label {cell!r} in the column {name} is {fault}"
-                )
+                place = f"{table.file}, line {table.lines[row]}"
+                raise DataError(f"{place}: the label {cell!r} in the column {name} is {fault}")
             labels[row, column] = value
     if task == "binary" and len(values := set(labels[~np.isnan(labels)].tolist())) == 1:
         raise DataError(
@@ -127,7 +105,7 @@ def read_classes(
     targets : sequence of str
         The name of the one target.
     rows : ndarray
-        The row of each graph; the classes are those that occur there.
+        Shape (graphs,): the row of each graph; the classes are those that occur there.
 
     Returns
     -------
@@ -145,13 +123,12 @@ def read_classes(
     if len(targets) > 1:
         raise DataError(f"a multiclass task has one target, not {len(targets)}; train on one after the other")
     cells = [table.columns[targets[0]][row] for row in rows]
-    names = {cell for cell in cells if not _is_missing(cell)}
+    numbers = {cell: _exact_number(cell) for cell in set(cells) if not _is_missing(cell)}
+    words = None in numbers.values()
     # 1 and 1.0 are one class.
     spellings: dict[str | Decimal, list[str]] = {}
-    numbers = {name: _exact_number(name) for name in names}
-    words = None in numbers.values()
-    for name, number in numbers.items():
-        spellings.setdefault(name if words or number is None else number, []).append(name)
+    for cell, number in numbers.items():
+        spellings.setdefault(cell if words or number is None else number, []).append(cell)
     values = sorted(spellings)
     if len(values) < 2:
         raise DataError(
@@ -161,55 +138,48 @@ def read_classes(
         raise DataError(
             f"{table.file}: no label in the column {targets[0]} occurs twice; these are no classes to learn"
         )
-    shown = [_shown(value, spellings[value]) for value in values]
-    _logger.info(
-        "classes of %s: %s", targets[0], ", ".join(shown[:20]) + (", ..." if len(shown) > 20 else "")
-    )
-    codes = {name: place for place, value in enumerate(values) for name in spellings[value]}
-    return np.array([codes.get(cell, -1) for cell in cells], dtype=np.int64), shown
+    names = [_class_name(value, spellings[value]) for value in values]
+    more = ", ..." if len(names) > 20 else ""
+    _logger.info("classes of %s: %s", targets[0], ", ".join(names[:20]) + more)
+    codes = {cell: code for code, value in enumerate(values) for cell in spellings[value]}
+    return np.array([codes.get(cell, -1) for cell in cells], dtype=np.int64), names
 
 
 def read_splits(
     table: CsvTable, column: str, rows: Int64[np.ndarray, " graphs"], labelled: Int64[Tensor, " _"]
 ) -> dict[str, Int64[Tensor, " _"]]:
-    """Read which graphs are for training, validation and testing.
+    """Return the numbers of the graphs for ``"train"``, ``"val"`` and ``"test"``.
 
     Parameters
     ----------
     table : CsvTable
         With that column.
     column : str
-        Its name; its cells are train, val (or valid, validation) or test.
+        Its cells are train, val (or valid, validation) or test.
     rows : ndarray
-        The row of each graph.
+        Shape (graphs,): the row of each graph.
     labelled : Tensor
-        Numbers of the graphs that take part.
-
-    Returns
-    -------
-    dict of str to Tensor
-        Graph numbers of ``"train"``, ``"val"`` and ``"test"``.
+        Shape (labelled,), int64: numbers of the graphs that take part.
 
     Raises
     ------
     DataError
         For another cell (the message names the line), or a part without graphs.
     """
-    cells = table.columns[column]
-    for line, cell in zip(table.lines, cells, strict=True):
-        if cell.casefold() not in _SPLIT_OF:
-            known = ", ".join(_SPLIT_OF)
-            raise DataError(f"{table.file}, line {line}: {cell!r} in the column {column} is none of {known}")
-    parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
-    for graph in labelled.tolist():
-        parts[_SPLIT_OF[cells[rows[graph]].casefold()]].append(graph)
-    for part, graphs in parts.items():
-        if not graphs:
+    cells = [cell.casefold() for cell in table.columns[column]]
+    for row, cell in enumerate(cells):
+        if cell not in _SPLIT_OF:
+            place, cell = f"{table.file}, line {table.lines[row]}", table.columns[column][row]
+            raise DataError(f"{place}: {cell!r} in the column {column} is none of {', '.join(_SPLIT_OF)}")
+    parts = np.array([_SPLIT_OF[cells[row]] for row in rows])[labelled.numpy()]
+    split = {part: labelled[torch.from_numpy(parts == part)] for part in ("train", "val", "test")}
+    for part, graphs in split.items():
+        if not len(graphs):
             raise DataError(
                 f"{table.file}: no labelled molecule is {part} in the column {column}; train, val and test "
                 "need some each"
             )
-    return {part: torch.tensor(graphs, dtype=torch.int64) for part, graphs in parts.items()}
+    return split
 
 
 def _is_missing(cell: str) -> bool:
@@ -227,16 +197,14 @@ def _number(cell: str) -> float | None:
 def _exact_number(cell: str) -> Decimal | None:
     """Return the number without the rounding of a float, which takes large ids for one another."""
     value = _number(cell)
-    if value is None or math.isnan(value):
-        return None
     try:
-        return Decimal(cell)
+        return None if value is None or math.isnan(value) else Decimal(cell)
     except InvalidOperation:
         return None
 
 
-def _shown(value: str | Decimal, spellings: Collection[str]) -> str:
-    """Return the name of a class: the number in short, or as the file has it where that is another one."""
+def _class_name(value: str | Decimal, spellings: Collection[str]) -> str:
+    """Return the number in short, or as the file has it where that is another one."""
     if isinstance(value, str):
         return value
     short = f"{float(value):.15g}"

@@ -24,11 +24,11 @@ class CsvTable:
     Parameters
     ----------
     file : Path
-        Where they are from.
+        Path of the file.
     lines : list of int
-        The line that each row begins in; the first line of the file is 1.
+        Line that each row begins in, counted from 1.
     columns : dict of str to list of str
-        The cells of each column, without blanks around them.
+        Cells of each column, without blanks around them.
     """
 
     file: Path
@@ -68,30 +68,13 @@ def csv_stem(file: Path) -> str:
 
 
 def read_header(file: Path) -> list[str]:
-    """Return the names of the columns of a CSV file, plain or gzipped.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, broken or empty.
-    """
+    """Return the names of the columns of a CSV file, plain or gzipped."""
     with _rows(file) as rows:
         return _header(file, rows)
 
 
 def read_columns(file: Path, names: Sequence[str]) -> CsvTable:
     """Read some columns of a CSV file, plain or gzipped; empty lines are passed over.
-
-    Parameters
-    ----------
-    file : Path
-        The file; its first line has the names of the columns.
-    names : sequence of str
-        The columns to read.
-
-    Returns
-    -------
-    CsvTable
 
     Raises
     ------
@@ -103,22 +86,20 @@ def read_columns(file: Path, names: Sequence[str]) -> CsvTable:
         header = _header(file, rows)
         places = [_place(file, header, name) for name in names]
         lines: list[int] = []
-        columns: list[list[str]] = [[] for _ in names]
+        cells: list[list[str]] = []
         for line, row in rows:
-            if not row:
-                continue
             if len(row) != len(header):
-                cells = "1 cell" if len(row) == 1 else f"{len(row)} cells"
+                counted = "1 cell" if len(row) == 1 else f"{len(row)} cells"
                 raise DataError(
-                    f"{file}, line {line}: {cells}, but the header has {len(header)}; put text with commas "
+                    f"{file}, line {line}: {counted}, but the header has {len(header)}; put text with commas "
                     "in quotes, and close each quote"
                 )
             lines.append(line)
-            for column, place in zip(columns, places, strict=True):
-                column.append(row[place].strip())
+            cells.append([row[place].strip() for place in places])
     if not lines:
         raise DataError(f"{file} has no rows below its header")
-    return CsvTable(file, lines, dict(zip(names, columns, strict=True)))
+    columns = zip(*cells, strict=True)
+    return CsvTable(file, lines, {name: list(column) for name, column in zip(names, columns, strict=True)})
 
 
 def some_lines(lines: Sequence[int]) -> str:
@@ -157,12 +138,13 @@ def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
     # A quoted cell may go over several lines.
     line = 1
     for row in reader:
-        yield line, row
+        if row:
+            yield line, row
         line = reader.line_num + 1
 
 
 def _header(file: Path, rows: Iterator[tuple[int, list[str]]]) -> list[str]:
-    header = next((row for _, row in rows if row), None)
+    _, header = next(rows, (0, None))
     if header is None:
         raise DataError(f"{file} is empty; its first line has to name the columns, such as smiles,target")
     for separator, name in _OTHER_SEPARATORS.items():

@@ -1,4 +1,4 @@
-"""Files from the web, whole or not at all."""
+"""Downloads of zip files, and the folder that they go to."""
 
 import contextlib
 import http.client
@@ -25,10 +25,7 @@ class NotFoundError(DataError):
 
 
 def default_folder() -> Path:
-    """Where data is downloaded to if no folder is given: ``~/.cache/gradformer_dgl``.
-
-    ``XDG_CACHE_HOME`` moves it, as usual.
-    """
+    """Return the folder for downloads, ``~/.cache/gradformer_dgl`` or below ``XDG_CACHE_HOME``."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "gradformer_dgl"
 
@@ -88,13 +85,12 @@ def unpack(archive: Path, folder: Path, paths: Iterable[str]) -> None:
         If the zip is broken or lacks one of them.
     """
     try:
-        with zipfile.ZipFile(archive) as opened:
-            members = {name.partition("/")[2]: name for name in opened.namelist()}
-            members |= {name: name for name in opened.namelist()}
+        with zipfile.ZipFile(archive) as content:
+            members = {name.partition("/")[2]: name for name in content.namelist()}
+            members |= {name: name for name in content.namelist()}
             for path in paths:
-                content = opened.read(members[path])
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                (folder / path).write_bytes(content)
+                (folder / path).write_bytes(content.read(members[path]))
     except (KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{archive} cannot be unpacked ({reason}); delete it and get it again") from error

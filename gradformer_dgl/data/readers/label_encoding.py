@@ -1,4 +1,4 @@
-"""Labels of nodes and edges in raw data, as numbers of the values that occur."""
+"""Encodings of categories: codes of label values, and one-hot columns of labels and degrees."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ from jaxtyping import Bool, Int64, Integer
 
 from gradformer_dgl.support.errors import DataError
 
+MAX_DEGREE = 512
 _SHOWN_VALUES = 10
 
 
@@ -22,7 +23,7 @@ def values_of(labels: Integer[np.ndarray, "rows columns"]) -> tuple[tuple[int, .
 
 
 def label_codes(
-    labels: Integer[np.ndarray, "rows _"], values: Sequence[Sequence[int]], what: str
+    labels: Integer[np.ndarray, "rows _"], values: Sequence[Sequence[int]], noun: str
 ) -> Int64[np.ndarray, "rows columns"]:
     """Return the place of every label among the values of its column.
 
@@ -32,8 +33,8 @@ def label_codes(
         Shape (rows, columns).
     values : sequence of sequence of int
         For each column the known values, in ascending order.
-    what : str
-        What the labels are, for the message.
+    noun : str
+        Name of the labels, for the message.
 
     Raises
     ------
@@ -51,15 +52,16 @@ def label_codes(
     """  # noqa: E501
     if labels.shape[1] != len(values):
         raise DataError(
-            f"{what} have {labels.shape[1]} columns, but those of the training data have {len(values)}"
+            f"{noun} have {labels.shape[1]} columns, but those of the training data have {len(values)}"
         )
     codes = np.empty(labels.shape, np.int64)
     for number, (column, known) in enumerate(zip(labels.T, values, strict=True)):
         strange = np.setdiff1d(column, known)
         if len(strange):
-            noun = "value" if len(strange) == 1 else "values"
+            several = "value" if len(strange) == 1 else "values"
             raise DataError(
-                f"{what} have the {noun} {_some(strange)}, but those of the training data only {_some(known)}"
+                f"{noun} have the {several} {_some(strange)}, "
+                f"but those of the training data only {_some(known)}"
             )
         codes[:, number] = np.searchsorted(known, column)
     return codes
@@ -79,6 +81,20 @@ def one_hot(
         column[:, None] == np.arange(len(known)) for column, known in zip(codes.T, values, strict=True)
     ]
     return np.concatenate(columns, axis=1)
+
+
+def degree_columns(
+    degrees: Integer[np.ndarray, " nodes"], max_degree: int = MAX_DEGREE
+) -> Bool[np.ndarray, "nodes columns"]:
+    """Return a column for each degree, True where a node has it; higher ones are counted as ``max_degree``.
+
+    Examples
+    --------
+    >>> degree_columns(np.array([0, 2, 9]), max_degree=2).astype(int).tolist()
+    [[1, 0, 0], [0, 0, 1], [0, 0, 1]]
+    """
+    capped = np.minimum(degrees, max_degree)
+    return capped[:, None] == np.arange(capped.max(initial=0) + 1)
 
 
 def _some(values: Sequence[int] | np.ndarray) -> str:

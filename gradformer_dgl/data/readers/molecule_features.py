@@ -1,4 +1,4 @@
-"""What is known of an atom and a bond: columns of categories."""
+"""Features of atoms and bonds: columns of categories, of RDKit's basic ones and of OGB."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -40,12 +40,12 @@ class Column:
     values : tuple
         The values that have a category of their own, in order.
     method : str
-        Method of an RDKit atom or bond that tells the value.
+        Method of an RDKit atom or bond that returns the value.
     kind : str, optional
-        ``"element"`` where the values are symbols of elements and the method tells atomic numbers; or the
+        ``"element"`` where the values are symbols of elements and the method returns numbers; or the
         RDKit enumeration that has the values' names.
     others : bool
-        Whether all other values have one more category, the last; else they are counted to the last value.
+        All other values have one more category, the last; else they count as the last value.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Column:
         return len(self.values) + self.others
 
     def codes(self, raw: Int64[np.ndarray, " rows"]) -> UInt8[np.ndarray, " rows"]:
-        """Turn what the method tells, as integers, into categories."""
+        """Return the categories of the values of the method, as integers."""
         numbers = np.array([self._number(value) for value in self.values], dtype=np.int64)
         order = np.argsort(numbers)
         place = np.minimum(np.searchsorted(numbers, raw, sorter=order), len(numbers) - 1)

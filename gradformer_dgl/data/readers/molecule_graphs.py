@@ -148,7 +148,7 @@ def _kept_file(smiles: Sequence[str], features: MoleculeFeatures, accept_invalid
 
 def _read_kept(file: Path) -> MoleculeArrays | None:
     try:
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return MoleculeArrays(**{name: archive[name] for name in MoleculeArrays._fields})
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error):
         return None

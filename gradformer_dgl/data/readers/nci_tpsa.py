@@ -1,4 +1,4 @@
-"""The built-in data set: NCI molecules with their topological polar surface area.
+"""NCI-TPSA: the molecules that come with RDKit, with their topological polar surface area.
 
 The files come with RDKit (``Data/NCI``): 4,999 molecules of the National Cancer Institute, their
 topological polar surface area (TPSA) computed with Ertl's program.
@@ -25,10 +25,6 @@ def read_nci_tpsa(
 
     Parameters
     ----------
-    name : str
-        The name that the result has.
-    data_root : str or Path, optional
-        Not used; there so that all readers are called alike.
     folder : str or Path, optional
         The folder with the two files. Default: the one in the RDKit installation.
 
@@ -37,11 +33,6 @@ def read_nci_tpsa(
     GraphDataset
         Regression of the TPSA: labels (graphs, 1), float32, in square ångströms. Molecules that RDKit
         cannot read (8) are left out, and logged with their line numbers.
-
-    Raises
-    ------
-    DataError
-        If RDKit or its data files are missing, or the two files do not belong together.
 
     References
     ----------

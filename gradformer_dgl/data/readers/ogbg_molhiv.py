@@ -35,8 +35,6 @@ def read_molhiv(
 
     Parameters
     ----------
-    name : str
-        The name that the result has.
     data_root : str or Path, optional
         The folder with ``molhiv/molhiv.csv.gz`` or ``molhiv/molhiv.csv`` (columns ``smiles``,
         ``HIV_active`` and ``split``), or with ``ogbg_molhiv`` as the package ogb keeps it, which is
@@ -49,11 +47,6 @@ def read_molhiv(
     GraphDataset
         Task ``"binary"``, measured by ROC-AUC as by OGB's evaluator; OGB's features of atoms and bonds,
         computed by RDKit from the SMILES; splits train, val, test.
-
-    Raises
-    ------
-    DataError
-        If the files are missing and cannot be downloaded, or are broken, or RDKit is not installed.
     """
     root = default_folder() if data_root is None else Path(data_root)
     for file in (root / "molhiv" / "molhiv.csv.gz", root / "molhiv" / "molhiv.csv"):

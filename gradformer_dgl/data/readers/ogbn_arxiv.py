@@ -29,8 +29,6 @@ def read_arxiv(name: str = "ogbn-arxiv", data_root: str | Path | None = None) ->
 
     Parameters
     ----------
-    name : str
-        The name that the result has.
     data_root : str or Path, optional
         The folder with ``ogbn_arxiv`` as the package ogb keeps it, which is downloaded where it is missing.
         Default: ``~/.cache/gradformer_dgl``.
@@ -39,11 +37,6 @@ def read_arxiv(name: str = "ogbn-arxiv", data_root: str | Path | None = None) ->
     -------
     GraphDataset
         A node task on one graph; papers of which one cites the other have one edge in each direction.
-
-    Raises
-    ------
-    DataError
-        If the files are missing and cannot be downloaded, or are broken.
     """
     root = default_folder() if data_root is None else Path(data_root)
     folder = root / "ogbn_arxiv"

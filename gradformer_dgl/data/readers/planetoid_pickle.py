@@ -70,8 +70,8 @@ def read_planetoid(file: str | Path) -> Content:
     try:
         return _content(_Unpickler(_WholeReads(Path(file).read_bytes()), encoding="latin1").load())
     except (*_FAULTS, OSError) as error:
-        told = isinstance(error, _RefusedError | OSError)
-        reason = " ".join(str(error).split()) if told else "it is broken"
+        known = isinstance(error, _RefusedError | OSError)
+        reason = " ".join(str(error).split()) if known else "it is broken"
         raise DataError(f"{file} cannot be read ({reason}); delete it and get it again") from error
 
 

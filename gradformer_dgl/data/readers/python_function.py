@@ -14,8 +14,8 @@ from torch import Tensor
 from gradformer_dgl.data.dataset import FeatureSource, GraphDataset
 from gradformer_dgl.data.dgl_features import AUTO, split_by_masks
 from gradformer_dgl.data.packed import PackedGraphs
+from gradformer_dgl.data.readers.label_encoding import degree_columns
 from gradformer_dgl.data.readers.registry import TASKS
-from gradformer_dgl.data.readers.tu import MAX_DEGREE, degree_columns
 from gradformer_dgl.support.errors import ConfigError, DataError, GradformerError, GraphError
 from gradformer_dgl.support.registry import load_object
 
@@ -35,8 +35,6 @@ def read_python_function(
     name : str
         ``"module:function"``; the module is looked for in the current folder first. Called without arguments,
         it returns a DGL data set, or a list, of graphs or of (graph, label), or a :class:`GraphDataset`.
-    data_root : str or Path, optional
-        Not used.
     task : {"regression", "binary", "multiclass", "multilabel"}, optional
         Default: ``"multiclass"`` where labels are single integers, ``"regression"`` where they are floats.
     node_features, edge_features : str, optional
@@ -211,7 +209,7 @@ def _encoder(graphs: PackedGraphs, name: str) -> tuple[str | None, Any]:
             return None, None
         first = torch.repeat_interleave(graphs.node_counts.cumsum(0) - graphs.node_counts, graphs.edge_counts)
         degrees = torch.bincount(graphs.src + first, minlength=graphs.num_nodes)
-        features = torch.from_numpy(degree_columns(degrees.numpy(), MAX_DEGREE))
+        features = torch.from_numpy(degree_columns(degrees.numpy()))
     columns = features.flatten(1) if features.ndim > 1 else features[:, None]
     if not columns.shape[1]:
         raise GraphError(f"{name} have no columns: their shape is {tuple(features.shape)}")

@@ -1,9 +1,12 @@
 """Registry of data set readers: one part for each family of data sets.
 
-A reader is a function ``read(name, data_root, **options)`` that returns a
-:class:`~gradformer_dgl.data.dataset.GraphDataset`. A new family is one file in this folder and one part here.
-A reader of a user's own needs no part: ``--reader module:function``, see
-:func:`~gradformer_dgl.data.readers.python_function.read_with_plugin`.
+A reader is a function ``read(name, data_root=None, **options)`` that returns a
+:class:`~gradformer_dgl.data.dataset.GraphDataset` of this name. ``data_root`` is the folder of the raw files,
+by default ``~/.cache/gradformer_dgl``; what is generated needs none. Files that are missing and cannot be
+downloaded, or are broken, raise a :class:`~gradformer_dgl.support.errors.DataError`.
+
+A new family is one file in this folder and one part here. A reader of a user's own needs no part:
+``--reader module:function``, see :func:`~gradformer_dgl.data.readers.python_function.read_with_plugin`.
 """
 
 from dataclasses import dataclass
@@ -55,7 +58,7 @@ _NODES = "{} classes of nodes, accuracy".format
 _TASK = Option(
     "task",
     "",
-    "task to train on [default: told by the labels: fractions are regression; 0 and 1 of a CSV file binary, "
+    "task to train on [default: by the labels: fractions are regression; 0 and 1 of a CSV file binary, "
     "in several columns multilabel; its words, and single integers of a Python function, multiclass]",
     choices=TASKS,
 )

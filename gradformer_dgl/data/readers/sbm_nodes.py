@@ -15,9 +15,7 @@ NAME = "SBM-NODES"
 DEFAULT_NODES = 10_000
 LEAST_NODES, MOST_NODES = 100, 100_000_000
 EDGE_BYTES, CELL_BYTES = 100, 8
-"""What a neighbour of a node, and a feature of it, take while the graph is made: 6 to 50 % above the peaks
-measured, of a million nodes with 6 and 12 neighbours and 10 and 40 features.
-"""
+"""Memory per neighbour and per feature of a node: 6 to 50 % above measurements of a million nodes."""
 
 
 def read_sbm_nodes(
@@ -32,28 +30,24 @@ def read_sbm_nodes(
 ) -> GraphDataset:
     """Generate one graph of communities: find the community of every node.
 
-    Nodes have a random community, and on average ``degree`` neighbours, of which a share ``mixing`` are drawn
-    from all nodes and the others from the same community. Features are one column per community: 1 in that of
-    the node and 0 in the others, plus normal noise, so that a node by itself is found seldom and its
-    surroundings are needed. A tenth of the nodes is for training, a tenth for validation, the rest for
-    testing.
+    Nodes have a random community and on average ``degree`` neighbours. Features are one column per community:
+    1 in that of the node and 0 in the others, plus normal noise, so that neighbours are needed to find it. A
+    tenth of the nodes is for training, a tenth for validation, the rest for testing.
 
     Parameters
     ----------
     name : str
         ``"SBM-NODES"``, of 10,000 nodes, or with the number of nodes at the end, as ``"SBM-NODES-250000"``.
-    data_root : str or Path, optional
-        Not used; there so that all readers are called alike.
     seed : int
-        Of the generator.
+        Seed of the generator.
     communities : int
         Number of classes.
     degree : float
         Mean number of neighbours.
     mixing : float
-        Share of edges whose ends are drawn regardless of communities.
+        Fraction of edges whose ends are drawn regardless of communities.
     noise : float
-        Standard deviation of what is added to the features.
+        Standard deviation of the noise.
 
     Returns
     -------
@@ -93,8 +87,8 @@ def read_sbm_nodes(
     features = rng.standard_normal((nodes, communities), dtype=np.float32) * np.float32(noise)
     features[np.arange(nodes), labels] += 1
     order = torch.from_numpy(rng.permutation(nodes))
-    share = nodes // 10
-    parts = order.split([share, share, nodes - 2 * share])
+    tenth = nodes // 10
+    parts = order.split([tenth, tenth, nodes - 2 * tenth])
     splits = dict(zip(("train", "val", "test"), parts, strict=True))
     return one_graph(name, src, dst, features, labels, communities, splits)
 

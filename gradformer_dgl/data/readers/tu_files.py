@@ -1,4 +1,4 @@
-"""Where the raw files of a TU data set are: in which folder or zip, or to be downloaded."""
+"""Location of the raw files of a TU data set: a folder, a zip, or the server."""
 
 import os
 from collections.abc import Iterator
@@ -13,13 +13,7 @@ _ADJACENCY = "_A.txt"
 
 
 def find_raw_files(name: str, root: Path) -> RawFolder | None:
-    """Find the raw files of a data set below a folder.
-
-    Raises
-    ------
-    DataError
-        If there is a zip of that name that is not one.
-    """
+    """Find the raw files of a data set below a folder; :class:`DataError` for a broken zip."""
     for folder in _folders(name, root):
         if folder.is_dir() and any(folder.glob(f"{name}_*.txt")):
             return RawFolder.open(folder)
@@ -35,14 +29,8 @@ def download_raw_files(name: str, root: Path) -> RawFolder:
     return RawFolder.open(download_zip(url, root / name / f"{name}.zip"))
 
 
-def the_data_set_in(path: Path) -> tuple[RawFolder, str]:
-    """Return the raw files in a folder or zip, and the name of the one data set that they are of.
-
-    Raises
-    ------
-    DataError
-        If they are of none or of several.
-    """
+def single_dataset(path: Path) -> tuple[RawFolder, str]:
+    """Return the raw files in a folder or zip and the name of their data set; refuse none or several."""
     folder = RawFolder.open(path)
     if not any(file.endswith(_ADJACENCY) for file in folder.files):
         folder = find_raw_files(path.name, path.parent) or folder

@@ -1,4 +1,4 @@
-"""Raw files in a folder or a zip, and the tables of numbers in them."""
+"""Tables of numbers in the text files of a TU data set, in a folder or a zip."""
 
 import codecs
 import io
@@ -71,7 +71,7 @@ class RawFile:
         columns : int, optional
             Numbers per line; those of the first line if not given.
         may_be_empty : bool
-            Whether a file without any line is a table without rows.
+            Take a file without any line for a table without rows.
 
         Returns
         -------
@@ -111,9 +111,8 @@ class RawFile:
         Raises
         ------
         DataError
-            If the file is empty, or a line holds something else, a number that is not finite in float32, or
-            has another number of columns than the first, or is blank and others follow; the message names
-            file and line.
+            If the file is empty, or a line has something else, a number that is not finite in float32, or
+            another number of columns than the first; the message names file and line.
         """
         text = self.read().rstrip()
         if not text:
@@ -189,13 +188,7 @@ class RawFolder:
 
     @classmethod
     def open(cls, path: Path) -> "RawFolder":
-        """List the files of a folder, or those in all folders of a zip.
-
-        Raises
-        ------
-        DataError
-            If the zip is not one.
-        """
+        """List the files of a folder, or those in all folders of a zip; refuse what is no zip."""
         if path.is_dir():
             return cls(path, {file.name: RawFile(file) for file in path.iterdir() if file.is_file()})
         try:

@@ -31,8 +31,6 @@ def read_zinc(name: str = "ZINC", data_root: str | Path | None = None) -> GraphD
 
     Parameters
     ----------
-    name : str
-        The name that the result has.
     data_root : str or Path, optional
         The folder with ``ZINC12k/graphs.npz`` (or ``ZINC/graphs.npz``), or with the published files as
         :class:`dgl.data.ZINCDataset` keeps them, which it downloads where there are neither.
@@ -43,11 +41,6 @@ def read_zinc(name: str = "ZINC", data_root: str | Path | None = None) -> GraphD
     GraphDataset
         Node features (nodes,) in 28 atom types, edge features (edges,) in 4 bond types, every bond in
         both directions, labels (graphs, 1) float32; splits train, val, test, one after the other.
-
-    Raises
-    ------
-    DataError
-        If the files are missing and cannot be downloaded, or are broken.
     """
     root = default_folder() if data_root is None else Path(data_root)
     file = next(
@@ -76,7 +69,7 @@ def read_zinc(name: str = "ZINC", data_root: str | Path | None = None) -> GraphD
 
 def _read_npz(file: Path) -> tuple[PackedGraphs, list[int]]:
     try:
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {key: [archive[f"{split}_{key}"] for split in _SPLITS] for key in _ARRAYS}
     except KeyError as error:
         raise DataError(f"{file} has no array {error.args[0].split(' ')[0]}; get the data again") from error

@@ -1,3 +1,4 @@
+import dataclasses
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -236,8 +237,9 @@ def test_labels_of_one_class(make: Callable[..., GraphDataset], labels: str, tas
     message = f"all labels of {data.name} are of one class; a {data.task} task needs two"
     with pytest.raises(DataError, match=message):
         split_of(data, RunConfig(), seed=0)
+    split = {part: torch.tensor([number]) for number, part in enumerate(("train", "val", "test"))}
     with pytest.raises(DataError, match=message):
-        DatasetInfo.of(data)
+        split_of(dataclasses.replace(data, splits=split), RunConfig(), seed=0)
     data.graphs.labels[1] = 1 - data.graphs.labels[0]
     assert DatasetInfo.of(data).out_size == 1
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from gradformer_dgl.cli import options
 from gradformer_dgl.cli.datasets import command as datasets_command
 from gradformer_dgl.cli.preprocess import command as preprocess_command
 from gradformer_dgl.data import load_dataset
@@ -120,7 +121,7 @@ def test_a_reader_of_ones_own(module: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reader", "options", "error", "message"),
+    ("reader", "given", "error", "message"),
     [
         ("{}:fails", {}, DataError, r"own_readers_\d+:fails fails \(KeyError: 'paths.sizes'\); add --debug"),
         ("{}:number", {}, DataError, "has int, but no function, 'number'"),
@@ -131,25 +132,35 @@ def test_a_reader_of_ones_own(module: str, tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_with_a_reader(
-    module: str, reader: str, options: dict[str, str], error: type[Exception], message: str
+    module: str, reader: str, given: dict[str, str], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        load_dataset("paths.sizes", reader=reader.format(module), **options)
+        load_dataset("paths.sizes", reader=reader.format(module), **given)
 
 
 def test_the_command_line_takes_a_reader(module: str, tmp_path: Path) -> None:
     result = CliRunner().invoke(
-        preprocess_command, ["paths.sizes", "--reader", f"{module}:read_sizes", "--task", "binary", "--json"]
+        preprocess_command,
+        ["paths.sizes", "--reader", f"{module}:read_sizes", "--task", "binary", "--json"],
+        obj={"quiet": True},
     )
     assert result.exit_code == 0, result.exc_info
     assert (tmp_path / "cache" / "paths.h5").is_file()
+    given = DataOptions(reader=f"{module}:read_sizes")
+    assert options.lasting_name("paths.sizes", None, "paths", given) == str(tmp_path / "paths.sizes")
+    assert options.lasting_name("mutag", None, "MUTAG", DataOptions()) == "MUTAG"
+    names = ["paths.sizes", "mine.csv", "SBM-NODES-300", "a:b", "NCI1", "TINY"]
+    presets = [
+        options.preset_of(name, name, given if name == "paths.sizes" else DataOptions()) for name in names
+    ]
+    assert presets == ["default", "molecules", "nodes", "default", "nci1", "default"]
 
 
 def test_options_are_those_of_all_readers() -> None:
     assert DATA_OPTIONS[0].name == "reader"
-    options = DataOptions(task="binary", target_columns=["y", "z"], smiles_column=None, split_column="")
-    assert options.given() == {"target_columns": ["y", "z"], "task": "binary"}
-    assert DataOptions.read(options.given()) == options
+    made = DataOptions(task="binary", target_columns=["y", "z"], smiles_column=None, split_column="")
+    assert made.given() == {"target_columns": ["y", "z"], "task": "binary"}
+    assert DataOptions.read(made.given()) == made
     assert hash(DataOptions()) == hash(DataOptions(target_columns=()))
     for wrong in ({"colour": "red"}, {"task": "clustering"}, {"reader": "none"}, {"target_columns": "y"}):
         with pytest.raises(ConfigError):

@@ -1,0 +1,80 @@
+"""Checks of the tensors of packed graphs, with messages that name the graph."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Int64, Shaped
+from torch import Tensor
+
+from gradformer_dgl.pairs.ragged import starts_of
+from gradformer_dgl.support.errors import DataError, GraphError
+
+
+def check_rows(name: str, values: Shaped[Tensor, "..."] | None, expected: int) -> None:
+    """Refuse a tensor of shape (rows, ...) with another number of rows."""
+    if values is not None and (values.ndim == 0 or len(values) != expected):
+        given = "a scalar" if values.ndim == 0 else f"{len(values)} rows"
+        raise GraphError(f"{name} must have {expected} rows, one for each, but has {given}")
+
+
+def check_finite(
+    part: str, values: Shaped[Tensor, "rows *columns"] | None, counts: Int64[Tensor, " graphs"]
+) -> None:
+    """Refuse NaN and infinite features.
+
+    Parameters
+    ----------
+    part : str
+        ``"node"`` or ``"edge"``.
+    values : Tensor or None
+        Shape (rows, ...): features of the nodes or edges of all graphs.
+    counts : Tensor
+        Shape (graphs,), int64: rows of each graph.
+
+    Raises
+    ------
+    DataError
+        The message names the node or edge and its graph.
+
+    Examples
+    --------
+    >>> check_finite("node", torch.tensor([0.0, 1.0, float("nan")]), torch.tensor([1, 2]))
+    Traceback (most recent call last):
+    ...
+    gradformer_dgl.support.errors.DataError: a feature of node 1 of graph 1 is NaN or infinite; mend the data or leave the graph out
+    """  # noqa: E501
+    if values is None or not values.is_floating_point():
+        return
+    wrong = ~torch.isfinite(values.flatten(1) if values.ndim > 1 else values[:, None]).all(1)
+    if not wrong.any():
+        return
+    row = int(wrong.nonzero()[0])
+    graph = int(torch.searchsorted(counts.cumsum(0), row, right=True))
+    number = row - int(starts_of(counts)[graph])
+    raise DataError(
+        f"a feature of {part} {number} of graph {graph} is NaN or infinite; "
+        "mend the data or leave the graph out"
+    )
+
+
+def graph_numbers(indices: Tensor | Sequence[int] | slice, num_graphs: int) -> Int64[Tensor, " chosen"]:
+    """Return graph numbers of shape (chosen,), those from the end counted from 0.
+
+    Examples
+    --------
+    >>> graph_numbers([-1, 0], 5).tolist(), graph_numbers(slice(3, None), 5).tolist()
+    ([4, 0], [3, 4])
+    """
+    if isinstance(indices, slice):
+        return torch.arange(num_graphs)[indices]
+    chosen = torch.as_tensor(indices).cpu()
+    if chosen.ndim != 1 or (len(chosen) and (chosen.is_floating_point() or chosen.dtype == torch.bool)):
+        raise GraphError(
+            f"indices must be graph numbers of shape (graphs,), but are {chosen.dtype} of shape "
+            f"{tuple(chosen.shape)}; take mask.nonzero()[:, 0] of a mask"
+        )
+    chosen = chosen.long()
+    if len(chosen) and not -num_graphs <= int(chosen.min()) <= int(chosen.max()) < num_graphs:
+        wrong = int(chosen.min()) if int(chosen.min()) < -num_graphs else int(chosen.max())
+        raise IndexError(f"graph {wrong} of {num_graphs}")
+    return torch.where(chosen < 0, chosen + num_graphs, chosen)
