@@ -13,7 +13,7 @@ import torch
 
 from gradformer_dgl.data.dataset import GraphDataset
 from gradformer_dgl.data.readers.download import default_folder, download_zip, unpack
-from gradformer_dgl.data.readers.node_classification import both_ways, one_graph
+from gradformer_dgl.data.readers.node_classification import both_ways, node_dataset
 from gradformer_dgl.data.readers.planetoid_pickle import MOST_CELLS, read_planetoid
 from gradformer_dgl.support.errors import DataError
 
@@ -88,4 +88,4 @@ def _dataset(name: str, parts: dict[str, Any], order: np.ndarray) -> GraphDatase
         "val": torch.arange(trained, trained + _VALIDATED),
         "test": torch.from_numpy(np.sort(order)),
     }
-    return one_graph(name, src, dst, features, one_hot.argmax(1), classes, splits)
+    return node_dataset(name, src, dst, features, one_hot.argmax(1), classes, splits)

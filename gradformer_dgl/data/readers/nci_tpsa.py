@@ -7,9 +7,11 @@ topological polar surface area (TPSA) computed with Ertl's program.
 import logging
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from gradformer_dgl.data.dataset import FeatureSource, GraphDataset
+from gradformer_dgl.data.readers.csv_table import some_lines
 from gradformer_dgl.data.readers.molecule_features import BASIC
 from gradformer_dgl.data.readers.molecule_graphs import pack_molecules
 from gradformer_dgl.support.errors import DataError
@@ -41,7 +43,8 @@ def read_nci_tpsa(
     (2000).
     """
     source = Path(folder) if folder is not None else _rdkit_folder()
-    smiles, targets = _read_smiles(source / _SMILES), _read_targets(source / _TARGETS)
+    smiles = [line.split("\t")[0] for line in _lines(source / _SMILES)]
+    targets = _read_targets(source / _TARGETS)
     if len(smiles) != len(targets):
         raise DataError(
             f"{source / _SMILES} has {len(smiles)} molecules, but {source / _TARGETS} has {len(targets)}; "
@@ -55,13 +58,10 @@ def read_nci_tpsa(
             )
     graphs, unreadable, _ = pack_molecules(smiles, BASIC)
     if unreadable:
-        lines = ", ".join(str(row + 1) for row in unreadable)
-        _logger.warning(
-            "%s: RDKit cannot read %d molecules (lines %s): left out", _SMILES, len(unreadable), lines
-        )
-    left_out = set(unreadable)
-    kept = [value for row, (_, value) in enumerate(targets) if row not in left_out]
-    graphs.labels = torch.tensor(kept, dtype=torch.float32)[:, None]
+        lines = some_lines([row + 1 for row in unreadable])
+        _logger.warning("%s: RDKit cannot read %d molecules (%s): left out", _SMILES, len(unreadable), lines)
+    values = np.delete([value for _, value in targets], unreadable)
+    graphs.labels = torch.from_numpy(values.astype(np.float32))[:, None]
     return GraphDataset(
         name=name,
         graphs=graphs,
@@ -90,10 +90,6 @@ def _lines(file: Path) -> list[str]:
         return file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file} cannot be read ({error}); install RDKit again: pip install rdkit") from error
-
-
-def _read_smiles(file: Path) -> list[str]:
-    return [line.split("\t")[0] for line in _lines(file)]
 
 
 def _read_targets(file: Path) -> list[tuple[str, float]]:

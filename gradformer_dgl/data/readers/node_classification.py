@@ -9,7 +9,7 @@ from gradformer_dgl.data.dataset import GraphDataset
 from gradformer_dgl.data.packed import PackedGraphs
 
 
-def one_graph(
+def node_dataset(
     name: str,
     src: Integer[np.ndarray, " edges"],
     dst: Integer[np.ndarray, " edges"],
@@ -18,28 +18,16 @@ def one_graph(
     classes: int,
     splits: dict[str, Int64[Tensor, " _"]],
 ) -> GraphDataset:
-    """Return the data set of a graph, its node features and classes, and what its nodes are for.
+    """Return the data set of one graph whose nodes are classified.
 
-    Parameters
-    ----------
-    name : str
-        Of the data set.
-    src, dst : ndarray
-        Shape (edges,): ends of the edges.
-    features : ndarray
-        Shape (nodes, columns), float32.
-    labels : ndarray
-        Shape (nodes,), int64: the class of each node.
-    classes : int
-        Number of classes.
-    splits : dict of str to Tensor
-        Nodes of ``"train"``, ``"val"`` and ``"test"``.
+    ``src`` and ``dst`` (edges,) are the ends of the edges, ``features`` (nodes, columns) and ``labels``
+    (nodes,) those of the nodes; ``splits`` has the node numbers of ``"train"``, ``"val"`` and ``"test"``.
 
     Examples
     --------
     >>> ends, features = np.array([0, 1]), np.ones((2, 3), np.float32)
     >>> parts = dict(zip(("train", "val", "test"), torch.tensor([[0], [1], [1]])))
-    >>> data = one_graph("pair", ends, ends[::-1], features, np.array([0, 1]), 2, parts)
+    >>> data = node_dataset("pair", ends, ends[::-1], features, np.array([0, 1]), 2, parts)
     >>> len(data), data.level, data.node_size
     (1, 'node', 3)
     """

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from gradformer_dgl.data.dataset import GraphDataset
-from gradformer_dgl.data.readers.node_classification import both_ways, one_graph
+from gradformer_dgl.data.readers.node_classification import both_ways, node_dataset
 from gradformer_dgl.preprocess.estimate import bytes_text
 from gradformer_dgl.support.errors import DataError
 from gradformer_dgl.support.memory import machine_memory
@@ -90,7 +90,7 @@ def read_sbm_nodes(
     tenth = nodes // 10
     parts = order.split([tenth, tenth, nodes - 2 * tenth])
     splits = dict(zip(("train", "val", "test"), parts, strict=True))
-    return one_graph(name, src, dst, features, labels, communities, splits)
+    return node_dataset(name, src, dst, features, labels, communities, splits)
 
 
 def _edges(
