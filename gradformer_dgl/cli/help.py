@@ -8,6 +8,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from gradformer_dgl.support.did_you_mean import nearest
+from gradformer_dgl.support.registry import is_code
 
 if TYPE_CHECKING:
     _Choice = click.Choice[str]
@@ -29,6 +30,14 @@ class GuessingChoice(_Choice):
             if not guess:
                 raise
             self.fail(f"{error.message} Did you mean {guess!r}?", param, ctx)
+
+
+class PartChoice(GuessingChoice):
+    """A choice among the parts of a registry, or ``module:Class``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name of the part, or say which ones there are."""
+        return str(value) if is_code(str(value)) else super().convert(value, param, ctx)
 
 
 class ExplainedOption(click.Option):

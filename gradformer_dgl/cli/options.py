@@ -1,20 +1,26 @@
 """Options that several commands share."""
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 
-from gradformer_dgl.cli.help import ExplainedOption, GuessingChoice, complete_dataset, complete_preset
+from gradformer_dgl.cli.help import (
+    ExplainedOption,
+    GuessingChoice,
+    PartChoice,
+    complete_dataset,
+    complete_preset,
+)
 from gradformer_dgl.data.catalog import reader_for
 from gradformer_dgl.data.options import DATA_OPTIONS, DataOptions
 from gradformer_dgl.data.readers.csv_table import find_csv, read_header
 from gradformer_dgl.support.errors import DataError
-from gradformer_dgl.support.registry import Option, Part
-from gradformer_dgl.training.config import RunConfig, preset_for
+from gradformer_dgl.support.registry import Option, Part, Registry
+from gradformer_dgl.training.config import OLD_FLAGS, REMOVED, RENAMED, WL_APART, all_options, preset_for
 
 dataset = click.argument("dataset", shell_complete=complete_dataset)
 preset = click.option(
@@ -35,7 +41,7 @@ cache_dir = click.option(
     default=Path("cache"),
     show_default=True,
     metavar="DIR",
-    help="Folder of the caches, DIR/NAME.h5.",
+    help="Folder of caches, DIR/NAME.h5.",
 )
 
 
@@ -66,21 +72,71 @@ device = click.option("--device", default="auto", show_default=True, help="auto,
 
 
 def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add one option per setting of :class:`RunConfig`; those not given are None."""
-    for field in reversed(dataclasses.fields(RunConfig)):
-        name, kind = "--" + field.name.replace("_", "-"), type(field.default)
-        declaration = f"{name}/--no-{name[2:]}" if kind is bool else name
-        choices = field.metadata["choices"]
-        command = click.option(
-            declaration,
-            field.name,
-            cls=ExplainedOption,
-            heading="Settings, over those of the preset",
-            type=GuessingChoice(choices) if choices else kind,
-            default=None,
-            help=field.metadata["help"][0].upper() + field.metadata["help"][1:] + ".",
-        )(command)
-    return command
+    """Add one option for each setting of :class:`RunConfig`, and ``--set`` for those of a part of one's own.
+
+    The command gets the settings that are given as keyword arguments.
+    """
+
+    @functools.wraps(command)
+    def with_settings(*arguments: Any, own: tuple[str, ...] = (), **given: Any) -> Any:
+        values = {option.name: given.pop(option.name) for option in all_options()}
+        settings = {name: value for name, value in values.items() if value is not None}
+        return command(*arguments, **given, **settings, **dict(_parsed(text) for text in own))
+
+    add = functools.partial(
+        click.option, cls=ExplainedOption, heading="Settings, over those of the preset", default=None
+    )
+    with_settings = add(
+        "--set",
+        "own",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Set an option of a part of your own, such as --decay my_module:MyDecay.",
+    )(with_settings)
+    for old, new in RENAMED.items():
+        with_settings = _old_option(old, f"{_flag(old)} is {_flag(new)} now")(with_settings)
+    for old in REMOVED:
+        with_settings = _old_option(old, f"{_flag(old)} is gone: {WL_APART}")(with_settings)
+    for option in reversed(all_options()):
+        with_settings = add(
+            f"{option.flag}/--no-{option.flag[2:]}" if option.kind is bool else option.flag,
+            option.name,
+            type=_type_of(option),
+            help=option.help[0].upper() + option.help[1:] + ".",
+        )(with_settings)
+    return with_settings
+
+
+def _type_of(option: Option) -> Any:
+    if option.choices is None:
+        return option.kind
+    names = (*option.choices, *(["none"] if option.optional and "none" not in option.choices else []))
+    return PartChoice(names) if isinstance(option.choices, Registry) else GuessingChoice(names)
+
+
+def _parsed(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise click.UsageError(f"--set takes NAME=VALUE, not {text!r}")
+    try:
+        return name.replace("-", "_"), yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise click.UsageError(f"--set {name}: {value!r} is no value") from None
+
+
+def _old_option(old: str, message: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a hidden option of version 0.1.0 that says what took its place."""
+
+    def refuse(ctx: click.Context, param: click.Parameter, value: object) -> None:
+        if value is not None:
+            raise click.UsageError(message, ctx)
+
+    declaration = f"{_flag(old)}/--no-{_flag(old)[2:]}" if old in OLD_FLAGS else _flag(old)
+    return click.option(declaration, hidden=True, expose_value=False, default=None, callback=refuse)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _data_option(option: Option) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

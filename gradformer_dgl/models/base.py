@@ -1,45 +1,168 @@
-"""What the models of a graph have in common: encoders before the layers, a readout and a head after."""
+"""The two bases of models: what training asks of any model, and encoders, readout and head around layers."""
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from gradformer_dgl.data.batch import GraphBatch
-from gradformer_dgl.models.colour_weights import ColourWeights
+from gradformer_dgl.data.packed import PackedGraphs
 from gradformer_dgl.nn.encoders import (
     EDGE_ENCODERS,
     NODE_ENCODERS,
     StructuralEncoder,
     make_encoder,
 )
-from gradformer_dgl.nn.readout import READOUTS
+from gradformer_dgl.nn.registry import HEADS, READOUTS
 from gradformer_dgl.pairs.sparse import Distances
 from gradformer_dgl.support.did_you_mean import suggestion
 from gradformer_dgl.support.errors import ConfigError, GraphError
 
-HEADS: dict[str, Callable[[int, int], nn.Module]] = {
-    "linear": lambda feat_size, out_size: nn.Linear(feat_size, out_size),
-    "mlp": lambda feat_size, out_size: nn.Sequential(
-        nn.Linear(feat_size, feat_size // 2),
-        nn.ReLU(),
-        nn.Linear(feat_size // 2, feat_size // 4),
-        nn.ReLU(),
-        nn.Linear(feat_size // 4, out_size),
-    ),
-}
-"""What maps channels to outputs, by name."""
+Size = int | Sequence[int] | None
+_Model = TypeVar("_Model", bound="GraphModel")
 
-COLOUR_USES = ("head", "embedding", "both")
-"""Where the weights of colours are added: to the outputs, to the nodes before the first layer, or to both."""
+
+@runtime_checkable
+class DataSizes(Protocol):
+    """What a model has to know of its data: a data set, or the description of one in a run folder."""
+
+    @property
+    def level(self) -> str: ...
+    @property
+    def out_size(self) -> int: ...
+    @property
+    def node_encoder(self) -> str: ...
+    @property
+    def node_size(self) -> Any: ...
+    @property
+    def edge_encoder(self) -> str | None: ...
+    @property
+    def edge_size(self) -> Any: ...
 
 
 class GraphModel(nn.Module):
-    """What the models of a graph have in common: encoders before the layers, a readout and a head after.
+    """Base of all models that training, prediction and plots take.
 
-    A subclass makes its layers, then the head, and defines :meth:`transform`. See :class:`Gradformer` for
-    the parameters; ``edge_channels`` is the size of encoded edge features, ``feat_size`` if not given.
+    A subclass maps a batch to outputs. The class methods say how a model is made of settings, and what it
+    needs beside the features, distances and encodings of a batch: most models need nothing else.
+    """
+
+    node_encoder: nn.Module | None
+    edge_encoder: nn.Module | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.node_encoder = self.edge_encoder = None
+
+    @classmethod
+    def from_settings(
+        cls: type[_Model], data: DataSizes, settings: Mapping[str, Any], **fitted: Any
+    ) -> _Model:
+        """Return a freshly initialised model.
+
+        Parameters
+        ----------
+        data : GraphDataset or DatasetInfo
+            The data that the model is for.
+        settings : mapping of str to object
+            All settings of the run by name.
+        **fitted
+            What :meth:`fit` has found in the training graphs.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def prepare(cls, graphs: PackedGraphs, settings: Mapping[str, Any]) -> PackedGraphs:
+        """Return the graphs with encodings that this model computes itself."""
+        return graphs
+
+    @classmethod
+    def fit(cls, graphs: PackedGraphs, settings: Mapping[str, Any], training: Tensor) -> dict[str, Any]:
+        """Return what the model has to know of the training graphs, numbers of shape (chosen,)."""
+        return {}
+
+    @classmethod
+    def fitted(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Return what :meth:`fit` found, from saved weights of the model."""
+        return {}
+
+    def reads_edge_features(self, kind: str | None) -> bool:
+        """Return whether the model reads edge features of a kind: "number", "category" or "flag"."""
+        return self.edge_encoder is not None
+
+    def forward(self, batch: GraphBatch) -> Float[Tensor, "rows out"]:
+        """Return the outputs of a batch, (graphs, out_size), or (nodes, out_size) for tasks on nodes."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class InputOptions:
+    """Options of a model for what comes in: features of nodes and edges, and a node encoding.
+
+    Parameters
+    ----------
+    node_encoder : {"linear", "embedding", "ogb"} or nn.Module
+        The encoder of node features. In "concat" mode a module of one's own must give
+        ``feat_size - encoding_feat_size`` channels.
+    node_size : int or sequence of int, optional
+        Columns for "linear"; categories for "embedding", a sequence for several columns.
+    edge_encoder, edge_size
+        The same for edge features; None for no edge features.
+    encoding : str, optional
+        Name of a node encoding of the batch, such as "rwse:20": its number of columns after the colon.
+    encoding_mode : {"add", "concat"}
+        Whether the encoding's channels are added to the node's, or stand after them.
+    encoding_feat_size : int, optional
+        Channels of the encoding in "concat" mode; a quarter if not given.
+    encoding_norm : bool
+        Batch norm of the raw encoding.
+    """
+
+    node_encoder: str | nn.Module = "linear"
+    node_size: Size = None
+    edge_encoder: str | nn.Module | None = None
+    edge_size: Size = None
+    encoding: str | None = None
+    encoding_mode: str = "add"
+    encoding_feat_size: int | None = None
+    encoding_norm: bool = False
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> "InputOptions":
+        """Return the options given by name.
+
+        Raises
+        ------
+        ConfigError
+            For a name that is none of them.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in options:
+            if name not in known:
+                raise ConfigError(f"no option is called {name!r}{suggestion(name, known)}")
+        return cls(**options)
+
+
+class LayeredModel(GraphModel):
+    """Base of models with encoders before the layers, and a readout and a head after.
+
+    A subclass makes its layers, then the head, and defines :meth:`transform`.
+
+    Parameters
+    ----------
+    out_size : int
+        Outputs per graph (or per node).
+    feat_size, num_layers : int
+        Channels and layers.
+    inputs : InputOptions
+        Encoders.
+    edge_channels : int, optional
+        Channels of encoded edge features; ``feat_size`` if not given.
+    readout : str or None
+        How nodes make a graph; None for one output per node.
 
     Raises
     ------
@@ -50,76 +173,67 @@ class GraphModel(nn.Module):
     --------
     >>> from gradformer_dgl import GraphBatch
     >>> import dgl
-    >>> class Perceptron(GraphModel):
+    >>> class OneLayer(LayeredModel):
     ...     def __init__(self, node_size):
-    ...         super().__init__(3, 5, 1, node_size=node_size)
+    ...         super().__init__(3, 5, 1, InputOptions(node_size=node_size))
     ...         self.head = make_head("linear", 5, 3)
     ...
     ...     def transform(self, batch, x, edges, encodings):
     ...         return x.relu()
-    >>> Perceptron(7)(GraphBatch(dgl.rand_graph(2, 1), node_features=torch.rand(2, 7))).shape
+    >>> OneLayer(7)(GraphBatch(dgl.rand_graph(2, 1), node_features=torch.rand(2, 7))).shape
     torch.Size([1, 3])
     """
 
     head: nn.Module
+    node_encoder: nn.Module
 
     def __init__(
         self,
         out_size: int,
         feat_size: int,
         num_layers: int,
-        *,
-        node_encoder: str | nn.Module = "linear",
-        node_size: int | Sequence[int] | None = None,
-        edge_encoder: str | nn.Module | None = None,
-        edge_size: int | Sequence[int] | None = None,
+        inputs: InputOptions,
         edge_channels: int | None = None,
-        encoding: str | None = None,
-        encoding_mode: str = "add",
-        encoding_feat_size: int | None = None,
-        encoding_norm: bool = False,
-        colours: Sequence[Int64[Tensor, " _"]] | None = None,
-        colour_drop: float = 0.0,
-        colours_apart: bool = False,
-        colour_share: float = 0.5,
-        colour_use: str = "head",
         readout: str | None = "sum",
     ) -> None:
         super().__init__()
         for name, size in [("out_size", out_size), ("feat_size", feat_size), ("num_layers", num_layers)]:
             if size < 1:
                 raise ConfigError(f"{name} must be at least 1, but is {size}")
-        _known(encoding_mode, ("add", "concat"), "encoding_mode")
-        self.readout = None if readout is None else READOUTS[_known(readout, READOUTS, "readout")]
-        self.encoding, self.encoding_mode = encoding, encoding_mode
+        if inputs.encoding_mode not in ("add", "concat"):
+            raise ConfigError(
+                f"encoding_mode must be one of add, concat, but is {inputs.encoding_mode!r}"
+                f"{suggestion(inputs.encoding_mode, ('add', 'concat'))}"
+            )
+        self.readout = None if readout is None else READOUTS.load(readout)
+        self.encoding, self.encoding_mode = inputs.encoding, inputs.encoding_mode
         node_channels = feat_size
         self.structural_encoder = None
-        if encoding is not None:
+        if inputs.encoding is not None:
             channels = feat_size
-            if encoding_mode == "concat":
-                channels = feat_size // 4 if encoding_feat_size is None else encoding_feat_size
+            if inputs.encoding_mode == "concat":
+                given = inputs.encoding_feat_size
+                channels = feat_size // 4 if given is None else given
                 if not 0 < channels < feat_size:
                     raise ConfigError(
                         f"encoding_feat_size must be above 0 and below feat_size, which is {feat_size}, "
                         f"but is {channels}"
                     )
                 node_channels = feat_size - channels
-            self.structural_encoder = StructuralEncoder(_columns(encoding), channels, encoding_norm)
-        self.node_encoder = make_encoder(NODE_ENCODERS, node_encoder, node_size, node_channels)
-        _known(colour_use, COLOUR_USES, "colour_use")
-        if not 0 <= colour_share <= 1:
-            raise ConfigError(f"colour_share must lie between 0 and 1, but is {colour_share}")
-        self.colour_head = self.colour_embedding = None
-        if colours and colour_use != "embedding":
-            self.colour_head = ColourWeights(colours, out_size, colour_drop)
-        if colours and colour_use != "head":
-            self.colour_embedding = ColourWeights(colours, feat_size, colour_drop)
-        self.colours_apart, self.colour_share = colours_apart, colour_share
-        self.edge_encoder = None
-        if edge_encoder is not None:
+            columns = _columns(inputs.encoding)
+            self.structural_encoder = StructuralEncoder(columns, channels, inputs.encoding_norm)
+        self.node_encoder = make_encoder(NODE_ENCODERS, inputs.node_encoder, inputs.node_size, node_channels)
+        if inputs.edge_encoder is not None:
             self.edge_encoder = make_encoder(
-                EDGE_ENCODERS, edge_encoder, edge_size, edge_channels or feat_size
+                EDGE_ENCODERS, inputs.edge_encoder, inputs.edge_size, edge_channels or feat_size
             )
+
+    @classmethod
+    def from_settings(
+        cls: type[_Model], data: DataSizes, settings: Mapping[str, Any], **fitted: Any
+    ) -> _Model:
+        """Return a freshly initialised model, see :class:`GraphModel`; a subclass adds its own options."""
+        return cls(**common_arguments(data, settings), **edge_arguments(data), **fitted)
 
     def forward(self, batch: GraphBatch) -> Float[Tensor, "rows out"]:
         """Return the outputs of a batch.
@@ -139,14 +253,6 @@ class GraphModel(nn.Module):
         GraphError
             If the batch lacks something the model uses, or it has another shape than expected.
         """
-        return self.averaged(self.parts(batch))
-
-    def parts(self, batch: GraphBatch) -> list[Float[Tensor, "rows out"]]:
-        """Return the outputs of a batch, those of the network and of the colours apart if they are so.
-
-        :meth:`averaged` makes the outputs of the model of them. Parameters and errors are those of
-        :meth:`forward`.
-        """
         if batch.node_features is None:
             raise GraphError("the batch has no node features")
         # Under autocast a linear encoder gives bfloat16; what layers add up is not rounded to it.
@@ -155,40 +261,56 @@ class GraphModel(nn.Module):
         encodings = None
         if self.structural_encoder is not None:
             assert self.encoding is not None
-            encodings = _encoding(batch, self.encoding).to(dtype)
+            encodings = encoding_of(batch, self.encoding).to(dtype)
             encoded = self.structural_encoder(encodings)
             x = x + encoded if self.encoding_mode == "add" else torch.cat([x, encoded], dim=1)
-        if self.colour_embedding is not None:
-            x = x + self.colour_embedding(_encoding(batch, self.colour_embedding.encoding))
         edges = None
         if self.edge_encoder is not None:
             if batch.edge_features is None:
                 raise GraphError("the batch has no edge features, which the model's edge encoder needs")
             edges = self.edge_encoder(batch.edge_features)
-        x = self._read_out(self.transform(batch, x, edges, encodings), batch)
+        x = self.transform(batch, x, edges, encodings)
+        if self.readout is not None:
+            x = self.readout(x, batch.node_counts)
         with torch.autocast(x.device.type, enabled=False):
-            out = self.head(x)
-        if self.colour_head is not None:
-            of_nodes = self.colour_head(_encoding(batch, self.colour_head.encoding))
-            of_colours = self._read_out(of_nodes, batch)
-            return [out, of_colours] if self.colours_apart else [out + of_colours]
-        return [out]
-
-    def averaged(self, parts: Sequence[Float[Tensor, "rows out"]]) -> Float[Tensor, "rows out"]:
-        """Return the outputs of the model, given its :meth:`parts`: each with its share."""
-        return parts[0] if len(parts) == 1 else torch.lerp(parts[0], parts[1], self.colour_share)
-
-    def _read_out(self, x: Tensor, batch: GraphBatch) -> Tensor:
-        if self.readout is None:
-            return x
-        assert batch.node_counts is not None
-        return self.readout(x, batch.node_counts)
+            out: Tensor = self.head(x)
+        return out
 
     def transform(
         self, batch: GraphBatch, x: Tensor, edges: Tensor | None, encodings: Tensor | None
     ) -> Float[Tensor, "nodes channels"]:
         """Run the layers on encoded nodes (nodes, feat_size) and encoded edges, if there are any."""
         raise NotImplementedError
+
+
+def common_arguments(data: DataSizes, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that all layered models share, from the data and the settings of a run."""
+    encoding = settings["encoding"]
+    return {
+        "out_size": data.out_size,
+        "node_encoder": data.node_encoder,
+        "node_size": data.node_size,
+        "encoding": None if encoding == "none" else encoding,
+        "encoding_feat_size": settings["encoding_feat_size"] or None,
+        "readout": None if data.level == "node" else settings["readout"],
+    } | {
+        name: settings[name]
+        for name in (
+            "feat_size",
+            "num_layers",
+            "num_heads",
+            "encoding_mode",
+            "encoding_norm",
+            "dropout",
+            "attn_drop",
+            "head",
+        )
+    }
+
+
+def edge_arguments(data: DataSizes) -> dict[str, Any]:
+    """Return the arguments of a model that reads edge features."""
+    return {"edge_encoder": data.edge_encoder, "edge_size": data.edge_size}
 
 
 def make_head(head: str, feat_size: int, out_size: int) -> nn.Module:
@@ -206,7 +328,8 @@ def make_head(head: str, feat_size: int, out_size: int) -> nn.Module:
     """
     if out_size < 1:
         raise ConfigError(f"out_size must be at least 1, but is {out_size}")
-    return HEADS[_known(head, HEADS, "head")](feat_size, out_size)
+    module: nn.Module = HEADS.load(head)(feat_size, out_size)
+    return module
 
 
 def distances_of(batch: GraphBatch) -> Distances:
@@ -216,7 +339,8 @@ def distances_of(batch: GraphBatch) -> Distances:
     return batch.distances
 
 
-def _encoding(batch: GraphBatch, name: str) -> Tensor:
+def encoding_of(batch: GraphBatch, name: str) -> Tensor:
+    """Return an encoding of a batch, (nodes, columns); raise GraphError where it is missing."""
     if name not in batch.encodings:
         there = ", ".join(batch.encodings) or "none"
         raise GraphError(f"the batch has no encoding {name!r} (there are: {there})")
@@ -224,17 +348,9 @@ def _encoding(batch: GraphBatch, name: str) -> Tensor:
 
 
 def _columns(encoding: str) -> int:
-    _, _, columns = encoding.partition(":")
+    columns = encoding.rpartition(":")[2]
     if not columns.isdecimal() or int(columns) < 1:
         raise ConfigError(
             f"an encoding is named with its number of columns, like 'rwse:20', but this is {encoding!r}"
         )
     return int(columns)
-
-
-def _known(choice: str, known: Sequence[str] | Mapping[str, object], option: str) -> str:
-    if choice not in known:
-        raise ConfigError(
-            f"{option} must be one of {', '.join(known)}, but is {choice!r}{suggestion(choice, known)}"
-        )
-    return choice

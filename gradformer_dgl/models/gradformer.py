@@ -1,20 +1,30 @@
 """The whole model: encoders, layers with one shared decay, readout and head."""
 
-from collections.abc import Callable, Sequence
-from typing import SupportsFloat, cast
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from gradformer_dgl.data.batch import GraphBatch
-from gradformer_dgl.models.base import GraphModel, distances_of, make_head
+from gradformer_dgl.models.base import (
+    DataSizes,
+    InputOptions,
+    LayeredModel,
+    common_arguments,
+    distances_of,
+    edge_arguments,
+    make_head,
+)
 from gradformer_dgl.nn.decay import Decay, make_decay
 from gradformer_dgl.nn.layer import GradformerLayer
 from gradformer_dgl.nn.message_passing import MessagePassing
+from gradformer_dgl.nn.registry import DECAYS, DISTANCE_UNITS, MESSAGE_PASSING
 from gradformer_dgl.support.errors import ConfigError
+from gradformer_dgl.support.registry import Option
 
 
-class Gradformer(GraphModel):
+class Gradformer(LayeredModel):
     r"""Graph transformer with exponential decay.
 
     Nodes are encoded, pass through layers of message passing and decay attention, and are read out to
@@ -28,44 +38,10 @@ class Gradformer(GraphModel):
         Channels, divisible by ``num_heads``.
     num_layers, num_heads : int
         Layers, and attention heads in each.
-    node_encoder : {"linear", "embedding", "ogb"} or nn.Module
-        What turns node features into channels. In "concat" mode a module of one's own must give
-        ``feat_size - encoding_feat_size`` channels.
-    node_size : int or sequence of int, optional
-        Columns for "linear"; categories for "embedding", a sequence for several columns.
-    edge_encoder, edge_size
-        The same for edge features; None for no edge features.
-    encoding : str, optional
-        Name of a node encoding of the batch, such as "rwse:20": its number of columns after the colon.
-    encoding_mode : {"add", "concat"}
-        Whether the encoding's channels are added to the node's, or stand after them.
-    encoding_feat_size : int, optional
-        Channels of the encoding in "concat" mode; a quarter if not given.
-    encoding_norm : bool
-        Batch norm of the raw encoding.
-    colours : sequence of Tensor, optional
-        For every round of colour refinement the colours that have weights of their own; see
-        :class:`~gradformer_dgl.models.colour_weights.ColourWeights`. The batch must have an encoding
-        ``"wl:R"`` for R rounds.
-    colour_drop : float
-        Chance that a colour is left out in training.
-    colours_apart : bool
-        Whether what the colours and the network say is averaged, not added up: :meth:`parts` has both, so
-        that each can be trained on a loss of its own.
-    colour_share : float
-        Weight of the colours in that average, in [0, 1]; the network has the rest.
-    colour_use : {"head", "embedding", "both"}
-        Where the weights are added: to the outputs, read out as nodes are, to the encoded nodes before the
-        first layer, or to both, with weights for each. An embedding is for colours that do not depend on
-        the order of nodes, as counted ones do.
     message_passing : str, callable or None
         See :class:`GradformerLayer`; a callable makes a module for every layer of the channels.
-    gamma, hop, slope, learn_hop
-        See :class:`ExponentialDecay` (``learn_hop`` is its ``learnable``).
-    decay : {"exponential", "none"} or nn.Module
-        Which decay.
-    distance_unit : float
-        ``unit`` of :class:`ExponentialDecay`.
+    decay : str or nn.Module
+        A name in the registry of decays, ``module:Class``, or a module.
     attention : bool
         False leaves message passing alone: a plain message passing network with the rest unchanged.
     dropout, attn_drop, drop_path : float
@@ -73,7 +49,11 @@ class Gradformer(GraphModel):
     readout : {"sum", "mean", "max"} or None
         How nodes make a graph; None for one output per node.
     head : {"linear", "mlp"}
-        What maps channels to outputs.
+        The map from channels to outputs.
+    **options
+        The options of :class:`~gradformer_dgl.models.base.InputOptions` (``node_size``, ``encoding``,
+        ``edge_encoder``, ...); those of the decay: ``gamma``, ``hop``, ``slope``, ``learn_hop``; and
+        ``distance_unit``, the ``unit`` of :class:`ExponentialDecay`.
 
     Raises
     ------
@@ -102,59 +82,27 @@ class Gradformer(GraphModel):
         num_layers: int = 4,
         num_heads: int = 4,
         *,
-        node_encoder: str | nn.Module = "linear",
-        node_size: int | Sequence[int] | None = None,
-        edge_encoder: str | nn.Module | None = None,
-        edge_size: int | Sequence[int] | None = None,
-        encoding: str | None = None,
-        encoding_mode: str = "add",
-        encoding_feat_size: int | None = None,
-        encoding_norm: bool = False,
-        colours: Sequence[Int64[Tensor, " _"]] | None = None,
-        colour_drop: float = 0.0,
-        colours_apart: bool = False,
-        colour_share: float = 0.5,
-        colour_use: str = "head",
         message_passing: str | Callable[[int], nn.Module] | None = "gin",
-        gamma: float = 0.6,
-        hop: SupportsFloat | Sequence[float] = 5.0,
-        slope: float = 0.0,
-        learn_hop: bool = True,
         decay: str | nn.Module = "exponential",
-        distance_unit: float = 1.0,
         attention: bool = True,
         dropout: float = 0.0,
         attn_drop: float = 0.0,
         drop_path: float = 0.0,
         readout: str | None = "sum",
         head: str = "linear",
+        **options: Any,
     ) -> None:
-        super().__init__(
-            out_size,
-            feat_size,
-            num_layers,
-            node_encoder=node_encoder,
-            node_size=node_size,
-            edge_encoder=edge_encoder,
-            edge_size=edge_size,
-            encoding=encoding,
-            encoding_mode=encoding_mode,
-            encoding_feat_size=encoding_feat_size,
-            encoding_norm=encoding_norm,
-            colours=colours,
-            colour_drop=colour_drop,
-            colours_apart=colours_apart,
-            colour_share=colour_share,
-            colour_use=colour_use,
-            readout=readout,
-        )
+        names = {option.name for option in _decay_options(decay)}
+        decay_options = {name: options.pop(name) for name in names & options.keys()}
+        unit = options.pop("distance_unit", 1.0)
+        super().__init__(out_size, feat_size, num_layers, InputOptions.of(options), readout=readout)
         if isinstance(message_passing, nn.Module):
             raise ConfigError(
                 "message_passing must be a name or a function that makes a module for each layer"
             )
         self.decay = None
         if attention:
-            self.decay = make_decay(decay, num_heads, gamma, hop, slope, learn_hop, distance_unit)
+            self.decay = make_decay(decay, num_heads, unit, **decay_options)
         layers = [
             GradformerLayer(
                 feat_size,
@@ -179,8 +127,25 @@ class Gradformer(GraphModel):
                 raise ConfigError(
                     f"message_passing={message_passing!r} needs edge features: give edge_encoder"
                 )
-            if local.needs_encodings and encoding is None:
+            if local.needs_encodings and self.encoding is None:
                 raise ConfigError(f"message_passing={message_passing!r} needs encodings: give encoding")
+
+    @classmethod
+    def from_settings(
+        cls,
+        data: DataSizes,
+        settings: Mapping[str, Any],
+        **changed: Any,
+    ) -> "Gradformer":
+        """Return the model of a run; ``changed`` are arguments that a baseline has otherwise."""
+        options = {name: settings[name] for name in ("message_passing", "decay", "drop_path")} | changed
+        options["distance_unit"] = DISTANCE_UNITS[settings["distance"]]
+        decay_options = {option.name: option for option in DECAYS.part(options["decay"]).options}
+        options |= {name: settings.get(name, option.default) for name, option in decay_options.items()}
+        if options["message_passing"] == "none":
+            options["message_passing"] = None
+        edges = edge_arguments(data) if _takes_edges(options["message_passing"]) else {}
+        return cls(**common_arguments(data, settings), **options, **edges)
 
     def transform(
         self, batch: GraphBatch, x: Tensor, edges: Tensor | None, encodings: Tensor | None
@@ -192,3 +157,14 @@ class Gradformer(GraphModel):
         for layer in self.layers:
             x = layer(batch.graph, x, batch.distances, edges, encodings, table)
         return x
+
+
+def _decay_options(decay: str | nn.Module) -> tuple[Option, ...]:
+    return DECAYS.part(decay).options if isinstance(decay, str) else DECAYS["exponential"].options
+
+
+def _takes_edges(message_passing: str | None) -> bool:
+    if message_passing is None:
+        return False
+    made = MESSAGE_PASSING.load(message_passing)
+    return bool(getattr(made, "takes_edge_features", False))

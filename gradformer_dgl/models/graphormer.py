@@ -1,23 +1,23 @@
 """Graphormer of DGL's modules: the baseline that adds a bias to attention logits by distance."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from dgl.nn import DegreeEncoder, GraphormerLayer, SpatialEncoder
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from gradformer_dgl.data.batch import GraphBatch
 from gradformer_dgl.graphs.edge_list import Graph
 from gradformer_dgl.kernels.attention.block_plan import Block, plan
 from gradformer_dgl.kernels.message_passing.aggregate import degrees, endpoints
-from gradformer_dgl.models.base import GraphModel, distances_of, make_head
+from gradformer_dgl.models.base import InputOptions, LayeredModel, distances_of, make_head
 from gradformer_dgl.pairs.distances import PairDistances
 from gradformer_dgl.pairs.sparse import SparsePairDistances
 from gradformer_dgl.support.errors import ConfigError, GraphError
 
 
-class Graphormer(GraphModel):
+class Graphormer(LayeredModel):
     r"""Transformer over the nodes of a graph with degree embeddings and attention biased by distance.
 
     .. math::
@@ -36,11 +36,7 @@ class Graphormer(GraphModel):
     feat_size, num_layers, num_heads : int
         Channels, divisible by ``num_heads``; layers; attention heads in each. The hidden layer of a
         feed-forward network is twice as wide, as in :class:`GradformerLayer`.
-    node_encoder, node_size, encoding, encoding_mode, encoding_feat_size, encoding_norm
-        See :class:`Gradformer`.
-    edge_encoder, edge_size
-        See :class:`Gradformer`; edge features become a bias of each head.
-    colours, colour_drop, colours_apart, colour_share, colour_use, readout, head
+    readout, head
         See :class:`Gradformer`.
     max_degree : int
         Larger degrees share an embedding. Degree 0 has none.
@@ -48,6 +44,9 @@ class Graphormer(GraphModel):
         Larger distances, in hops, share a bias. Unreachable pairs have the bias 0.
     dropout, attn_drop : float
         Dropout of activations and of attention weights.
+    **options
+        The options of :class:`~gradformer_dgl.models.base.InputOptions`; edge features become a bias of each
+        head.
 
     Raises
     ------
@@ -83,25 +82,13 @@ class Graphormer(GraphModel):
         num_layers: int = 4,
         num_heads: int = 4,
         *,
-        node_encoder: str | nn.Module = "linear",
-        node_size: int | Sequence[int] | None = None,
-        edge_encoder: str | nn.Module | None = None,
-        edge_size: int | Sequence[int] | None = None,
-        encoding: str | None = None,
-        encoding_mode: str = "add",
-        encoding_feat_size: int | None = None,
-        encoding_norm: bool = False,
-        colours: Sequence[Int64[Tensor, " _"]] | None = None,
-        colour_drop: float = 0.0,
-        colours_apart: bool = False,
-        colour_share: float = 0.5,
-        colour_use: str = "head",
         max_degree: int = 64,
         max_distance: int = 20,
         dropout: float = 0.0,
         attn_drop: float = 0.0,
         readout: str | None = "sum",
         head: str = "linear",
+        **options: Any,
     ) -> None:
         if num_heads < 1 or feat_size % num_heads:
             raise ConfigError(
@@ -110,26 +97,8 @@ class Graphormer(GraphModel):
         for name, size in [("max_degree", max_degree), ("max_distance", max_distance)]:
             if size < 1:
                 raise ConfigError(f"{name} must be at least 1, but is {size}")
-        super().__init__(
-            out_size,
-            feat_size,
-            num_layers,
-            node_encoder=node_encoder,
-            node_size=node_size,
-            edge_encoder=edge_encoder,
-            edge_size=edge_size,
-            edge_channels=num_heads,
-            encoding=encoding,
-            encoding_mode=encoding_mode,
-            encoding_feat_size=encoding_feat_size,
-            encoding_norm=encoding_norm,
-            colours=colours,
-            colour_drop=colour_drop,
-            colours_apart=colours_apart,
-            colour_share=colour_share,
-            colour_use=colour_use,
-            readout=readout,
-        )
+        inputs = InputOptions.of(options)
+        super().__init__(out_size, feat_size, num_layers, inputs, edge_channels=num_heads, readout=readout)
         self.degree_encoder = DegreeEncoder(max_degree, feat_size)
         self.spatial_encoder = SpatialEncoder(max_distance, num_heads)
         self.layers = nn.ModuleList(

@@ -6,7 +6,7 @@ head and one column per distance, from which attention gathers. Anything with a 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, SupportsFloat, cast
 
 import numpy as np
@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gradformer_dgl.nn.registry import DECAYS
 from gradformer_dgl.pairs.distances import with_minus_one
-from gradformer_dgl.support.did_you_mean import suggestion
 from gradformer_dgl.support.errors import ConfigError, GraphError
 
 
@@ -186,6 +186,13 @@ class ExponentialDecay(Decay):
 class NoDecay(Decay):
     """All ones, for unreachable pairs too: plain softmax attention over the nodes of a graph.
 
+    Parameters
+    ----------
+    num_heads : int
+        Rows of the table.
+    unit : float
+        Not used: as of :class:`ExponentialDecay`.
+
     Examples
     --------
     >>> NoDecay(num_heads=1).table(2).tolist()
@@ -194,7 +201,7 @@ class NoDecay(Decay):
 
     one: Tensor
 
-    def __init__(self, num_heads: int) -> None:
+    def __init__(self, num_heads: int, unit: float = 1.0) -> None:
         super().__init__(num_heads)
         # Knows dtype and device of the model that the decay is part of.
         self.register_buffer("one", torch.ones(()), persistent=False)
@@ -203,23 +210,22 @@ class NoDecay(Decay):
         return self.one.expand(self.num_heads, num_distances + 1)
 
 
-DECAYS: dict[str, Callable[..., nn.Module]] = {
-    "exponential": ExponentialDecay,
-    "none": lambda num_heads, **options: NoDecay(num_heads),
-}
-"""Decays by name. Each takes the number of heads and the options of :class:`ExponentialDecay`."""
-
-
 def make_decay(
-    decay: str | nn.Module,
-    num_heads: int,
-    gamma: float = 0.6,
-    hop: SupportsFloat | Sequence[float] = 5.0,
-    slope: float = 0.0,
-    learnable: bool = True,
-    unit: float = 1.0,
+    decay: str | nn.Module, num_heads: int, unit: float = 1.0, **options: SupportsFloat | Sequence[float]
 ) -> nn.Module:
     """Return the decay of that name, or the module itself.
+
+    Parameters
+    ----------
+    decay : str or nn.Module
+        A name in the registry, ``module:Class``, or a module with ``table(num_distances)``.
+    num_heads : int
+        Rows of the table.
+    unit : float
+        ``unit`` of :class:`ExponentialDecay`.
+    **options
+        Options of the decay by their names as settings: ``gamma``, ``hop``, ``slope``, ``learn_hop``; those
+        of other decays are ignored.
 
     Raises
     ------
@@ -231,14 +237,11 @@ def make_decay(
     >>> make_decay("exponential", num_heads=2, gamma=0.5)
     ExponentialDecay(num_heads=2, gamma=0.5, slope=0.0)
     """
-    if isinstance(decay, nn.Module):
-        if not callable(getattr(decay, "table", None)):
-            raise ConfigError(
-                f"a decay needs a method table(num_distances), which {type(decay).__name__} lacks"
-            )
-        return decay
-    if decay not in DECAYS:
-        raise ConfigError(
-            f"no decay named {decay!r} (there are {', '.join(DECAYS)}){suggestion(decay, DECAYS)}"
-        )
-    return DECAYS[decay](num_heads, gamma=gamma, hop=hop, slope=slope, learnable=learnable, unit=unit)
+    if isinstance(decay, str):
+        arguments = DECAYS.arguments(decay, options)
+        if unit != 1:
+            arguments["unit"] = unit
+        decay = cast(nn.Module, DECAYS.load(decay)(num_heads, **arguments))
+    if not callable(getattr(decay, "table", None)):
+        raise ConfigError(f"a decay needs a method table(num_distances), which {type(decay).__name__} lacks")
+    return decay

@@ -29,6 +29,15 @@ class DecayAttention(nn.Module):
         Number of heads.
     attn_drop : float
         Dropout of attention weights.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from gradformer_dgl import ExponentialDecay, PairDistances
+    >>> distances = PairDistances(torch.tensor([0, 1, 1, 0], dtype=torch.uint8), torch.tensor([2]))
+    >>> table = ExponentialDecay(num_heads=4).table(distances.num_distances)
+    >>> DecayAttention(feat_size=16, num_heads=4)(torch.rand(2, 16), distances, table).shape
+    torch.Size([2, 16])
     """
 
     def __init__(self, feat_size: int, num_heads: int, attn_drop: float = 0.0) -> None:
@@ -136,7 +145,9 @@ class GradformerLayer(nn.Module):
         self.attention, self.decay = None, None
         if attention:
             self.attention = DecayAttention(feat_size, num_heads, attn_drop)
-            self.decay = make_decay(decay or "exponential", num_heads, gamma, hop, slope, learn_hop)
+            self.decay = make_decay(
+                decay or "exponential", num_heads, gamma=gamma, hop=hop, slope=slope, learn_hop=learn_hop
+            )
         self.message_passing = make_message_passing(message_passing, feat_size)
         self.drop_path = _probability(drop_path, "drop_path")
         self.dropout = nn.Dropout(_probability(dropout, "dropout"))

@@ -1,7 +1,5 @@
 """Readouts: from the nodes of a graph to one vector."""
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -52,11 +50,3 @@ def _graph_of_node(
 ) -> Int64[Tensor, " nodes"]:
     graphs = torch.arange(len(node_counts), device=x.device)
     return graphs.repeat_interleave(node_counts, output_size=len(x))
-
-
-READOUTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "sum": sum_nodes,
-    "mean": mean_nodes,
-    "max": max_nodes,
-}
-"""Readouts by name."""

@@ -1,5 +1,6 @@
 """Registries: one table for each kind of part, with the options of each part and the place of its code."""
 
+import contextlib
 import functools
 import importlib
 import reprlib
@@ -36,6 +37,10 @@ class Option:
         Smallest and largest value of a number.
     choices : tuple of str or Registry, optional
         The values of a name; a registry admits ``module:Class`` too.
+    optional : bool
+        Whether "none" is a value beside the choices.
+    argument : str, optional
+        The argument of the part's class that takes the value, where it is called differently.
 
     Examples
     --------
@@ -53,6 +58,8 @@ class Option:
     low: float | None = None
     high: float | None = None
     choices: "tuple[str, ...] | Registry | None" = None
+    optional: bool = False
+    argument: str | None = None
 
     @property
     def kind(self) -> type:
@@ -76,6 +83,8 @@ class Option:
             value = float(value)
         if type(value) is not self.kind:
             raise ConfigError(f"{self.name} takes a {_KIND_NAMES[self.kind]}, not {short_repr(value)}")
+        if self.optional and value == "none":
+            return value
         if isinstance(self.choices, Registry):
             self.choices.part(str(value), setting=self.name)
         elif self.choices is not None and value not in self.choices:
@@ -195,6 +204,21 @@ class Registry(Mapping[str, Part]):
         """Return the class or function with a name, or that of ``module:Class``."""
         return self.part(name).load()
 
+    def arguments(self, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options of a part as keyword arguments of its class.
+
+        Parameters
+        ----------
+        name : str
+            The part.
+        settings : mapping of str to object
+            Values of options by name; a missing one has its default.
+        """
+        return {
+            option.argument or option.name: settings.get(option.name, option.default)
+            for option in self.part(name).options
+        }
+
     def all_options(self) -> tuple[Option, ...]:
         """Return the options of all parts, each name once."""
         return tuple({option.name: option for part in self.values() for option in part.options}.values())
@@ -232,7 +256,9 @@ def load_object(code: str) -> Any:
         sys.path.insert(0, folder)
     importlib.invalidate_caches()
     try:
-        found: Any = importlib.import_module(module_name)
+        # Standard output is for results.
+        with contextlib.redirect_stdout(sys.stderr):
+            found: Any = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and (module_name == missing or module_name.startswith(f"{missing}.")):

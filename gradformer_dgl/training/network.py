@@ -1,91 +1,48 @@
 """The model of a run: built from its settings and the facts of its data set."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.data.batch import GraphBatch
 from gradformer_dgl.data.dataset_info import DatasetInfo
 from gradformer_dgl.models.base import GraphModel
-from gradformer_dgl.models.colour_weights import ColourWeights
-from gradformer_dgl.models.gradformer import Gradformer
-from gradformer_dgl.models.graphormer import Graphormer
+from gradformer_dgl.models.registry import MODELS
 from gradformer_dgl.nn.encoders import LinearEncoder
 from gradformer_dgl.support.errors import GraphError, RunError
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.feature_scale import FeatureScale
 from gradformer_dgl.training.precision import autocast
 
-BASELINES: dict[str, dict[str, Any]] = {
-    "graphgps": {"decay": "none"},
-    "transformer": {"decay": "none", "message_passing": None},
-    "gin": {"attention": False, "message_passing": "gin"},
-    "gcn": {"attention": False, "message_passing": "gcn"},
-    "gatedgcn": {"attention": False, "message_passing": "gatedgcn"},
-}
-"""Baselines that differ from :class:`Gradformer` in these options alone."""
+
+def model_class(config: RunConfig) -> type[GraphModel]:
+    """Return the class of the model that the settings name."""
+    found: type[GraphModel] = MODELS.load(config.model)
+    return found
 
 
-def build_model(
-    dataset: GraphDataset | DatasetInfo,
-    config: RunConfig,
-    colours: Sequence[Int64[Tensor, " _"]] | None = None,
-) -> GraphModel:
+def build_model(dataset: GraphDataset | DatasetInfo, config: RunConfig, **fitted: Any) -> GraphModel:
     """Return a freshly initialised model for a data set.
 
-    All models have the same encoders, channels, layers, readout and head. Edge features are encoded where
+    All networks have the same encoders, channels, layers, readout and head. Edge features are encoded where
     the model uses them.
 
     Parameters
     ----------
     dataset : GraphDataset or DatasetInfo
-        What the model is for.
+        The data that the model is for.
     config : RunConfig
         Settings.
-    colours : sequence of Tensor, optional
-        For every round of colour refinement the colours that have weights.
+    **fitted
+        What the model's ``fit`` has found in the training graphs.
     """
-    common: dict[str, Any] = {
-        "out_size": dataset.out_size,
-        "feat_size": config.feat_size,
-        "num_layers": config.num_layers,
-        "num_heads": config.num_heads,
-        "node_encoder": dataset.node_encoder,
-        "node_size": dataset.node_size,
-        "encoding": None if config.encoding == "none" else config.encoding,
-        "encoding_mode": config.encoding_mode,
-        "encoding_feat_size": config.encoding_feat_size or None,
-        "encoding_norm": config.encoding_norm,
-        "colours": colours,
-        "colour_drop": config.wl_drop,
-        "colours_apart": config.wl_apart,
-        "colour_share": config.wl_share,
-        "colour_use": config.wl_use,
-        "dropout": config.dropout,
-        "attn_drop": config.attn_drop,
-        "readout": None if dataset.level == "node" else config.readout,
-        "head": config.head,
-    }
-    edges = {"edge_encoder": dataset.edge_encoder, "edge_size": dataset.edge_size}
-    if config.model == "graphormer":
-        return Graphormer(**common, **edges)
-    options: dict[str, Any] = {
-        "message_passing": None if config.message_passing == "none" else config.message_passing,
-        "gamma": config.gamma,
-        "hop": config.hop,
-        "slope": config.slope,
-        "learn_hop": config.learn_hop,
-        "decay": config.decay,
-        "distance_unit": config.distance_unit,
-        "drop_path": config.drop_path,
-    } | BASELINES.get(config.model, {})
-    uses_edges = options["message_passing"] not in (None, "gin", "gcn")
-    return Gradformer(**common, **options, **(edges if uses_edges else {}))
+    changed = MODELS.part(config.model).facts.get("changed", {})
+    return model_class(config).from_settings(dataset, config, **changed, **fitted)
 
 
 class Network(nn.Module):
@@ -132,14 +89,11 @@ class Network(nn.Module):
         self.register_buffer("target_mean", mean)
         self.register_buffer("target_deviation", deviation)
 
-    def forward(self, batch: GraphBatch, apart: bool = False) -> Tensor:
-        """Return the model's outputs, on the scale that the loss sees.
-
-        ``apart`` asks for those of each part of the model: shape (parts, items, outputs).
-        """
+    def forward(self, batch: GraphBatch) -> Float[Tensor, "items outputs"]:
+        """Return the model's outputs, (items, outputs), on the scale that the loss sees."""
         batch = self._scaled(batch)
         with autocast(self.precision, self.target_mean.device.type):
-            outputs = torch.stack(self.model.parts(batch)) if apart else self.model(batch)
+            outputs = self.model(batch)
         return outputs.float() if outputs.dtype == torch.bfloat16 else outputs
 
     def _scaled(self, batch: GraphBatch) -> GraphBatch:
@@ -210,11 +164,12 @@ def restored_network(facts: DatasetInfo, config: RunConfig, tensors: Mapping[str
     RunError
         Where the weights are those of another model.
     """
+    prefix = "model."
+    of_model = {name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)}
     try:
-        part = "colour_embedding" if config.wl_use == "embedding" else "colour_head"
-        colours = ColourWeights.known_in(tensors, f"model.{part}.")
+        fitted = model_class(config).fitted(of_model)
     except GraphError as error:
         raise RunError(f"{error}: train the run again") from None
-    network = Network(build_model(facts, config, colours), precision=config.precision)
+    network = Network(build_model(facts, config, **fitted), precision=config.precision)
     network.load(dict(tensors))
     return network.eval()

@@ -5,7 +5,7 @@ from torch import nn
 
 from gradformer_dgl import Gradformer, GraphBatch
 from gradformer_dgl.nn.encoders import EDGE_ENCODERS, NODE_ENCODERS, OGB_ATOM_SIZES, make_encoder
-from gradformer_dgl.nn.readout import READOUTS
+from gradformer_dgl.nn.registry import READOUTS
 from gradformer_dgl.support.errors import ConfigError, GraphError
 
 SIZES = [7, 1, 5, 0]
@@ -97,7 +97,7 @@ def test_encoders_of_ones_own():
 @pytest.mark.parametrize("name", READOUTS)
 def test_readouts_equal_those_of_each_graph(name):
     x = torch.randn(13, 5, dtype=torch.float64, requires_grad=True)
-    out = READOUTS[name](x, torch.tensor(SIZES))
+    out = READOUTS.load(name)(x, torch.tensor(SIZES))
     parts = x.split(SIZES)
     reduce = {"sum": lambda p: p.sum(0), "mean": lambda p: p.mean(0), "max": lambda p: p.amax(0)}[name]
     expected = torch.stack([reduce(p) if len(p) else p.new_zeros(5) for p in parts])
@@ -114,7 +114,7 @@ def test_readouts_equal_those_of_each_graph(name):
         ({"num_layers": 0}, "num_layers must be at least 1, but is 0"),
         (
             {"message_passing": "gated_gcn"},
-            r"no message passing named 'gated_gcn'.*did you mean 'gatedgcn'\?",
+            r"message_passing is one of .* not 'gated_gcn'; did you mean 'gatedgcn'\?",
         ),
         ({"message_passing": nn.Linear(1, 1)}, "a function that makes a module for each layer"),
         ({"message_passing": "gine"}, "message_passing='gine' needs edge features: give edge_encoder"),
@@ -122,8 +122,8 @@ def test_readouts_equal_those_of_each_graph(name):
             {"message_passing": "gatedgcn_gate", "edge_encoder": "ogb"},
             "message_passing='gatedgcn_gate' needs encodings: give encoding",
         ),
-        ({"readout": "men"}, r"readout must be one of sum, mean, max, but is 'men'; did you mean 'mean'\?"),
-        ({"head": "big"}, "head must be one of linear, mlp, but is 'big'"),
+        ({"readout": "men"}, r"readout is one of sum, mean, max, not 'men'; did you mean 'mean'\?"),
+        ({"head": "big"}, "head is one of linear, mlp, not 'big'"),
         ({"encoding_mode": "sum"}, "encoding_mode must be one of add, concat"),
         ({"encoding": "rwse"}, "like 'rwse:20', but this is 'rwse'"),
         (

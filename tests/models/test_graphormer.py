@@ -187,7 +187,7 @@ def test_what_is_clipped_or_has_no_bias_stays_so_in_training():
         ({"out_size": 0}, "out_size must be at least 1, but is 0"),
         ({"max_degree": 0}, "max_degree must be at least 1, but is 0"),
         ({"max_distance": -1}, "max_distance must be at least 1, but is -1"),
-        ({"head": "big"}, "head must be one of linear, mlp, but is 'big'"),
+        ({"head": "big"}, "head is one of linear, mlp, not 'big'"),
     ],
 )
 def test_config_errors(options, message):

@@ -113,7 +113,9 @@ def test_config_errors(options, message):
 
 
 def test_choice_errors():
-    with pytest.raises(ConfigError, match=r"no decay named 'exponent' .*did you mean 'exponential'\?"):
+    with pytest.raises(
+        ConfigError, match=r"decay is one of .*, not 'exponent'; did you mean 'exponential'\?"
+    ):
         make_decay("exponent", num_heads=1)
     with pytest.raises(ConfigError, match=r"needs a method table\(num_distances\), which Linear lacks"):
         make_decay(nn.Linear(1, 1), num_heads=1)

@@ -1,8 +1,17 @@
+import pickle
+
 import pytest
 import yaml
 
 from gradformer_dgl.support.errors import ConfigError
-from gradformer_dgl.training.config import RunConfig, load_preset, preset_for, preset_names, read_settings
+from gradformer_dgl.training.config import (
+    RunConfig,
+    load_preset,
+    preset_for,
+    preset_names,
+    read_settings,
+    renamed,
+)
 
 
 def test_every_preset_loads():
@@ -39,14 +48,18 @@ def test_whole_numbers_serve_as_numbers():
         ({"gamma": float("nan")}, "gamma lies between"),
         ({"optimizer": "sgd"}, "optimizer is one of adam, adamw, not 'sgd'"),
         ({"feat_size": 30, "num_heads": 4}, "feat_size 30 is not a multiple of num_heads 4"),
-        ({"wl_counted": True, "wl_use": "both"}, "wl_counted tells nodes .* not for wl_use both"),
-        ({"train_share": 0.0}, "train_share lies between 1e-06 and 1"),
-        ({"train_share": 1.1}, "train_share lies between"),
+        ({"clip_norm": 1.0}, "no setting is called 'clip_norm': it is gradient_clipping now"),
+        ({"wl_apart": True}, "no setting is called 'wl_apart': train `--model wl` and the network apart"),
+        ({"message_passing": "nine"}, "message_passing is one of gin, .*, not 'nine'; did you mean"),
+        ({"decay": "no_such_module:Decay"}, "there is no module 'no_such_module'"),
+        ({"strength": 2.0}, "no setting is called 'strength'"),
+        ({"train_fraction": 0.0}, "train_fraction lies between 1e-06 and 1"),
+        ({"train_fraction": 1.1}, "train_fraction lies between"),
         (
             {"model": "gps"},
-            "model is one of gradformer, graphgps, graphormer, transformer, gin, gcn, gatedgcn",
+            "model is one of gradformer, graphgps, graphormer, transformer, gin, gcn, gatedgcn, wl",
         ),
-        ({"val_share": 0.6, "test_share": 0.5}, "leave nothing to train on"),
+        ({"val_fraction": 0.6, "test_fraction": 0.5}, "leave nothing to train on"),
     ],
 )
 def test_senseless_settings_are_refused(settings, message):
@@ -72,3 +85,23 @@ def test_files_that_hold_no_settings(tmp_path):
 def test_unknown_preset():
     with pytest.raises(ConfigError, match=r"no preset 'nope': there are cluster, .*default"):
         load_preset("nope")
+
+
+def test_settings_of_the_first_version_have_new_names():
+    assert renamed({"average": 0.5, "select_by": "loss", "wl_rounds": 0, "wl_use": "head"}) == {
+        "ema_decay": 0.5,
+        "monitor": "loss",
+    }
+    with pytest.raises(ConfigError, match=r"network \(wl_rounds: 5\), which only version 0.1.0"):
+        renamed({"wl_rounds": 5, "wl_use": "head"})
+
+
+def test_settings_do_not_change_and_travel():
+    config = RunConfig(epochs=3, gamma=0.25)
+    with pytest.raises(AttributeError):
+        config.epochs = 4
+    assert pickle.loads(pickle.dumps(config)) == config
+    assert (config.changed(), hash(config)) == ({"epochs": 3, "gamma": 0.25}, hash(RunConfig(**config)))
+    assert config != RunConfig(epochs=3)
+    with pytest.raises(AttributeError, match="no setting is called 'epoch'"):
+        _ = config.epoch

@@ -83,3 +83,10 @@ class GatedGCN(MessagePassing):
         gated = gated_mean(graph, target, origin, message, edges, scale)
         updated = self.norm(self.self_weight(x).to(x.dtype).add_(gated))
         return x + torch.relu_(updated)
+
+
+class EncodingGatedGCN(GatedGCN):
+    """Residual gated graph convolution with ``encoding_gate``; see :class:`GatedGCN`."""
+
+    def __init__(self, feat_size: int) -> None:
+        super().__init__(feat_size, encoding_gate=True)

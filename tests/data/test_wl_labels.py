@@ -9,9 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradformer_dgl.data import PackedGraphs
-from gradformer_dgl.data.colours import common_colours, node_colours, with_colours
-from gradformer_dgl.data.readers.sbm_nodes import read_sbm_nodes
-from gradformer_dgl.support.errors import ConfigError
+from gradformer_dgl.data.wl_labels import common_labels, wl_labels
 
 
 @st.composite
@@ -51,46 +49,40 @@ def classes(values):
 
 def refined(graph, rounds):
     """Colours of a networkx graph as nested tuples, round by round."""
-    colours = {node: graph.nodes[node]["feat"] for node in graph}
+    labels = {node: graph.nodes[node]["feat"] for node in graph}
     for _ in range(rounds):
-        colours = {
+        labels = {
             node: (
-                colours[node],
+                labels[node],
                 tuple(
-                    sorted((repr(colours[u]), graph.edges[u, node]["feat"]) for u in graph.predecessors(node))
+                    sorted((repr(labels[u]), graph.edges[u, node]["feat"]) for u in graph.predecessors(node))
                 ),
             )
             for node in graph
         }
-        yield [colours[node] for node in graph]
+        yield [labels[node] for node in graph]
 
 
 @given(labelled_graphs())
 @settings(max_examples=150, deadline=None)
-def test_nodes_of_one_colour_have_the_same_tree_of_walks(graphs):
-    colours = node_colours(packed(graphs), 3)
+def test_nodes_of_one_label_have_the_same_tree_of_walks(graphs):
+    labels = wl_labels(packed(graphs), 3)
     rounds = zip(*(refined(graph, 3) for graph in graphs), strict=True)
-    for turn, parts in enumerate(rounds):
-        assert classes(colours[:, turn].tolist()) == classes(chain(*parts))
+    for step, parts in enumerate(rounds):
+        assert classes(labels[:, step].tolist()) == classes(chain(*parts))
 
 
 @given(labelled_graphs())
 @settings(max_examples=50, deadline=None)
-def test_counted_colours_that_graphs_share_are_as_many_as_an_assignment_matches(graphs):
-    colours, counted = node_colours(packed(graphs), 3), node_colours(packed(graphs), 3, counted=True)
+def test_counted_labels_that_graphs_share_are_as_many_as_an_assignment_matches(graphs):
+    labels, counted = wl_labels(packed(graphs), 3), wl_labels(packed(graphs), 3, counted=True)
     sizes = [len(graph) for graph in graphs]
-    for turn in range(3):
-        plain = [Counter(part.tolist()) for part in colours[:, turn].split(sizes)]
-        told = [set(part.tolist()) for part in counted[:, turn].split(sizes)]
+    for step in range(3):
+        plain = [Counter(part.tolist()) for part in labels[:, step].split(sizes)]
+        told = [set(part.tolist()) for part in counted[:, step].split(sizes)]
         assert [len(part) for part in told] == sizes
         for first, second in combinations(range(len(graphs)), 2):
             assert len(told[first] & told[second]) == (plain[first] & plain[second]).total()
-
-
-def test_nodes_with_outputs_of_their_own_cannot_be_told_apart():
-    nodes = read_sbm_nodes("SBM-NODES-101")
-    with pytest.raises(ConfigError, match="whole graphs"):
-        with_colours(nodes, 2, torch.tensor([0]), 1, counted=True)
 
 
 def test_a_tree_of_walks_is_what_networkx_hashes():
@@ -100,38 +92,38 @@ def test_a_tree_of_walks_is_what_networkx_hashes():
     found = nx.weisfeiler_lehman_subgraph_hashes(
         graph, edge_attr="feat", node_attr="feat", iterations=3, digest_size=16
     )
-    colours = node_colours(packed([graph.to_directed()]), 3)
-    for turn in range(3):
-        assert classes(colours[:, turn].tolist()) == classes(found[node][turn] for node in graph)
+    labels = wl_labels(packed([graph.to_directed()]), 3)
+    for step in range(3):
+        assert classes(labels[:, step].tolist()) == classes(found[node][step] for node in graph)
 
 
-def test_measured_features_are_no_part_of_a_colour():
+def test_measured_features_are_no_part_of_a_label():
     ring = dgl.graph(([0, 1, 2], [1, 2, 0]))
     ring.ndata["feat"] = torch.rand(3, 2)
-    assert len(node_colours(PackedGraphs.from_graphs([ring]), 2)[:, 1].unique()) == 1
+    assert len(wl_labels(PackedGraphs.from_graphs([ring]), 2)[:, 1].unique()) == 1
 
 
 def test_parallel_edges_and_loops_count():
     graphs = [dgl.graph(([0], [1])), dgl.graph(([0, 0], [1, 1])), dgl.graph(([0, 1], [1, 1]))]
-    assert len(node_colours(PackedGraphs.from_graphs(graphs), 2)[[1, 3, 5], 1].unique()) == 3
+    assert len(wl_labels(PackedGraphs.from_graphs(graphs), 2)[[1, 3, 5], 1].unique()) == 3
 
 
 def test_no_nodes():
     graphs = [dgl.graph(([], [])), dgl.graph(([], []), num_nodes=1)]
-    assert node_colours(PackedGraphs.from_graphs(graphs), 2).shape == (1, 2)
+    assert wl_labels(PackedGraphs.from_graphs(graphs), 2).shape == (1, 2)
 
 
 @pytest.mark.parametrize("min_graphs", [1, 2, 3])
-def test_colours_are_counted_once_for_each_chosen_graph(min_graphs):
+def test_labels_are_counted_once_for_each_chosen_graph(min_graphs):
     generator = torch.Generator().manual_seed(min_graphs)
     counts = torch.tensor([5, 0, 1, 8, 3])
-    colours = torch.randint(4, (17, 2), generator=generator)
+    labels = torch.randint(4, (17, 2), generator=generator)
     chosen = torch.tensor([4, 0, 3])
-    graphs = [part.T.tolist() for part in colours.split(counts.tolist())]
-    for turn, common in enumerate(common_colours(colours, counts, chosen, min_graphs)):
+    graphs = [part.T.tolist() for part in labels.split(counts.tolist())]
+    for step, common in enumerate(common_labels(labels, counts, chosen, min_graphs)):
         expected = [
-            colour
-            for colour in range(4)
-            if sum(colour in graphs[number][turn] for number in chosen.tolist()) >= min_graphs
+            label
+            for label in range(4)
+            if sum(label in graphs[number][step] for number in chosen.tolist()) >= min_graphs
         ]
         assert common.tolist() == expected

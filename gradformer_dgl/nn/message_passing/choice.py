@@ -1,24 +1,10 @@
 """Message passing by name."""
 
 from collections.abc import Callable
-from functools import partial
 
 from torch import nn
 
-from gradformer_dgl.nn.message_passing.gatedgcn import GatedGCN
-from gradformer_dgl.nn.message_passing.gcn import GCN
-from gradformer_dgl.nn.message_passing.gin import GIN, GINE
-from gradformer_dgl.support.did_you_mean import suggestion
-from gradformer_dgl.support.errors import ConfigError
-
-MESSAGE_PASSING: dict[str, Callable[[int], nn.Module]] = {
-    "gin": GIN,
-    "gine": GINE,
-    "gcn": GCN,
-    "gatedgcn": GatedGCN,
-    "gatedgcn_gate": partial(GatedGCN, encoding_gate=True),
-}
-"""What makes a message passing module of a number of channels, by name."""
+from gradformer_dgl.nn.registry import MESSAGE_PASSING
 
 
 def make_message_passing(
@@ -29,8 +15,8 @@ def make_message_passing(
     Parameters
     ----------
     choice : str, nn.Module, callable or None
-        A key of `MESSAGE_PASSING`; a module, which is returned as it is; or a function that makes one of the
-        number of channels.
+        A name in the registry, or ``module:Class``; a module, which is returned as it is; or a function that
+        makes one of the number of channels.
     feat_size : int
         Channels in and out.
 
@@ -56,9 +42,5 @@ def make_message_passing(
         return choice
     if callable(choice):
         return choice(feat_size)
-    if choice not in MESSAGE_PASSING:
-        raise ConfigError(
-            f"no message passing named {choice!r} (there are {', '.join(MESSAGE_PASSING)}, None)"
-            f"{suggestion(choice, MESSAGE_PASSING)}"
-        )
-    return MESSAGE_PASSING[choice](feat_size)
+    module: nn.Module = MESSAGE_PASSING.load(choice)(feat_size)
+    return module
