@@ -83,28 +83,29 @@ def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
         settings = {name: value for name, value in values.items() if value is not None}
         return command(*arguments, **given, **settings, **dict(_parsed(text) for text in own))
 
+    decorated: Callable[..., Any] = with_settings
     add = functools.partial(
         click.option, cls=ExplainedOption, heading="Settings, over those of the preset", default=None
     )
-    with_settings = add(
+    decorated = add(
         "--set",
         "own",
         multiple=True,
         metavar="NAME=VALUE",
         help="Set an option of a part of your own, such as --decay my_module:MyDecay.",
-    )(with_settings)
+    )(decorated)
     for old, new in RENAMED.items():
-        with_settings = _old_option(old, f"{_flag(old)} is {_flag(new)} now")(with_settings)
+        decorated = _old_option(old, f"{_flag(old)} is {_flag(new)} now")(decorated)
     for old in REMOVED:
-        with_settings = _old_option(old, f"{_flag(old)} is gone: {WL_APART}")(with_settings)
+        decorated = _old_option(old, f"{_flag(old)} is gone: {WL_APART}")(decorated)
     for option in reversed(all_options()):
-        with_settings = add(
+        decorated = add(
             f"{option.flag}/--no-{option.flag[2:]}" if option.kind is bool else option.flag,
             option.name,
             type=_type_of(option),
             help=option.help[0].upper() + option.help[1:] + ".",
-        )(with_settings)
-    return with_settings
+        )(decorated)
+    return decorated
 
 
 def _type_of(option: Option) -> Any:
@@ -162,9 +163,10 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
         given = {option.name: options.pop(option.name) for option in DATA_OPTIONS}
         return command(*arguments, data_options=DataOptions(**given), **options)
 
+    decorated: Callable[..., Any] = with_options
     for option in reversed(DATA_OPTIONS):
-        with_options = _data_option(option)(with_options)
-    return with_options
+        decorated = _data_option(option)(decorated)
+    return decorated
 
 
 def check_targets(dataset: str, data_root: Path | None, data_options: DataOptions) -> None:
