@@ -75,17 +75,7 @@ class DistanceSource:
     """Base of what gives graphs the distances and encodings that a run reads."""
 
     def attach(self, graphs: PackedGraphs, first: int, needs: DistanceNeeds) -> PackedGraphs:
-        """Return the graphs with distances and encodings.
-
-        Parameters
-        ----------
-        graphs : PackedGraphs
-            Some graphs.
-        first : int
-            Number of the first of them in the whole input.
-        needs : DistanceNeeds
-            The distances and encodings.
-        """
+        """Return graphs with distances and encodings; ``first`` is the number of the first in the input."""
         raise NotImplementedError
 
     def finish(self, total: int) -> None:

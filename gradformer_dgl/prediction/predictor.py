@@ -274,7 +274,7 @@ def _require_alike(names: str, first: Predictor, other: Predictor) -> None:
         nodes = (info.node_kind, info.node_size, fit.node_key)
         return *nodes, info.edge_kind, info.edge_size, fit.edge_key, info.source
 
-    pairs = {
+    pairs: dict[str, list[Any]] = {
         "tasks": [(one.info.task, one.info.level) for one in (first, other)],
         "outputs": [one.info.outputs for one in (first, other)],
         "features": [features(one) for one in (first, other)],

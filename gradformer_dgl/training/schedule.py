@@ -8,19 +8,8 @@ from gradformer_dgl.support.errors import ConfigError
 def warmup_cosine(step: int, warmup: float, total: int) -> float:
     """Factor of the learning rate: a straight rise over the warm-up, then half a cosine to 0.
 
-    Parameters
-    ----------
-    step : int
-        Optimiser steps done so far.
-    warmup : float
-        Steps of the rise.
-    total : int
-        Steps of the whole run.
-
-    Returns
-    -------
-    float
-        Between 0 and 1; at least 1e-6 within the warm-up.
+    Takes the optimiser steps done so far, those of the rise, and those of the whole run; the factor is
+    between 0 and 1, and at least 1e-6 within the warm-up.
 
     Examples
     --------
@@ -44,16 +33,7 @@ def learning_rate_factor(
     an epoch and near 0 in the first of the warm-up, and the cosine, laid out for
     ``epochs * steps_per_epoch`` epochs, has hardly begun to fall when the run ends.
 
-    Parameters
-    ----------
-    schedule : str
-        ``"constant"``, ``"cosine"`` or ``"reference"``.
-    step : int
-        Optimiser steps done so far.
-    steps_per_epoch, epochs : int
-        Length of the run.
-    warmup_epochs : float
-        Length of the warm-up.
+    ``step`` counts the optimiser steps done so far.
 
     Raises
     ------

@@ -87,7 +87,9 @@ def split_of(dataset: GraphDataset, config: RunConfig, seed: int) -> Split:
 
 def with_split(dataset: GraphDataset, split: Split) -> GraphDataset:
     """Return the data set with a split of its own, which the setting ``auto`` takes."""
-    return dataclasses.replace(dataset, **{"node_splits" if dataset.splits_nodes else "splits": split})
+    if dataset.splits_nodes:
+        return dataclasses.replace(dataset, node_splits=split)
+    return dataclasses.replace(dataset, splits=split)
 
 
 def _checked(found: Any, name: str, dataset: GraphDataset) -> Split:
