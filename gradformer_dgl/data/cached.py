@@ -150,23 +150,18 @@ def cached_distances(
     distance: str = SHORTEST_PATH,
     unit: float = 1.0,
 ) -> Distances:
-    """Read the distances of all graphs of a cache.
+    """Read the distances of all graphs of a cache; a sparse one gives sparse pair distances.
 
     Parameters
     ----------
     cache : DistanceCache
-        A sparse one gives :class:`SparsePairDistances`.
+        Of graphs with these node counts.
     node_counts : Tensor
         Shape (graphs,), int64.
     distance : str
         ``"shortest_path"``, or another distance that the cache holds, such as ``"resistance"``.
     unit : float
         Other distances are rounded to whole numbers of this unit.
-
-    Raises
-    ------
-    CacheError
-        If the cache is broken or does not hold the distance.
     """
     if distance == SHORTEST_PATH and cache.layout == SPARSE:
         return SparsePairDistances.from_cache(cache)

@@ -68,7 +68,7 @@ def canonical_name(name: str) -> str:
 
 
 def reader_for(name: str, reader: str | None = None) -> Part | None:
-    """Return the reader of a data set.
+    """Return the reader of a data set; None where only a folder in the TU format could have the name.
 
     Parameters
     ----------
@@ -76,16 +76,6 @@ def reader_for(name: str, reader: str | None = None) -> Part | None:
         Name, file or ``"module:function"``.
     reader : str, optional
         The reader to take, of the registry or ``"module:function"``. Default: the one that takes the name.
-
-    Returns
-    -------
-    Part or None
-        None where only a folder in the TU format could have the name.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such reader.
 
     Examples
     --------

@@ -23,7 +23,7 @@ NODE_LABEL_KEY = "label"
 
 
 def frame_features(frame: Mapping[str, Tensor], key: FeatureKey, frame_name: str) -> Tensor | None:
-    """Take the features out of the ``ndata`` or ``edata`` of a graph.
+    """Return the features in the ``ndata`` or ``edata`` of a graph, of shape (rows, ...).
 
     Parameters
     ----------
@@ -38,12 +38,7 @@ def frame_features(frame: Mapping[str, Tensor], key: FeatureKey, frame_name: str
     Returns
     -------
     Tensor or None
-        float32 as they are, other floats and bool as float32, integers as int64 categories.
-
-    Raises
-    ------
-    GraphError
-        If the key does not exist, or the features are complex numbers.
+        Floats and bool as float32, integers as int64 categories.
 
     Examples
     --------
@@ -76,22 +71,12 @@ def node_labels(graph: dgl.DGLGraph) -> Tensor | None:
 
 
 def split_by_masks(graph: dgl.DGLGraph) -> dict[str, Tensor] | None:
-    """Return the nodes for training, validation and testing by the masks of a graph, where it has them.
-
-    Parameters
-    ----------
-    graph : dgl.DGLGraph
-        With ``train_mask``, ``val_mask`` and ``test_mask`` in ``ndata``, or without.
-
-    Returns
-    -------
-    dict of str to Tensor, or None
-        Node numbers of ``"train"``, ``"val"`` and ``"test"``.
+    """Return the node numbers of ``"train"``, ``"val"`` and ``"test"`` by the masks in ``ndata``, if any.
 
     Raises
     ------
     GraphError
-        If a mask is missing, or empty, or not one flag per node, or a node is in two of them.
+        If a mask is missing, or empty, or not of shape (nodes,), or a node is in two of them.
 
     Examples
     --------
@@ -119,22 +104,7 @@ def split_by_masks(graph: dgl.DGLGraph) -> dict[str, Tensor] | None:
 
 
 def stack_labels(labels: Any) -> Tensor | None:
-    """Stack the labels of several graphs.
-
-    Parameters
-    ----------
-    labels : Tensor, sequence of scalars, arrays or tensors, or None
-        One label per graph, all of one shape.
-
-    Returns
-    -------
-    Tensor or None
-        Shape (graphs, ...): integers int64, floats float32.
-
-    Raises
-    ------
-    GraphError
-        If the labels are of several shapes, or no real numbers.
+    """Stack one label per graph, scalars or arrays of one shape, to (graphs, ...): int64 or float32.
 
     Examples
     --------
@@ -157,12 +127,7 @@ def _as_tensor(label: Any) -> Tensor:
 
 
 def graphs_and_labels(items: Iterable[Any]) -> tuple[list[dgl.DGLGraph], list[Any] | None]:
-    """Return the DGL graphs of a data set and, where its items are pairs with one, their labels.
-
-    Raises
-    ------
-    GraphError
-        If an item is no homogeneous DGL graph, or only some have a label.
+    """Return the DGL graphs of a data set and, where its items are (graph, label), their labels.
 
     Examples
     --------
@@ -192,24 +157,10 @@ def graphs_and_labels(items: Iterable[Any]) -> tuple[list[dgl.DGLGraph], list[An
 def packed_tensors(
     items: Iterable[Any], labels: Any, node_features: FeatureKey, edge_features: FeatureKey
 ) -> dict[str, Any]:
-    """Return the arguments of :class:`~gradformer_dgl.data.PackedGraphs` for DGL graphs.
+    """Return the tensors of :meth:`PackedGraphs.from_graphs` by name.
 
-    Parameters
-    ----------
-    items, labels, node_features, edge_features
-        See :meth:`PackedGraphs.from_graphs`.
-
-    Returns
-    -------
-    dict of str to object
-        ``node_counts`` and ``edge_counts`` (graphs,), ``src`` and ``dst`` (edges,), ``node_features``
-        (nodes, ...), ``edge_features`` (edges, ...), ``labels`` (graphs, ...) or (nodes, ...), and
-        ``label_level``.
-
-    Raises
-    ------
-    GraphError
-        If the graphs are not homogeneous DGL graphs with the same features.
+    ``node_counts`` and ``edge_counts`` (graphs,), ``src`` and ``dst`` (edges,), ``node_features``
+    (nodes, ...), ``edge_features`` (edges, ...), ``labels`` (graphs, ...) or (nodes, ...), and their level.
     """
     graphs, own_labels = graphs_and_labels(items)
     if not graphs:

@@ -20,21 +20,7 @@ def check_rows(name: str, values: Shaped[Tensor, "..."] | None, expected: int) -
 def check_finite(
     part: str, values: Shaped[Tensor, "rows *columns"] | None, counts: Int64[Tensor, " graphs"]
 ) -> None:
-    """Refuse NaN and infinite features.
-
-    Parameters
-    ----------
-    part : str
-        ``"node"`` or ``"edge"``.
-    values : Tensor or None
-        Shape (rows, ...): features of the nodes or edges of all graphs.
-    counts : Tensor
-        Shape (graphs,), int64: rows of each graph.
-
-    Raises
-    ------
-    DataError
-        The message names the node or edge and its graph.
+    """Refuse NaN and infinite features of shape (rows, ...), the nodes or edges of graphs with so many each.
 
     Examples
     --------

@@ -31,19 +31,7 @@ def default_folder() -> Path:
 
 
 def download_zip(url: str, target: Path) -> Path:
-    """Download a zip file.
-
-    Parameters
-    ----------
-    url : str
-        Where from.
-    target : Path
-        The file to be; its folder is made. It appears under this name only when it is whole.
-
-    Returns
-    -------
-    Path
-        ``target``.
+    """Download a zip file to a path, where it appears only when it is whole.
 
     Raises
     ------
@@ -70,19 +58,7 @@ def download_zip(url: str, target: Path) -> Path:
 def unpack(archive: Path, folder: Path, paths: Iterable[str]) -> None:
     """Unpack some files of a zip in the order given, be they in one folder there or in none.
 
-    Parameters
-    ----------
-    archive : Path
-        The zip.
-    folder : Path
-        Where they go.
-    paths : iterable of str
-        Paths without that folder. The last one is there only where all are.
-
-    Raises
-    ------
-    DataError
-        If the zip is broken or lacks one of them.
+    ``paths`` are without that folder. The last one is there only where all are.
     """
     try:
         with zipfile.ZipFile(archive) as content:

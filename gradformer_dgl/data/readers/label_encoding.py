@@ -25,21 +25,9 @@ def values_of(labels: Integer[np.ndarray, "rows columns"]) -> tuple[tuple[int, .
 def label_codes(
     labels: Integer[np.ndarray, "rows _"], values: Sequence[Sequence[int]], noun: str
 ) -> Int64[np.ndarray, "rows columns"]:
-    """Return the place of every label among the values of its column.
+    """Return the place of every label, of shape (rows, columns), among the ascending values of its column.
 
-    Parameters
-    ----------
-    labels : ndarray
-        Shape (rows, columns).
-    values : sequence of sequence of int
-        For each column the known values, in ascending order.
-    noun : str
-        Name of the labels, for the message.
-
-    Raises
-    ------
-    DataError
-        If there is another number of columns, or labels that are not known; the message names them.
+    ``noun`` names the labels in the message about those that are not known.
 
     Examples
     --------

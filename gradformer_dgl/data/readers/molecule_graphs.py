@@ -29,16 +29,9 @@ _logger = logging.getLogger("gradformer_dgl")
 
 
 class PackedMolecules(NamedTuple):
-    """Molecules as graphs, and what RDKit had against the others.
+    """Molecules as graphs, in order, without the SMILES that RDKit cannot read.
 
-    Parameters
-    ----------
-    graphs : PackedGraphs
-        The molecules that could be read, in order.
-    unreadable : list of int
-        The numbers of the SMILES that could not be read, which are left out.
-    unsanitized : list of int
-        The numbers of those read without the checks of RDKit.
+    The lists hold the numbers of these, and of those read without the checks of RDKit.
     """
 
     graphs: PackedGraphs
@@ -54,7 +47,7 @@ def pack_molecules(
     keep: bool = False,
     jobs: int = 1,
 ) -> PackedMolecules:
-    """Turn SMILES into graphs of heavy atoms.
+    """Return SMILES as graphs of heavy atoms.
 
     Parameters
     ----------
@@ -66,21 +59,15 @@ def pack_molecules(
         Read a molecule that RDKit can parse but not sanitize (for example, a metal with more bonds than it
         allows) without its checks, as older versions of RDKit and so the Open Graph Benchmark read it.
     keep : bool
-        Keep what was read of many molecules in ``~/.cache/gradformer_dgl/molecules``, and take it from there
-        the next time that the same SMILES are read with the same version of RDKit.
+        Keep what was read of many molecules in ``~/.cache/gradformer_dgl/molecules``, for the next time that
+        the same SMILES are read with the same version of RDKit.
     jobs : int
         Processes that read; -1 takes one per processor.
 
     Returns
     -------
     PackedMolecules
-        Every bond in both directions. Node features: (nodes, columns), edge features: (edges, columns),
-        uint8 categories.
-
-    Raises
-    ------
-    DataError
-        If RDKit is not installed.
+        Every bond in both directions. Node features (nodes, columns), edge features (edges, columns), uint8.
 
     Examples
     --------

@@ -41,17 +41,7 @@ _FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, 
 
 
 def read_planetoid(file: str | Path) -> Content:
-    """Read one raw file.
-
-    Parameters
-    ----------
-    file : str or Path
-        Such as ``ind.cora.allx``.
-
-    Returns
-    -------
-    numpy.ndarray, scipy.sparse.csr_matrix or dict
-        An array of numbers, a matrix, or for each node the list of its neighbours.
+    """Read one raw file, such as ``ind.cora.allx``: an array, a matrix, or for each node its neighbours.
 
     Raises
     ------

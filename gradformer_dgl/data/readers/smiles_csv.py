@@ -118,13 +118,7 @@ def read_smiles_csv(
 
 
 def find_smiles_column(file: Path) -> str:
-    """Return the name of the column called smiles, in upper or lower case.
-
-    Raises
-    ------
-    DataError
-        If there is none, or several.
-    """
+    """Return the name of the column called smiles, in upper or lower case; refuse none or several."""
     header = read_header(file)
     found = [name for name in header if name.casefold() == "smiles"]
     if len(found) != 1:

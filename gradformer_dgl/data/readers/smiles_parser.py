@@ -30,19 +30,8 @@ def parse_molecules(
 ) -> MoleculeArrays:
     """Read SMILES with RDKit.
 
-    Parameters
-    ----------
-    smiles : sequence of str
-        One molecule each.
-    features : MoleculeFeatures
-        Columns of atoms and bonds.
-    accept_invalid : bool
-        Read a molecule that is no valid one in the eyes of RDKit, e.g. for an atom with too many bonds,
-        without those checks.
-
-    Returns
-    -------
-    MoleculeArrays
+    ``accept_invalid`` reads a molecule without RDKit's checks where it fails them, e.g. for an atom with too
+    many bonds.
     """
     chem = import_chem()
     from rdkit import rdBase

@@ -111,23 +111,13 @@ def read_tu_graphs(
     Parameters
     ----------
     path : Path
-        The folder or zip with ``NAME_A.txt`` and its siblings.
+        The folder or zip with ``NAME_A.txt`` and its siblings; labels of graphs need not be there.
     source : FeatureSource
         Of the other data set; columns of degrees are left to the caller.
     use_node_attributes, use_edge_attributes : bool
         The other data set has attributes in front of the labels' columns.
     with_edges : bool
         Read the features of edges.
-
-    Returns
-    -------
-    PackedGraphs
-        Without labels of graphs, which need not be there.
-
-    Raises
-    ------
-    DataError
-        If a file is missing or broken, or has labels that the other data set does not have.
     """
     folder, name = single_dataset(path)
     layout = read_layout(folder, name)

@@ -30,15 +30,7 @@ _BROKEN = (
 
 @dataclass(frozen=True)
 class RawFile:
-    """One text file, in a folder or inside a zip.
-
-    Parameters
-    ----------
-    path : Path
-        The file, or the zip that holds it.
-    member : str, optional
-        Its name inside the zip.
-    """
+    """Text file at a path, or the ``member`` of the zip there."""
 
     path: Path
     member: str | None = None
@@ -64,24 +56,10 @@ class RawFile:
         return b"".join(self._blocks())
 
     def integers(self, columns: int | None = None, may_be_empty: bool = False) -> np.ndarray:
-        """Read a table of integers, separated by commas or blanks.
+        """Read integers, separated by commas or blanks: shape (lines, columns), int64, or int32 if these fit.
 
-        Parameters
-        ----------
-        columns : int, optional
-            Numbers per line; those of the first line if not given.
-        may_be_empty : bool
-            Take a file without any line for a table without rows.
-
-        Returns
-        -------
-        ndarray
-            Shape (lines, columns), int64, or int32 where a piece of the file allows.
-
-        Raises
-        ------
-        DataError
-            If the file is empty or a line is not that; the message names file and line.
+        ``columns`` is by default the number in the first line. With ``may_be_empty``, a file without any line
+        is a table without rows. Other faults raise :class:`DataError` with file and line.
         """
         state = np.zeros(2, dtype=np.int64)
         parts = []
@@ -101,18 +79,10 @@ class RawFile:
         return table.reshape(-1, columns or 1)
 
     def floats(self) -> np.ndarray:
-        """Read a table of finite numbers, separated by commas or blanks.
+        """Read numbers that are finite in float32, separated by commas or blanks: shape (lines, columns).
 
-        Returns
-        -------
-        ndarray
-            Shape (lines, columns), float32.
-
-        Raises
-        ------
-        DataError
-            If the file is empty, or a line has something else, a number that is not finite in float32, or
-            another number of columns than the first; the message names file and line.
+        Other content, lines of different lengths, and blank ones before others raise :class:`DataError` with
+        file and line.
         """
         text = self.read().rstrip()
         if not text:
@@ -173,15 +143,7 @@ class RawFile:
 
 @dataclass(frozen=True)
 class RawFolder:
-    """The raw files of one data set, in a folder or a zip, by file name.
-
-    Parameters
-    ----------
-    path : Path
-        The folder or zip, for messages.
-    files : dict of str to RawFile
-        Those that exist.
-    """
+    """Raw files of one data set by name, and the folder or zip that has them."""
 
     path: Path
     files: dict[str, RawFile]
