@@ -250,7 +250,7 @@ class CacheFile:
 
 
 def _natural(name: str) -> tuple[str, int]:
-    kind, _, size = name.partition(":")
+    kind, _, size = name.rpartition(":")
     return kind, int(size) if size.isdecimal() else 0
 
 

@@ -334,8 +334,7 @@ class DistanceCache(CacheMetadata):
         Parameters
         ----------
         name : str
-            One of ``encodings``, for example ``"rwse:20"``; or the part before the colon, where that says
-            which.
+            One of ``encodings``, as ``"rwse:20"``; or the part before the last colon where it is enough.
         index : int, optional
             The graph; by default the nodes of all graphs, one graph after the other.
 
@@ -349,7 +348,7 @@ class DistanceCache(CacheMetadata):
         CacheError
             Where the cache does not hold it, or a checksum differs.
         """
-        found = [known for known in self.encodings if name in (known, known.partition(":")[0])]
+        found = [known for known in self.encodings if name in (known, known.rpartition(":")[0])]
         if len(found) != 1:
             there = ", ".join(found or self.encodings) or "none"
             advice = "say which" if found else f"preprocess again with `--encodings {name}`"

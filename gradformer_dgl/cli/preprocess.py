@@ -22,7 +22,8 @@ BACKENDS = ("threading", "loky", "dask", "ray")
     "--encodings",
     multiple=True,
     metavar="NAME:K",
-    help="A node encoding to compute: rwse:K, lappe:K or degree; may be repeated. [default: the preset's]",
+    help="A node encoding to compute: rwse:K, lappe:K, degree or MODULE:NAME:K of your own; may be repeated. "
+    "[default: the preset's]",
 )
 @click.option("--directed", is_flag=True, help="Follow edges from source to target only.")
 @click.option("--max-distance", type=click.IntRange(min=1), help="Treat farther pairs as unreachable.")
@@ -38,7 +39,7 @@ BACKENDS = ("threading", "loky", "dask", "ray")
     "extra_distances",
     multiple=True,
     metavar="NAME",
-    help="Another distance to compute too, resistance or weighted; may be repeated.",
+    help="Another distance to compute too: resistance, weighted or MODULE:NAME; may be repeated.",
 )
 @click.option("--resume/--no-resume", default=True, help="Keep the parts of an interrupted run.")
 @options.jobs_option(-1)

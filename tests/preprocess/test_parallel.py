@@ -1,6 +1,7 @@
 import dataclasses
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -125,3 +126,40 @@ def test_an_error_in_the_stream_of_graphs_is_raised_and_keeps_what_is_finished(
 def test_bad_options(graphs, tmp_path, options, message):
     with pytest.raises(ConfigError, match=message):
         preprocess_graphs(graphs, tmp_path / "x.h5", **options)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2, 3])
+def test_nothing_runs_once_the_results_are_closed(n_jobs, recwarn):
+    begun, ended, drawn = [], [], []
+
+    def slow(task):
+        begun.append(task.number)
+        time.sleep(0.05)
+        ended.append(task.number)
+        return task
+
+    def tasks():
+        for number in range(100):
+            drawn.append(number)
+            yield Numbered(number)
+
+    results = Engine(n_jobs).run(slow, tasks())
+    next(results)
+    results.close()
+    done = len(begun), len(drawn)
+    assert sorted(begun) == sorted(ended)
+    time.sleep(0.2)
+    assert (len(begun), len(drawn)) == done
+    assert len(drawn) < 20
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_an_interruption_of_the_stream_of_graphs_is_raised(n_jobs):
+    def interrupted():
+        yield from map(Numbered, range(10))
+        raise KeyboardInterrupt
+
+    results = []
+    with pytest.raises(KeyboardInterrupt):
+        results.extend(Engine(n_jobs).run(lambda task: task, interrupted()))
