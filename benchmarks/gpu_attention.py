@@ -1,4 +1,4 @@
-"""How fast decay attention is on a GPU, and how much memory it takes, forward and backward.
+"""Time and memory of decay attention on a GPU, forward and backward.
 
 The fused kernel beside dense blocks, batches padded to their largest graph, and PyTorch's compiled
 flex_attention over the same ragged batch and table. Bytes that must move are those of queries, keys,

@@ -1,4 +1,4 @@
-"""How long an epoch of training takes on a GPU, and how much memory, by batch size and precision.
+"""Time and memory of an epoch of training on a GPU, by batch size and precision.
 
 ZINC (10 layers, batches of 32 and 128), NCI1 and CLUSTER with the settings of their presets: the fused
 kernel beside our own model forced to batches padded to their largest graph, under torch.compile, and under
@@ -80,7 +80,7 @@ def epoch_of(case, contender, precision, device, data_root, cache, most_steps, a
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """What all measurements have in common."""
+    """Device, data and length of all measurements."""
 
     device: str
     data_root: str | None

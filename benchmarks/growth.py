@@ -1,4 +1,4 @@
-"""How a training step grows: with nodes per graph, layers, batch size, and one large graph among small ones.
+"""Growth of a training step: with nodes per graph, layers, batch size, and one large graph among small ones.
 
 Random graphs of mean degree 4; GIN beside the attention, 64 channels, 4 heads. Each contender runs in a fresh
 process in every round, all of them in turns. Times are medians over the steps of all rounds; in brackets

@@ -1,4 +1,4 @@
-"""How fast distances are computed, and how fast DGL graphs in memory become a finished file.
+"""Speed of computing distances, and of turning DGL graphs in memory into a finished file.
 
 Every row is timed in this one run on one thread (the best of several passes); ratios are ours to the peer's.
 Peers that are not installed are left out, and so are those that would take longer than a minute for one pass.

@@ -1,4 +1,4 @@
-"""What reading a cache costs: filters and chunk sizes tried, then whole caches beside plain files.
+"""Cost of reading a cache: filters and chunk sizes tried, then whole caches beside plain files.
 
 Times are those of the processor, one thread, the file in the page cache, the best of several passes.
 

@@ -1,4 +1,4 @@
-"""How preprocessing grows: millions of small graphs from a stream, single graphs of up to a million nodes.
+"""Growth of preprocessing: millions of small graphs from a stream, single graphs of up to a million nodes.
 
 Every row runs in a process of its own, which reports its time, the growth of its peak memory over what it
 needs for nothing, and the size of the file. The rates in each tenth of the stream should be level.

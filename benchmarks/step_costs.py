@@ -1,4 +1,4 @@
-"""What a training step and a forward pass of the contenders cost.
+"""Cost of a training step and a forward pass of the contenders.
 
 Steps of the same code differ by a third from one process to the next. So every contender is measured in a
 fresh process, with one thread, in each of several rounds: all contenders of the first round one after the

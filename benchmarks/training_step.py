@@ -1,4 +1,4 @@
-"""How long a training step and a forward pass take, and how much memory, beside other libraries.
+"""Time and memory of a training step and a forward pass, beside other libraries.
 
 The step is the whole of it: cutting the batch, forward, loss, backward and the optimiser. CLUSTER is
 generated. Each contender runs in a fresh process in every round, all of them in turns. Times are medians over

@@ -1,4 +1,4 @@
-"""Where the `gradformer-dgl` command begins: Ctrl-C ends it in one line, early, and amid imports, too."""
+"""Entry point of the `gradformer-dgl` command: Ctrl-C ends it in one line, amid imports too."""
 
 import os
 import signal

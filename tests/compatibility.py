@@ -52,7 +52,7 @@ SETTINGS = {
 
 
 class SettingError(Exception):
-    """Why a setting could not be tried."""
+    """Reason why a setting could not be tried."""
 
 
 def lower_bounds(python: str) -> list[str]:

@@ -55,7 +55,7 @@ def _one_thread():
 
 @dataclass
 class Outcome:
-    """How a command ended."""
+    """Exit status and output of a command."""
 
     status: int
     out: str

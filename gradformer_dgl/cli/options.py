@@ -219,7 +219,7 @@ def _is_named(reader: Part | None) -> bool:
 
 
 def cache_file(cache_dir: Path, dataset: str) -> Path:
-    """Where the distances of a data set lie."""
+    """Return the cache file of a data set."""
     return cache_dir / f"{dataset}.h5"
 
 

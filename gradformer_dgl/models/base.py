@@ -27,7 +27,7 @@ _Model = TypeVar("_Model", bound="GraphModel")
 
 @runtime_checkable
 class DataSizes(Protocol):
-    """What a model has to know of its data: a data set, or the description of one in a run folder."""
+    """Sizes of the data that a model needs: a data set has them, or its description in a run folder."""
 
     @property
     def level(self) -> str: ...

@@ -1,4 +1,4 @@
-"""What a layer adds up and normalises: batch norms of its branches, each beside the residual."""
+"""Batch norms of the branches of a layer, each beside the residual, and their sum."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -51,7 +51,7 @@ def sum_of_norms(
 
 
 def _suits(x: Tensor, branches: Sequence[Tensor], norms: Sequence[nn.BatchNorm1d]) -> bool:
-    """Whether the compiled loops take all of it; torch's own norms take, or refuse, the rest."""
+    """Return whether the compiled loops take all of it; torch's own norms take, or refuse, the rest."""
     return (
         x.ndim == 2
         and x.shape[0] > 1

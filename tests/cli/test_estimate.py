@@ -1,4 +1,4 @@
-"""What is said of long work before it begins."""
+"""Messages about long work before it begins."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""What scripts read: with `--json`, stdout is one line of JSON and nothing else."""
+"""Output for scripts: with `--json`, stdout is one line of JSON and nothing else."""
 
 import csv
 import json

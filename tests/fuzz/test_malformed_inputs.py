@@ -1,4 +1,4 @@
-"""What is wrong with an input is said in one line, or does not matter.
+"""Malformed inputs: a fault is said in one line, or does not matter.
 
 ``FUZZ=300`` runs so many cases of every kind, ``FUZZ_SEED=7`` others.
 """
@@ -69,7 +69,7 @@ def patience_for(case: Case):
 
 
 def result_of(command: list[str], out: str):
-    """What a command that succeeded leaves, checked as far as it can be by itself."""
+    """Return the result of a command that succeeded, checked as far as it can be by itself."""
     verb = command[0]
     if verb == "predict":
         header, *rows = csv.reader(io.StringIO(out))

@@ -1,4 +1,4 @@
-"""What all message passing of this package has in common."""
+"""Base class of message passing modules."""
 
 from torch import Tensor, nn
 
