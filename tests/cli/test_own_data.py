@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from gradformer_dgl.cli import options
+from gradformer_dgl.data.options import DataOptions
 from gradformer_dgl.training.config import load_preset
 
 pytest.importorskip("rdkit", reason="RDKit is not installed")
@@ -205,7 +206,7 @@ def test_a_csv_that_has_changed_since(command, mistake, folder):
 
 def test_mistakes_with_functions(mistake, folder):
     assert "there is no module 'ringz'" in mistake("preprocess", "ringz:make")
-    assert "has no function 'make'" in mistake("preprocess", "rings_of_mine:make")
+    assert "has no 'make'" in mistake("preprocess", "rings_of_mine:make")
     assert "takes no target columns" in mistake("train", "rings_of_mine:make_dataset", "--target-column", "y")
     assert "takes no smiles column" in mistake("train", "MUTAG", "--smiles-column", "y")
 
@@ -216,10 +217,11 @@ def test_an_unknown_task_is_wrong_usage(command, folder):
 
 
 def test_each_data_set_has_a_preset_that_suits_it():
-    assert options.preset_of("zinc.csv", "zinc") == "molecules"
-    assert options.preset_of("rings_of_mine:make_dataset", "rings_of_mine.make_dataset") == "default"
+    none = DataOptions()
+    assert options.preset_of("zinc.csv", "zinc", none) == "molecules"
+    assert options.preset_of("rings_of_mine:make_dataset", "rings_of_mine.make_dataset", none) == "default"
     names = ("ogbg-molhiv", "IMDB-BINARY", "COLLAB", "AIDS")
-    assert [options.preset_of(name, name) for name in names] == [*map(str.lower, names[:3]), "default"]
+    assert [options.preset_of(name, name, none) for name in names] == [*map(str.lower, names[:3]), "default"]
     published = load_preset("ogbg-molhiv")
     assert (published.gamma, published.hop, published.slope) == (0.7, 5.0, 0.2)
     assert (published.num_layers, published.feat_size, published.num_heads) == (10, 64, 4)
