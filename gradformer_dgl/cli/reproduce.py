@@ -90,9 +90,10 @@ def command(
 
     Example: gradformer-dgl reproduce --table main --datasets MUTAG --runs 3 --jobs 2 --data-root data
     """
-    from gradformer_dgl.experiments.render import render
-    from gradformer_dgl.experiments.runner import Place, reproduce
-    from gradformer_dgl.experiments.tables import experiments_of, table_named
+    from gradformer_dgl.experiments.experiment import experiments_of
+    from gradformer_dgl.experiments.reproduction import Folders, reproduce
+    from gradformer_dgl.experiments.table_files import write_table
+    from gradformer_dgl.experiments.tables import table_named
     from gradformer_dgl.support.errors import ConfigError
     from gradformer_dgl.support.progress import Progress
     from gradformer_dgl.training.threads import available_processors, use_threads
@@ -103,19 +104,19 @@ def command(
     experiments = experiments_of(chosen, _names(datasets), _names(models), preset, epochs, folds)
     if not render_only:
         use_threads(1)
-        place = Place(out, work, cache_dir, data_root, options.chosen_device(device))
+        folders = Folders(out, work, cache_dir, data_root, options.chosen_device(device))
         jobs = available_processors() if jobs == -1 else (jobs or 1)
         with Progress("trainings", shown=not obj["quiet"]) as progress:
             reproduce(
                 experiments,
-                place,
+                folders,
                 range(runs),
                 jobs,
                 measure=table == "efficiency",
                 progress=progress,
                 show_preprocessing=not obj["quiet"],
             )
-    file = render(chosen, experiments, out)
+    file = write_table(chosen, experiments, out)
     facts = {"table": table, "markdown": str(file), "csv": str(file.with_suffix(".csv"))}
     results.print_result(facts, (file,), as_json)
 

@@ -82,7 +82,8 @@ def command(
     from gradformer_dgl.data import load_dataset
     from gradformer_dgl.experiments.caches import ensure_cache
     from gradformer_dgl.experiments.search_space import default_space, read_space
-    from gradformer_dgl.experiments.tuning import TuneRequest, import_optuna, tune
+    from gradformer_dgl.experiments.study import TuneSpec, import_optuna
+    from gradformer_dgl.experiments.tuning import tune
     from gradformer_dgl.support.errors import ConfigError
     from gradformer_dgl.support.progress import Progress
     from gradformer_dgl.training.config import load_preset, read_settings
@@ -118,6 +119,6 @@ def command(
         device=options.chosen_device(device),
     )
     with Progress("trials", shown=not obj["quiet"]) as progress:
-        result = tune(TuneRequest(run, searched, trials, seed), raw, jobs, progress)
+        result = tune(TuneSpec(run, searched, trials, seed), raw, jobs, progress)
     best = f"best validation {result['metric']} {result['best_val']:.4g}, trial {result['trial']}"
     results.print_scores(result, f"{best}: {result['config']}")

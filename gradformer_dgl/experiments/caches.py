@@ -1,4 +1,4 @@
-"""Caches that an experiment needs, made where they are missing."""
+"""Caches of distances for experiments, made where they are missing."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,8 +19,7 @@ def ensure_cache(
 ) -> Path:
     """Preprocess a data set unless its cache is there with all that is needed.
 
-    A cache that lacks something is computed again with its own options, so that whoever made it still
-    finds there what they asked for.
+    A cache that lacks something is computed again with its own options too, so that nothing in it is lost.
 
     Parameters
     ----------
@@ -49,7 +48,6 @@ def ensure_cache(
 
     Examples
     --------
-    >>> from gradformer_dgl.experiments.caches import ensure_cache
     >>> from gradformer_dgl.data import GraphDataset, PackedGraphs
     >>> import tempfile
     >>> import dgl, torch

@@ -1,4 +1,4 @@
-"""Comparing two models on the same splits."""
+"""Comparison of two models on the same splits."""
 
 import dataclasses
 import math
@@ -9,7 +9,7 @@ from gradformer_dgl.experiments.records import Record
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """How one model compares with another over the splits that both were tested on.
+    """Differences between the test scores of two models over the splits that both were tested on.
 
     Parameters
     ----------
@@ -40,8 +40,6 @@ def compare(first: Record, other: Record) -> Comparison | None:
 
     Examples
     --------
-    >>> from gradformer_dgl.experiments.comparison import compare
-    >>> from gradformer_dgl.experiments.records import Record
     >>> one, two = (Record("A", model, "published", {}, None) for model in ("gradformer", "gin"))
     >>> for seed, scores in enumerate([(80.0, 78.0), (82.0, 82.0), (79.0, 78.0)]):
     ...     one.add({"seed": seed, "fold": None, "test": scores[0]})
@@ -58,11 +56,11 @@ def compare(first: Record, other: Record) -> Comparison | None:
     if not differences:
         return None
     sign = 1 if first.higher_is_better else -1
-    spread = statistics.stdev(differences) if len(differences) > 1 else math.nan
+    deviation = statistics.stdev(differences) if len(differences) > 1 else math.nan
     return Comparison(
         pairs=len(differences),
         difference=statistics.fmean(differences),
-        standard_error=spread / math.sqrt(len(differences)),
+        standard_error=deviation / math.sqrt(len(differences)),
         wins=sum(sign * difference > 0 for difference in differences),
         ties=sum(difference == 0 for difference in differences),
     )

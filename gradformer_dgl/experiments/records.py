@@ -1,20 +1,21 @@
-"""The results of an experiment: one small JSON file, from which tables and figures are made."""
+"""Results of an experiment: one small JSON file, from which tables and figures are made."""
 
 import dataclasses
 import json
+import platform
 from pathlib import Path
 from typing import Any
 
-from gradformer_dgl.experiments.tables import Experiment
-from gradformer_dgl.support.errors import RunError
+from gradformer_dgl.experiments.experiment import Experiment
+from gradformer_dgl.support.errors import ConfigError, RunError
 from gradformer_dgl.training.checkpoint import write_whole
 
-_RUN_FACTS = {"seed", "fold", "best_epoch", "val", "test", "parameters", "seconds", "version", "machine"}
+_RUN_KEYS = {"seed", "fold", "best_epoch", "val", "test", "parameters", "seconds", "version", "machine"}
 
 
 @dataclasses.dataclass
 class Record:
-    """What is known of one experiment.
+    """Results of one experiment.
 
     Parameters
     ----------
@@ -38,8 +39,8 @@ class Record:
 
     Examples
     --------
-    >>> from gradformer_dgl.experiments.records import Record
-    >>> from gradformer_dgl.experiments.tables import TABLES, experiments_of
+    >>> from gradformer_dgl.experiments.experiment import experiments_of
+    >>> from gradformer_dgl.experiments.tables import TABLES
     >>> record = Record.empty(experiments_of(TABLES["main"])[0])
     >>> record.add({"seed": 1, "fold": None, "test": 80.5})
     >>> record.scores, record.is_done(1, None), record.is_done(2, None)
@@ -60,13 +61,8 @@ class Record:
     @classmethod
     def empty(cls, experiment: Experiment) -> "Record":
         """Return the record of an experiment that has not begun."""
-        return cls(
-            experiment.dataset,
-            experiment.model,
-            experiment.variant,
-            experiment.config.as_dict(),
-            experiment.folds,
-        )
+        made = experiment
+        return cls(made.dataset, made.model, made.variant, made.config.as_dict(), made.folds)
 
     @property
     def scores(self) -> list[float]:
@@ -74,7 +70,7 @@ class Record:
         return [run["test"] for run in self.runs]
 
     def is_done(self, seed: int, fold: int | None) -> bool:
-        """Whether a training is finished."""
+        """Return whether a training is finished."""
         return any(run["seed"] == seed and run["fold"] == fold for run in self.runs)
 
     def add(self, run: dict[str, Any]) -> None:
@@ -84,12 +80,12 @@ class Record:
 
 
 def record_file(out: Path, experiment: Experiment) -> Path:
-    """Where the results of an experiment lie.
+    """Return the file with the results of an experiment.
 
     Examples
     --------
-    >>> from gradformer_dgl.experiments.records import record_file
-    >>> from gradformer_dgl.experiments.tables import TABLES, experiments_of
+    >>> from gradformer_dgl.experiments.experiment import experiments_of
+    >>> from gradformer_dgl.experiments.tables import TABLES
     >>> record_file(Path("results"), experiments_of(TABLES["depth"])[1]).as_posix()
     'results/runs/NCI1/published,lr=0.0003,num_layers=8/gradformer.json'
     """
@@ -103,26 +99,23 @@ def load_record(out: Path, experiment: Experiment) -> Record:
     ------
     RunError
         Where the file is broken, or holds results of other settings.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.experiments.records import load_record
-    >>> from gradformer_dgl.experiments.tables import TABLES, experiments_of
-    >>> load_record(Path("nowhere"), experiments_of(TABLES["main"])[0]).runs
-    []
     """
     file = record_file(out, experiment)
     if not file.exists():
         return Record.empty(experiment)
     try:
         record = Record(**json.loads(file.read_text(encoding="utf-8")))
-        complete = all(run.keys() >= _RUN_FACTS for run in record.runs)
+        complete = all(run.keys() >= _RUN_KEYS for run in record.runs)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise RunError(f"{file} cannot be read as results ({' '.join(str(error).split())})") from None
     if not complete:
-        facts = ", ".join(sorted(_RUN_FACTS))
-        raise RunError(f"{file} cannot be read as results: a training there lacks one of {facts}")
-    if not experiment.config.matches(record.config) or record.folds != experiment.folds:
+        keys = ", ".join(sorted(_RUN_KEYS))
+        raise RunError(f"{file} cannot be read as results: a training there lacks one of {keys}")
+    try:
+        same = experiment.config.matches(record.config) and record.folds == experiment.folds
+    except ConfigError as error:
+        raise RunError(f"{file}: {error}") from None
+    if not same:
         raise RunError(f"{file} holds results of other settings: choose another --out, or move it away")
     return record
 
@@ -138,8 +131,8 @@ def save_record(out: Path, experiment: Experiment, record: Record) -> None:
     Examples
     --------
     >>> import tempfile
-    >>> from gradformer_dgl.experiments.records import Record, load_record, save_record
-    >>> from gradformer_dgl.experiments.tables import TABLES, experiments_of
+    >>> from gradformer_dgl.experiments.experiment import experiments_of
+    >>> from gradformer_dgl.experiments.tables import TABLES
     >>> experiment = experiments_of(TABLES["main"])[0]
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_record(Path(folder), experiment, Record.empty(experiment))
@@ -147,9 +140,8 @@ def save_record(out: Path, experiment: Experiment, record: Record) -> None:
     True
     """
     file = record_file(out, experiment)
-    facts = dataclasses.asdict(record)
     lines = []
-    for name, value in facts.items():
+    for name, value in dataclasses.asdict(record).items():
         if name == "runs" and value:
             content = "[\n" + ",\n".join("  " + json.dumps(run) for run in value) + "\n ]"
         else:
@@ -160,3 +152,33 @@ def save_record(out: Path, experiment: Experiment, record: Record) -> None:
     except OSError as error:
         raise RunError(f"{file} cannot be written: {error.strerror}") from None
     write_whole(file, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def describe_machine(device: str = "cpu") -> dict[str, Any]:
+    """Return the name and number of processors and the version of torch; ``gpu``, its name, if used.
+
+    Parameters
+    ----------
+    device : str
+        ``"cpu"`` or a CUDA device.
+
+    Examples
+    --------
+    >>> list(describe_machine())
+    ['cpu', 'cores', 'torch']
+    """
+    import torch
+
+    from gradformer_dgl.training.threads import available_processors
+
+    machine = {"cpu": _processor(), "cores": available_processors(), "torch": torch.__version__}
+    return machine if device == "cpu" else machine | {"gpu": torch.cuda.get_device_name(device)}
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,4 +1,4 @@
-"""Which settings `tune` searches, and between which values."""
+"""Search space of ``tune``: settings, and the values to try for each."""
 
 import dataclasses
 import itertools
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gradformer_dgl.models.registry import MODELS
+from gradformer_dgl.nn.registry import DECAYS, READOUTS
 from gradformer_dgl.support.errors import ConfigError
 from gradformer_dgl.training.config import RunConfig, read_settings
 
@@ -33,8 +35,8 @@ class Range:
 Space = dict[str, Range | tuple[Any, ...]]
 """For each setting that is searched its range, or its choices."""
 
-# What the configuration refuses is refused of some combinations of these.
-_TOGETHER = (("feat_size", "num_heads"), ("wl_counted", "wl_use"), ("val_share", "test_share"))
+# The configuration refuses some combinations of these.
+_TOGETHER = (("feat_size", "num_heads"), ("val_fraction", "test_fraction"))
 
 DEFAULT_SPACE: Space = {
     "feat_size": (16, 32, 64, 96),
@@ -46,9 +48,15 @@ DEFAULT_SPACE: Space = {
     "attn_drop": Range(0.0, 0.6),
     "gamma": Range(0.2, 1.0),
     "hop": Range(0.0, 8.0),
-    "readout": ("sum", "mean", "max"),
+    "readout": tuple(READOUTS),
 }
-_MODELS_WITHOUT_ATTENTION = ("gin", "gcn", "gatedgcn")
+"""Narrower than the ranges of the options, which admit all that can be trained."""
+_WL_SPACE: Space = {
+    **{name: DEFAULT_SPACE[name] for name in ("lr", "weight_decay", "batch_size")},
+    "wl_rounds": Range(1, 8),
+    "wl_counted": (False, True),
+    "wl_dropout": Range(0.0, 0.9),
+}
 
 
 def default_space(config: RunConfig, level: str = "graph") -> Space:
@@ -63,15 +71,17 @@ def default_space(config: RunConfig, level: str = "graph") -> Space:
 
     Examples
     --------
-    >>> from gradformer_dgl.experiments.search_space import default_space
-    >>> from gradformer_dgl.training.config import RunConfig
     >>> list(default_space(RunConfig(decay="none"), level="node"))
     ['feat_size', 'num_layers', 'lr', 'weight_decay', 'batch_size', 'dropout', 'attn_drop']
     """
-    unused = set()
-    if config.model != "gradformer" or config.decay == "none":
-        unused |= {"gamma", "hop"}
-    if config.model in _MODELS_WITHOUT_ATTENTION:
+    if config.model == "wl":
+        return dict(_WL_SPACE)
+    model = MODELS.part(config.model)
+    decay = model.facts.get("changed", {}).get("decay", config.decay)
+    decays = "changed" in model.facts and model.facts.get("attention", True)
+    used = {option.name for option in DECAYS.part(decay).options} if decays else set()
+    unused = {option.name for option in DECAYS.all_options()} - used
+    if not model.facts.get("attention", True):
         unused.add("attn_drop")
     if level != "graph":
         unused.add("readout")
@@ -92,7 +102,6 @@ def read_space(file: Path) -> Space:
     Examples
     --------
     >>> import tempfile
-    >>> from gradformer_dgl.experiments.search_space import read_space
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = Path(folder) / "space.yaml"
     ...     _ = file.write_text("lr: {low: 0.001, high: 0.1, log: true}\nfeat_size: [8, 16]\n")
@@ -132,8 +141,6 @@ def check_space(space: Space, config: RunConfig) -> None:
 
     Examples
     --------
-    >>> from gradformer_dgl.experiments.search_space import Range, check_space
-    >>> from gradformer_dgl.training.config import RunConfig
     >>> check_space({"gamma": Range(0.5, 2.0)}, RunConfig())
     Traceback (most recent call last):
     ...
@@ -141,10 +148,11 @@ def check_space(space: Space, config: RunConfig) -> None:
     """
     candidates: dict[str, list[Any]] = {}
     for name, values in space.items():
-        config.updated({name: getattr(config, name, None)})
+        present = getattr(config, name, None)
+        config.updated({name: present})
         if isinstance(values, Range):
-            _check_range(name, values, getattr(config, name))
-            candidates[name] = _ends(values, getattr(config, name))
+            _check_range(name, values, present)
+            candidates[name] = _ends(values, present)
         else:
             candidates[name] = list(values)
     # Each value by itself, but for those that have to go together.
@@ -158,11 +166,10 @@ def check_space(space: Space, config: RunConfig) -> None:
 
 
 def contains(values: Range | tuple[Any, ...], value: Any) -> bool:
-    """Whether a value is one of the choices, or lies on the range.
+    """Return whether a value is one of the choices, or lies on the range.
 
     Examples
     --------
-    >>> from gradformer_dgl.experiments.search_space import Range, contains
     >>> contains(Range(1, 7, step=2), 5), contains(Range(1, 7, step=2), 4), contains(("sum", "mean"), "max")
     (True, False, False)
     """

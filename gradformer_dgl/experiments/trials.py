@@ -1,4 +1,4 @@
-"""A trial of a search: settings trained and scored on validation graphs alone.
+"""Trials of a search: settings trained and scored on validation graphs alone.
 
 A trial is scored by the mean of its best :data:`WINDOW` consecutive epochs on the validation graphs, averaged
 over the splits. A single epoch would be the maximum of many noisy numbers: one graph of 18 is 5 points of
@@ -19,13 +19,13 @@ import torch
 
 from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.experiments.search_space import DEFAULT_SPACE
-from gradformer_dgl.experiments.workers import Report
 from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.loop import Trainer
-from gradformer_dgl.training.objectives import objective_for
+from gradformer_dgl.training.objectives import objective_of
 from gradformer_dgl.training.run_spec import RunSpec
-from gradformer_dgl.training.splits import split_of
+from gradformer_dgl.training.splits import split_of, with_split
+from gradformer_dgl.training.workers import Report
 
 WINDOW = 5
 
@@ -47,16 +47,15 @@ class TrialTask:
 
     @property
     def title(self) -> str:
-        """Name of the trial."""
+        """Words for the trial."""
         return f"trial {self.number}"
 
 
 def best_window(scores: Sequence[float], higher_is_better: bool = True) -> float:
-    """Best mean of :data:`WINDOW` consecutive scores, or the mean of all where they are fewer.
+    """Return the best mean of :data:`WINDOW` consecutive scores, or the mean of all where they are fewer.
 
     Examples
     --------
-    >>> from gradformer_dgl.experiments.trials import best_window
     >>> best_window([10, 90, 10, 10, 10, 60, 60, 60, 60, 60, 10])
     60.0
     """
@@ -72,7 +71,6 @@ def without_test_part(dataset: GraphDataset, config: RunConfig, seed: int) -> Gr
     Examples
     --------
     >>> from gradformer_dgl.data import GraphDataset, PackedGraphs
-    >>> from gradformer_dgl.experiments.trials import without_test_part
     >>> import dgl
     >>> graph = dgl.graph(([0, 1], [1, 0]))
     >>> graph.ndata["feat"] = torch.ones(2, 1)
@@ -83,8 +81,8 @@ def without_test_part(dataset: GraphDataset, config: RunConfig, seed: int) -> Gr
     {'train': 8, 'val': 1, 'test': 0}
     """
     # The share of the training graphs that is used is taken of a fixed split, too, by the training itself.
-    split = split_of(dataset, dataclasses.replace(config, train_share=1.0), seed)
-    return dataclasses.replace(dataset, splits=split | {"test": torch.empty(0, dtype=torch.long)})
+    split = split_of(dataset, config.updated({"train_fraction": 1.0}), seed)
+    return with_split(dataset, split | {"test": torch.empty(0, dtype=torch.long)})
 
 
 def validate(task: TrialTask, report: Report) -> float | str:
@@ -99,18 +97,18 @@ def validate(task: TrialTask, report: Report) -> float | str:
         See :func:`best_window`; what went wrong where the training loss did not stay finite.
     """
     config = task.run.config
-    dataset = _opened(dataclasses.replace(task.run, config=_data_settings(config)))
+    dataset = _open_once(dataclasses.replace(task.run, config=_data_settings(config)))
     trainers = [
         Trainer(
             without_test_part(dataset, config, seed),
-            config,
+            config.updated({"split": "auto"}),
             seed,
             task.run.seed_folder(seed),
             task.run.device,
         )
         for seed in task.run.seeds
     ]
-    objective = objective_for(dataset.task, config.class_weights)
+    objective = objective_of(dataset.task, config)
     scores: list[float] = []
     for epoch in range(config.epochs):
         try:
@@ -130,5 +128,5 @@ def _data_settings(config: RunConfig) -> RunConfig:
 
 
 @functools.lru_cache(maxsize=1)
-def _opened(request: RunSpec) -> GraphDataset:
-    return request.open_dataset()
+def _open_once(spec: RunSpec) -> GraphDataset:
+    return spec.open_dataset()

@@ -4,8 +4,9 @@ import pytest
 
 from gradformer_dgl.data import load_dataset
 from gradformer_dgl.experiments.caches import ensure_cache
-from gradformer_dgl.experiments.runner import Place
-from gradformer_dgl.experiments.tables import TABLES, experiments_of
+from gradformer_dgl.experiments.experiment import experiments_of
+from gradformer_dgl.experiments.reproduction import Folders
+from gradformer_dgl.experiments.tables import TABLES
 from gradformer_dgl.training.loop import Trainer
 
 
@@ -17,8 +18,8 @@ def caches(shapes_root, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def place(tmp_path, caches, shapes_root) -> Place:
-    return Place(tmp_path / "results", tmp_path / "work", caches, shapes_root)
+def place(tmp_path, caches, shapes_root) -> Folders:
+    return Folders(tmp_path / "results", tmp_path / "work", caches, shapes_root)
 
 
 @pytest.fixture

@@ -26,8 +26,16 @@ def test_the_published_settings_lie_within_the_default_space():
 def test_settings_without_effect_are_not_searched():
     assert default_space(RunConfig()) == DEFAULT_SPACE
     assert DEFAULT_SPACE.keys() - default_space(RunConfig(), "node").keys() == {"readout"}
-    for model, missing in [("graphgps", {"gamma", "hop"}), ("gin", {"gamma", "hop", "attn_drop"})]:
+    for model, missing in [
+        ("graphgps", {"gamma", "hop"}),
+        ("graphormer", {"gamma", "hop"}),
+        ("gin", {"gamma", "hop", "attn_drop"}),
+    ]:
         assert DEFAULT_SPACE.keys() - default_space(RunConfig(model=model)).keys() == missing
+    config = RunConfig(model="wl")
+    assert {"lr", "wl_rounds", "wl_dropout"} <= default_space(config).keys()
+    assert not {"num_layers", "dropout", "gamma"} & default_space(config).keys()
+    check_space(default_space(config), config)
 
 
 @pytest.mark.parametrize(
@@ -49,8 +57,7 @@ def test_settings_without_effect_are_not_searched():
         ("lr: {low: 0.1, high: 1, step: -1}", "the step of lr is above 0, not -1"),
         ("feat_size: [16, 18]", "feat_size 18 is not a multiple of num_heads 4"),
         ("feat_size: {low: 16, high: 24}", "feat_size 17 is not a multiple of num_heads 4"),
-        ("{wl_use: [head, both], wl_counted: [false, true]}", "outputs of whole graphs, not for wl_use both"),
-        ("{val_share: [0.1, 0.5], test_share: [0.1, 0.6]}", "leave nothing to train on"),
+        ("{val_fraction: [0.1, 0.5], test_fraction: [0.1, 0.6]}", "leave nothing to train on"),
         ("{feat_size: [6], num_heads: [2, 5]}", "feat_size 6 is not a multiple of num_heads 5"),
     ],
 )

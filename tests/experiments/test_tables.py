@@ -2,7 +2,8 @@ import pytest
 
 from gradformer_dgl.cli import reproduce
 from gradformer_dgl.experiments import paper
-from gradformer_dgl.experiments.tables import PRESETS, TABLES, canonical_name, experiments_of, table_named
+from gradformer_dgl.experiments.experiment import dataset_named, experiments_of
+from gradformer_dgl.experiments.tables import PRESETS, TABLES, table_named
 from gradformer_dgl.support.errors import ConfigError
 from gradformer_dgl.training.config import load_preset
 
@@ -12,7 +13,7 @@ def test_main_compares_models_with_the_preset():
     assert [(line.dataset, line.model) for line in lines] == [
         (dataset, model)
         for dataset in ("NCI1", "PROTEINS", "MUTAG")
-        for model in ("gradformer", "graphgps", "gin")
+        for model in ("gradformer", "graphgps", "gin", "wl")
     ]
     for line in lines:
         assert line.variant == "published"
@@ -25,8 +26,8 @@ def test_depth_and_share_reach_the_settings():
     nci1 = [line for line in depth if (line.dataset, line.model) == ("NCI1", "graphgps")]
     assert [line.config.num_layers for line in nci1] == [4, 8, 12, 16, 24]
     shares = experiments_of(TABLES["low-resource"], models=["gradformer"])
-    assert [line.config.train_share for line in shares] == [0.05, 0.1, 0.25]
-    assert shares[0].variant == "published,train_share=0.05"
+    assert [line.config.train_fraction for line in shares] == [0.05, 0.1, 0.25]
+    assert shares[0].variant == "published,train_fraction=0.05"
     assert [line.paper for line in shares] == [71.20, 76.38, None]
 
 
@@ -108,21 +109,21 @@ def test_tuned_settings_where_there_are_some():
     assert [line.config for line in lines] == [load_preset("nci1-tuned"), load_preset("collab")]
     few = experiments_of(TABLES["low-resource"], ["NCI1", "PROTEINS"], ["gradformer"], preset="tuned")
     assert [line.config for line in few] == [
-        load_preset(preset).updated({"train_share": share})
+        load_preset(preset).updated({"train_fraction": share})
         for preset in ("nci1-few-tuned", "proteins-tuned")
         for share in (0.05, 0.1, 0.25)
     ]
 
 
 def test_names():
-    assert [canonical_name(name) for name in ("mutag", "Zinc", "imdb-binary", "Mine")] == [
+    assert [dataset_named(name) for name in ("mutag", "Zinc", "imdb-binary", "Mine")] == [
         "MUTAG",
         "ZINC",
         "IMDB-BINARY",
         "Mine",
     ]
     with pytest.raises(ConfigError, match="is no name of a data set"):
-        canonical_name("../NCI1")
+        dataset_named("../NCI1")
     with pytest.raises(ConfigError, match="no table 'man': there are main, depth"):
         table_named("man")
     with pytest.raises(ConfigError, match=r"model is one of gradformer, .*, not 'gps'"):

@@ -13,8 +13,9 @@ from gradformer_dgl.data import load_dataset
 from gradformer_dgl.data.options import DataOptions
 from gradformer_dgl.experiments import trials, tuning
 from gradformer_dgl.experiments.search_space import Range
+from gradformer_dgl.experiments.study import TuneSpec
 from gradformer_dgl.experiments.trials import best_window, without_test_part
-from gradformer_dgl.experiments.tuning import TuneRequest, tune
+from gradformer_dgl.experiments.tuning import tune
 from gradformer_dgl.support.errors import ConfigError, RunError
 from gradformer_dgl.support.progress import Progress
 from gradformer_dgl.training.config import RunConfig, read_settings
@@ -39,7 +40,7 @@ def request_for(tmp_path, caches, shapes_root):
             config=RunConfig().updated(base | {"encoding": "rwse:20"} | settings),
             seeds=seeds,
         )
-        return TuneRequest(run, SPACE if space is None else space, trials, seed)
+        return TuneSpec(run, SPACE if space is None else space, trials, seed)
 
     return make
 
@@ -131,12 +132,12 @@ def test_the_test_part_is_never_touched(request_for, raw, monkeypatch):
 
     monkeypatch.setattr(Trainer, "evaluate", watched)
     monkeypatch.setattr(Trainer, "run", None)
-    dataset = trials._opened(clean.run)
+    dataset = trials._open_once(clean.run)
     # A class that there is not: wherever such a label is looked at, the loss cannot be computed.
     labels = dataset.graphs.labels.clone()
     labels[split_of(dataset, clean.run.config, 0)["test"]] = 10**6
     poisoned = dataclasses.replace(dataset, graphs=dataclasses.replace(dataset.graphs, labels=labels))
-    monkeypatch.setattr(trials, "_opened", lambda request: poisoned)
+    monkeypatch.setattr(trials, "_open_once", lambda request: poisoned)
     request = request_for()
     tune(request, raw)
     assert parts == ["val"] * 4 * 3
@@ -144,11 +145,11 @@ def test_the_test_part_is_never_touched(request_for, raw, monkeypatch):
 
 
 def test_the_split_of_a_seed_without_its_test_part(request_for):
-    dataset = trials._opened(request_for().run)
-    config = RunConfig(train_share=0.5)
+    dataset = trials._open_once(request_for().run)
+    config = RunConfig(train_fraction=0.5)
     fixed = without_test_part(dataset, config, 3)
-    whole = Trainer(dataset, request_for(train_share=0.5).run.config, 3, None).split
-    kept = Trainer(fixed, request_for(train_share=0.5).run.config, 3, None).split
+    whole = Trainer(dataset, request_for(train_fraction=0.5).run.config, 3, Path()).split
+    kept = Trainer(fixed, request_for(train_fraction=0.5).run.config, 3, Path()).split
     assert torch.equal(kept["train"], whole["train"])
     assert torch.equal(kept["val"], whole["val"])
     assert len(kept["test"]) == 0 < len(whole["test"])

@@ -1,4 +1,4 @@
-"""What is left to train of a table's experiments, and training it."""
+"""Reproduction of tables: the trainings of their experiments that are left to do, side by side."""
 
 import contextlib
 import dataclasses
@@ -11,19 +11,19 @@ from typing import Any
 
 from gradformer_dgl.data import GraphDataset, load_dataset
 from gradformer_dgl.experiments.caches import ensure_cache
-from gradformer_dgl.experiments.machine import describe_machine
-from gradformer_dgl.experiments.records import load_record, record_file, save_record
-from gradformer_dgl.experiments.tables import Experiment
+from gradformer_dgl.experiments.experiment import Experiment
+from gradformer_dgl.experiments.records import describe_machine, load_record, record_file, save_record
 from gradformer_dgl.support.lock import exclusive
 from gradformer_dgl.support.memory import peak_memory
 from gradformer_dgl.support.progress import Progress
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.folds import fold_split
 from gradformer_dgl.training.loop import Trainer
-from gradformer_dgl.training.objectives import objective_for
+from gradformer_dgl.training.objectives import objective_of
 from gradformer_dgl.training.run_spec import RunSpec
 from gradformer_dgl.training.seed_files import read_records, score_name
 from gradformer_dgl.training.seeds import train_seed
+from gradformer_dgl.training.splits import with_split
 from gradformer_dgl.training.workers import Report, Workers
 from gradformer_dgl.version import __version__
 
@@ -32,7 +32,7 @@ MEASURED_EPOCHS = 6
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class Folders:
     """Folders of a reproduction, and the device.
 
     Parameters
@@ -69,8 +69,8 @@ class Place:
             with contextlib.nullcontext() if is_one else exclusive(self.out):
                 yield
 
-    def request(self, experiment: Experiment, seeds: Sequence[int]) -> RunSpec:
-        """Describe the trainings of an experiment; a training with its files there goes on from them."""
+    def spec(self, experiment: Experiment, seeds: Sequence[int]) -> RunSpec:
+        """Return the run of an experiment; a training that has files there resumes from them."""
         folder = self.work / experiment.dataset / experiment.variant / experiment.model
         return RunSpec(
             dataset=experiment.dataset,
@@ -92,7 +92,7 @@ class Training:
     ----------
     experiment : Experiment
         What is trained.
-    request : RunSpec
+    spec : RunSpec
         Where data, cache and files are.
     seed : int
         Seed of split, weights and batches.
@@ -101,42 +101,42 @@ class Training:
     """
 
     experiment: Experiment
-    request: RunSpec
+    spec: RunSpec
     seed: int
     fold: int | None = None
 
     @property
     def title(self) -> str:
-        """What is trained, in a few words."""
+        """Experiment, seed and fold in a few words."""
         fold = "" if self.fold is None else f" fold {self.fold + 1}"
         return f"{self.experiment.title} seed {self.seed}{fold}"
 
 
-def trainings_of(experiments: Sequence[Experiment], place: Place, seeds: Sequence[int]) -> list[Training]:
+def trainings_of(experiments: Sequence[Experiment], folders: Folders, seeds: Sequence[int]) -> list[Training]:
     """List the trainings of experiments, each once even where experiments have it in common.
 
     Examples
     --------
-    >>> from gradformer_dgl.experiments.runner import Place, trainings_of
-    >>> from gradformer_dgl.experiments.tables import TABLES, experiments_of
-    >>> place = Place(Path("results"), Path("runs"), Path("cache"))
+    >>> from gradformer_dgl.experiments.experiment import experiments_of
+    >>> from gradformer_dgl.experiments.tables import TABLES
+    >>> folders = Folders(Path("results"), Path("runs"), Path("cache"))
     >>> decay = experiments_of(TABLES["decay"])
-    >>> len(decay), len(trainings_of(decay, place, seeds=range(10)))
+    >>> len(decay), len(trainings_of(decay, folders, seeds=range(10)))
     (9, 80)
     """
     trainings: dict[tuple[Path, int, int | None], Training] = {}
     for experiment in experiments:
-        request = place.request(experiment, seeds)
+        spec = folders.spec(experiment, seeds)
         for seed in seeds:
             for fold in [None] if experiment.folds is None else range(experiment.folds):
-                key = record_file(place.out, experiment), seed, fold
-                trainings.setdefault(key, Training(experiment, request, seed, fold))
+                key = record_file(folders.out, experiment), seed, fold
+                trainings.setdefault(key, Training(experiment, spec, seed, fold))
     return list(trainings.values())
 
 
 def reproduce(
     experiments: Sequence[Experiment],
-    place: Place,
+    folders: Folders,
     seeds: Sequence[int],
     jobs: int = 1,
     measure: bool = False,
@@ -145,15 +145,15 @@ def reproduce(
 ) -> None:
     """Train what has no results yet, and keep the results.
 
-    Finished trainings are not repeated; one that was interrupted goes on from its checkpoint. Data sets that
+    Finished trainings are not repeated; one that was interrupted resumes from its checkpoint. Data sets that
     are not cached are preprocessed.
 
     Parameters
     ----------
     experiments : sequence of Experiment
         What to train.
-    place : Place
-        Folders.
+    folders : Folders
+        Where results, files, caches and data are.
     seeds : sequence of int
         Each experiment is trained with each, in a cross-validation on each fold.
     jobs : int
@@ -161,7 +161,7 @@ def reproduce(
     measure : bool
         Measure time and memory of each experiment too, after all trainings and one at a time.
     progress : Progress, optional
-        Is told how it goes on.
+        Shows the trainings.
     show_preprocessing : bool
         Show a bar on stderr while distances are computed.
 
@@ -172,23 +172,24 @@ def reproduce(
         same folders.
     """
     progress = progress or Progress()
-    with place.alone():
-        wanted = trainings_of(experiments, place, seeds)
-        records = {task.experiment: load_record(place.out, task.experiment) for task in wanted}
+    with folders.alone():
+        wanted = trainings_of(experiments, folders, seeds)
+        records = {task.experiment: load_record(folders.out, task.experiment) for task in wanted}
         left = [task for task in wanted if not records[task.experiment].is_done(task.seed, task.fold)]
         unmeasured = [
-            Training(experiment, place.request(experiment, (0,)), seed=0)
+            Training(experiment, folders.spec(experiment, (0,)), seed=0)
             for experiment, record in records.items()
             if measure and record.efficiency is None
         ]
-        _prepare_caches([task.request for task in [*left, *unmeasured]], jobs, show_preprocessing)
+        _prepare_caches([task.spec for task in [*left, *unmeasured]], jobs, show_preprocessing)
         progress.plan(len(wanted) + len(unmeasured), len(wanted) - len(left))
+        show = functools.partial(_show, progress)
 
-        def on_result(task: Training, result: dict[str, Any]) -> None:
-            record = load_record(place.out, task.experiment)
+        def keep_scores(task: Training, result: dict[str, Any]) -> None:
+            record = load_record(folders.out, task.experiment)
             record.metric, record.unit, record.higher_is_better = result["objective"]
             record.add(result["run"])
-            save_record(place.out, task.experiment, record)
+            save_record(folders.out, task.experiment, record)
             score = result["run"]
             progress.finished(
                 task.title,
@@ -196,22 +197,30 @@ def reproduce(
                 f"epoch {score['best_epoch']}, {score['seconds']:.0f} s",
             )
 
-        Workers(train, jobs).run(iter(left), functools.partial(_show, progress), on_result)
-        _measure_all(unmeasured, place, progress)
+        def keep_efficiency(task: Training, result: dict[str, Any]) -> None:
+            record = load_record(folders.out, task.experiment)
+            record.efficiency = result
+            save_record(folders.out, task.experiment, record)
+            megabytes = result["peak_memory_bytes"] / 1e6
+            seconds = f"{result['seconds_per_epoch']:.3g} s an epoch"
+            progress.finished(task.title, f"measured, {seconds}, {megabytes:.0f} MB")
+
+        Workers(train, jobs).run(iter(left), show, keep_scores)
+        # Each in a new process, while nothing else is at work.
+        Workers(measure_epochs, fresh=True).run(iter(unmeasured), show, keep_efficiency)
 
 
 def _show(progress: Progress, task: Training, record: dict[str, Any]) -> bool:
     score = score_name(record)
     text = f"val {score} {record[f'val_{score}']:.4g}"
-    progress.epoch(task.title, record["epoch"], task.request.config.epochs, text)
+    progress.epoch(task.title, record["epoch"], task.spec.config.epochs, text)
     return True
 
 
-def _prepare_caches(requests: Sequence[RunSpec], jobs: int, progress: bool) -> None:
+def _prepare_caches(specs: Sequence[RunSpec], jobs: int, progress: bool) -> None:
     configs: dict[tuple[str, str | None, str], list[RunConfig]] = {}
-    for request in requests:
-        key = request.dataset, request.data_root, request.cache
-        configs.setdefault(key, []).append(request.config)
+    for spec in specs:
+        configs.setdefault((spec.dataset, spec.data_root, spec.cache), []).append(spec.config)
     for (name, data_root, cache), needed in configs.items():
         encodings = [encoding for config in needed for encoding in config.encodings]
         others = [distance for config in needed for distance in config.extra_distances]
@@ -227,43 +236,27 @@ def train(task: Training, report: Report) -> dict[str, Any]:
         ``run``, what :class:`~gradformer_dgl.experiments.records.Record` keeps of it, and ``objective``:
         name, unit and direction of the metric.
     """
-    dataset, request = _opened(task.request), task.request
+    dataset, spec = _open_once(task.spec), task.spec
     if task.fold is not None:
         assert task.experiment.folds is not None
         split = fold_split(dataset, task.experiment.folds, task.fold, task.seed)
-        dataset = dataclasses.replace(dataset, splits=split)
-        request = dataclasses.replace(request, folder=f"{request.folder}/fold-{task.fold}")
-    result = train_seed(request, task.seed, dataset, lambda seed, record: report(record))
-    best = read_records(request.seed_folder(task.seed))[result.best_epoch - 1]
-    objective = objective_for(dataset.task, request.config.class_weights)
+        dataset, config = with_split(dataset, split), spec.config.updated({"split": "auto"})
+        spec = dataclasses.replace(spec, folder=f"{spec.folder}/fold-{task.fold}", config=config)
+    result = train_seed(spec, task.seed, dataset, lambda seed, record: report(record))
+    best = read_records(spec.seed_folder(task.seed))[result.best_epoch - 1]
+    objective = objective_of(dataset.task, spec.config)
     run = {"seed": task.seed, "fold": task.fold, **dataclasses.asdict(result)}
     run |= {"tau": best["tau"]} if "tau" in best else {}
-    run |= {"version": __version__, "machine": describe_machine(request.device)}
+    run |= {"version": __version__, "machine": describe_machine(spec.device)}
     return {"run": run, "objective": (objective.name, objective.unit, objective.higher_is_better)}
-
-
-def _measure_all(tasks: Sequence[Training], place: Place, progress: Progress) -> None:
-    """Measure experiments, each in a new process while nothing else is at work."""
-
-    def on_result(task: Training, result: dict[str, Any]) -> None:
-        record = load_record(place.out, task.experiment)
-        record.efficiency = result
-        save_record(place.out, task.experiment, record)
-        progress.finished(
-            task.title,
-            f"measured, {result['seconds_per_epoch']:.3g} s an epoch, "
-            f"{result['peak_memory_bytes'] / 1e6:.0f} MB",
-        )
-
-    Workers(measure_epochs, fresh=True).run(iter(tasks), functools.partial(_show, progress), on_result)
 
 
 def measure_epochs(task: Training, report: Report) -> dict[str, Any]:
     """Train a few epochs, and return their time and the memory of this process; nothing is written."""
-    request, device = task.request, task.request.device
-    trainer = Trainer(_opened(request), request.config, task.seed, request.seed_folder(task.seed), device)
+    spec, device = task.spec, task.spec.device
+    trainer = Trainer(_open_once(spec), spec.config, task.seed, spec.seed_folder(task.seed), device)
     before, seconds = peak_memory(device), []
-    for epoch in range(min(MEASURED_EPOCHS, request.config.epochs)):
+    for epoch in range(min(MEASURED_EPOCHS, spec.config.epochs)):
         begin = time.perf_counter()
         report(trainer.run_epoch(epoch))
         seconds.append(time.perf_counter() - begin)
@@ -277,6 +270,6 @@ def measure_epochs(task: Training, report: Report) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=1)
-def _opened(request: RunSpec) -> GraphDataset:
+def _open_once(spec: RunSpec) -> GraphDataset:
     # One after the other a process is given the trainings of the same experiment; it reads the data once.
-    return request.open_dataset()
+    return spec.open_dataset()

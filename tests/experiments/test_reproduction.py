@@ -6,11 +6,11 @@ import torch
 
 from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.data import load_dataset
-from gradformer_dgl.experiments import runner
+from gradformer_dgl.experiments import reproduction
 from gradformer_dgl.experiments.caches import ensure_cache
 from gradformer_dgl.experiments.records import load_record, record_file
-from gradformer_dgl.experiments.render import render
-from gradformer_dgl.experiments.runner import reproduce
+from gradformer_dgl.experiments.reproduction import reproduce
+from gradformer_dgl.experiments.table_files import write_table
 from gradformer_dgl.experiments.tables import TABLES
 from gradformer_dgl.support.errors import CacheError, RunError
 from gradformer_dgl.support.lock import exclusive
@@ -39,9 +39,7 @@ def scores_of(experiments, place):
 def test_results_are_those_of_a_run(shapes_experiments, place, tmp_path):
     (experiment,) = shapes_experiments(models=["gradformer"])
     reproduce([experiment], place, range(2))
-    request = dataclasses.replace(
-        place.request(experiment, (0, 1)), folder=str(tmp_path / "run"), resume=False
-    )
+    request = dataclasses.replace(place.spec(experiment, (0, 1)), folder=str(tmp_path / "run"), resume=False)
     expected = train_run(request)
     record = json.loads((place.out / "runs/SHAPES/published,epochs=2/gradformer.json").read_text())
     assert [run["test"] for run in record["runs"]] == [run["test"] for run in expected["runs"]]
@@ -176,7 +174,7 @@ def test_what_is_not_cached_is_preprocessed(shapes_experiments, place, tmp_path,
 
 
 def test_a_process_that_dies_is_one_line(shapes_experiments, place, monkeypatch):
-    monkeypatch.setattr(runner, "train", _die)
+    monkeypatch.setattr(reproduction, "train", _die)
     with pytest.raises(RunError, match="a training process ended early, with status 3"):
         reproduce(shapes_experiments(), place, range(2), jobs=2)
 
@@ -189,7 +187,7 @@ def _die(task, report):
 
 def test_an_error_in_a_process_is_the_same_error(shapes_experiments, place, tmp_path):
     experiments = shapes_experiments()
-    weights = place.request(experiments[0], (0,)).seed_folder(0)
+    weights = place.spec(experiments[0], (0,)).seed_folder(0)
     weights.mkdir(parents=True)
     (weights / "checkpoint.safetensors").write_bytes(b"broken")
     with pytest.raises(RunError, match=r"checkpoint\.safetensors is broken"):
@@ -216,7 +214,7 @@ def test_results_and_work_in_one_folder(shapes_experiments, place, tmp_path, epo
     epochs_trained.clear()
     reproduce(experiments, place, range(2))
     assert epochs_trained == []
-    assert render(TABLES["main"], experiments, one) == one / "main.md"
+    assert write_table(TABLES["main"], experiments, one) == one / "main.md"
     with exclusive(place.work), pytest.raises(CacheError, match="is being written by process"):
         reproduce(experiments, place, range(2))
 
@@ -255,18 +253,18 @@ def test_trainings_on_a_gpu(shapes_experiments, place, monkeypatch):
         devices.append(device)
         return Trainer(dataset, config, seed, folder, "cpu")
 
-    monkeypatch.setattr(runner, "train_seed", on_the_cpu(runner.train_seed))
-    monkeypatch.setattr(runner, "Trainer", trainer)
+    monkeypatch.setattr(reproduction, "train_seed", on_the_cpu(reproduction.train_seed))
+    monkeypatch.setattr(reproduction, "Trainer", trainer)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"Abacus of {device}")
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: next(memory))
     reproduce([experiment], place, range(1))
     (run,) = load_record(place.out, experiment).runs
     assert run["machine"]["gpu"] == "Abacus of cuda:1"
-    task = runner.Training(experiment, place.request(experiment, (0,)), seed=0)
-    measured = runner.measure_epochs(task, lambda record: True)
+    task = reproduction.Training(experiment, place.spec(experiment, (0,)), seed=0)
+    measured = reproduction.measure_epochs(task, lambda record: True)
     assert (measured["memory_before_bytes"], measured["peak_memory_bytes"]) == (3000, 8000)
     assert measured["machine"]["gpu"] == "Abacus of cuda:1"
     assert devices == ["cuda:1", "cuda:1"]
-    text = render(TABLES["main"], [experiment], place.out).read_text()
+    text = write_table(TABLES["main"], [experiment], place.out).read_text()
     assert "on one thread, and a GPU where one is named below." in text
     assert f"on Abacus of cuda:1 beside {run['machine']['cpu']} (cores" in text

@@ -6,10 +6,12 @@ import pytest
 from scipy import stats
 
 from gradformer_dgl.experiments.comparison import compare
+from gradformer_dgl.experiments.experiment import experiments_of
+from gradformer_dgl.experiments.markdown import DASH
 from gradformer_dgl.experiments.records import Record, load_record, save_record
-from gradformer_dgl.experiments.render import DASH, render
-from gradformer_dgl.experiments.runner import reproduce
-from gradformer_dgl.experiments.tables import TABLES, experiments_of
+from gradformer_dgl.experiments.reproduction import reproduce
+from gradformer_dgl.experiments.table_files import write_table
+from gradformer_dgl.experiments.tables import TABLES
 from gradformer_dgl.support.errors import RunError
 
 
@@ -51,11 +53,11 @@ def rows_of(markdown, number=0):
 def test_numbers_are_those_of_the_json_files(made_up, tmp_path):
     experiments = experiments_of(TABLES["main"])
     scores = made_up(experiments)
-    file = render(TABLES["main"], experiments, tmp_path)
+    file = write_table(TABLES["main"], experiments, tmp_path)
     markdown = rows_of(file.read_text())
     with file.with_suffix(".csv").open() as stream:
         table = list(csv.DictReader(stream))
-    assert len(markdown) == len(table) == 9
+    assert len(markdown) == len(table) == 12
     for shown, row, experiment in zip(markdown, table, experiments, strict=True):
         found = scores[experiment.dataset, experiment.model, "preset"]
         mean, std = np.mean(found), np.std(found, ddof=1)
@@ -78,17 +80,18 @@ def test_only_trainings_that_were_not_halted_are_timed(made_up, tmp_path, timed,
     for number, run in enumerate(record.runs):
         run["seconds"] = 10.0 * (number + 1) if number < timed else None
     save_record(tmp_path, experiments[0], record)
-    file = render(TABLES["main"], experiments, tmp_path)
+    file = write_table(TABLES["main"], experiments, tmp_path)
     assert rows_of(file.read_text())[0]["seconds"] == shown
 
 
 def test_the_paired_comparison(made_up, tmp_path):
     experiments = experiments_of(TABLES["main"], ["NCI1"])
     scores = made_up(experiments)
-    pairs = rows_of(render(TABLES["main"], experiments, tmp_path).read_text(), 1)
+    pairs = rows_of(write_table(TABLES["main"], experiments, tmp_path).read_text(), 1)
     ours = scores["NCI1", "gradformer", "preset"]
-    assert [row["models"] for row in pairs] == ["gradformer against graphgps", "gradformer against gin"]
-    for row, model in zip(pairs, ("graphgps", "gin"), strict=True):
+    others = ("graphgps", "gin", "wl")
+    assert [row["models"] for row in pairs] == [f"gradformer against {model}" for model in others]
+    for row, model in zip(pairs, others, strict=True):
         difference = ours - scores["NCI1", model, "preset"]
         assert row["difference"] == f"{difference.mean():+.2f}"
         assert row["standard error"] == f"{stats.sem(difference):.2f}"
@@ -98,7 +101,7 @@ def test_the_paired_comparison(made_up, tmp_path):
 def test_models_are_compared_at_each_setting(made_up, tmp_path):
     experiments = experiments_of(TABLES["low-resource"], ["NCI1"])
     scores = made_up(experiments)
-    pairs = rows_of(render(TABLES["low-resource"], experiments, tmp_path).read_text(), 1)
+    pairs = rows_of(write_table(TABLES["low-resource"], experiments, tmp_path).read_text(), 1)
     assert len(pairs) == 3
     for row in pairs:
         difference = scores["NCI1", "gradformer", row["setting"]] - scores["NCI1", "graphgps", row["setting"]]
@@ -109,7 +112,7 @@ def test_models_are_compared_at_each_setting(made_up, tmp_path):
 def test_an_ablation_is_compared_with_the_full_model(made_up, tmp_path):
     experiments = experiments_of(TABLES["ablation"], ["NCI1"])
     scores = made_up(experiments)
-    pairs = rows_of(render(TABLES["ablation"], experiments, tmp_path).read_text(), 1)
+    pairs = rows_of(write_table(TABLES["ablation"], experiments, tmp_path).read_text(), 1)
     assert len(pairs) == len(experiments) - 1
     for row, experiment in zip(pairs, experiments[1:], strict=True):
         full, other = (scores["NCI1", "gradformer", name] for name in ("full", experiment.setting))
@@ -134,7 +137,7 @@ def test_pairs_are_the_splits_that_both_have():
 def test_settings_without_results_have_dashes(made_up, tmp_path):
     experiments = experiments_of(TABLES["depth"], ["NCI1"])
     made_up(experiments[:3], seeds=1)
-    rows = rows_of(render(TABLES["depth"], experiments, tmp_path).read_text())
+    rows = rows_of(write_table(TABLES["depth"], experiments, tmp_path).read_text())
     assert [row["seeds"] for row in rows] == ["1"] * 3 + ["0"] * 2
     assert "±" not in rows[0]["ours"]
     assert [row["ours"] for row in rows[3:]] == [DASH] * 2
@@ -144,7 +147,7 @@ def test_settings_without_results_have_dashes(made_up, tmp_path):
 def test_what_was_never_trained_has_no_lines(made_up, tmp_path):
     made_up(experiments_of(TABLES["main"], ["MUTAG"], ["gradformer", "graphgps"], folds=10), seeds=1)
     asked = experiments_of(TABLES["main"], ["MUTAG", "NCI1"], folds=10)
-    file = render(TABLES["main"], asked, tmp_path)
+    file = write_table(TABLES["main"], asked, tmp_path)
     rows = rows_of(file.read_text())
     assert [(row["data"], row["model"]) for row in rows] == [("MUTAG", "gradformer"), ("MUTAG", "graphgps")]
     with file.with_suffix(".csv").open() as stream:
@@ -154,7 +157,7 @@ def test_what_was_never_trained_has_no_lines(made_up, tmp_path):
     both = [
         line for epochs in (3, None) for line in experiments_of(TABLES["depth"], ["CLUSTER"], epochs=epochs)
     ]
-    rows = rows_of(render(TABLES["depth"], both, tmp_path).read_text())
+    rows = rows_of(write_table(TABLES["depth"], both, tmp_path).read_text())
     assert [(row["model"], row["epochs"]) for row in rows] == [("gradformer", "3 of 100")] * 5
 
 
@@ -168,11 +171,11 @@ def test_the_command_leaves_out_what_was_never_trained(made_up, tmp_path, comman
 def test_parameters_that_differ_are_explained(made_up, tmp_path):
     (experiment,) = experiments_of(TABLES["main"], ["NCI1"], ["gin"])
     made_up([experiment])
-    assert "Parameters are" not in render(TABLES["main"], [experiment], tmp_path).read_text()
+    assert "Parameters are" not in write_table(TABLES["main"], [experiment], tmp_path).read_text()
     record = load_record(tmp_path, experiment)
     record.runs[3]["parameters"] += 2
     save_record(tmp_path, experiment, record)
-    text = render(TABLES["main"], [experiment], tmp_path).read_text()
+    text = write_table(TABLES["main"], [experiment], tmp_path).read_text()
     assert rows_of(text)[0]["parameters"] == "1,000"
     assert "Parameters are those of the first training where they differ" in text
 
@@ -180,14 +183,14 @@ def test_parameters_that_differ_are_explained(made_up, tmp_path):
 def test_a_preset_of_the_tables_own_is_named(made_up, tmp_path):
     asked = experiments_of(TABLES["low-resource"], ["NCI1"], preset="tuned")
     made_up(asked, seeds=1)
-    text = render(TABLES["low-resource"], asked, tmp_path).read_text()
+    text = write_table(TABLES["low-resource"], asked, tmp_path).read_text()
     assert "Settings: the presets (nci1-few-tuned) but" in text
 
 
 def test_folds_are_counted(made_up, tmp_path):
     experiments = experiments_of(TABLES["main"], ["MUTAG"], ["gradformer", "gin"], folds=10)
     scores = made_up(experiments, seeds=2)
-    file = render(TABLES["main"], experiments, tmp_path)
+    file = write_table(TABLES["main"], experiments, tmp_path)
     text = file.read_text()
     row = rows_of(text)[0]
     found = scores["MUTAG", "gradformer", "preset"]
@@ -208,7 +211,7 @@ def test_the_main_table_keeps_what_other_commands_trained(made_up, tmp_path):
     made_up([*lines("NCI1", both, preset="tuned"), *lines("NCI1", both, epochs=30)], seeds=2)
     # Neither a line of the main table without folds.
     made_up([*lines("NCI1", both, folds=3), *experiments_of(TABLES["depth"], ["NCI1"], both)])
-    text = render(TABLES["main"], lines("MUTAG", ["gin"]), tmp_path).read_text()
+    text = write_table(TABLES["main"], lines("MUTAG", ["gin"]), tmp_path).read_text()
     rows = rows_of(text)
     assert [(row["data"], row["model"], row["setting"], row["epochs"], row["seeds"]) for row in rows] == [
         ("NCI1", "gradformer", "published", "100", "3"),
@@ -243,13 +246,13 @@ def test_a_result_that_cannot_be_read_is_named(made_up, tmp_path):
     broken.parent.mkdir(parents=True)
     broken.write_text('{"config": {}}')
     with pytest.raises(RunError, match=r"gin\.json cannot be read as results \('epochs'\)"):
-        render(TABLES["main"], experiments_of(TABLES["main"], ["NCI1"], ["gin"]), tmp_path)
+        write_table(TABLES["main"], experiments_of(TABLES["main"], ["NCI1"], ["gin"]), tmp_path)
 
 
 def test_other_tables_show_what_is_asked(made_up, tmp_path):
     asked = experiments_of(TABLES["ablation"], ["NCI1"], epochs=5)
     made_up([*asked, *experiments_of(TABLES["ablation"], ["MUTAG"])])
-    rows = rows_of(render(TABLES["ablation"], asked, tmp_path).read_text())
+    rows = rows_of(write_table(TABLES["ablation"], asked, tmp_path).read_text())
     assert [(row["data"], row["epochs"]) for row in rows] == [("NCI1", "5 of 100")] * 5
 
 
@@ -258,7 +261,7 @@ def test_the_presets_of_an_ablation_are_named(made_up, tmp_path):
     made_up(asked, seeds=1)
     assert (
         "presets (PROTEINS tuned, ZINC published) but"
-        in render(TABLES["ablation"], asked, tmp_path).read_text()
+        in write_table(TABLES["ablation"], asked, tmp_path).read_text()
     )
 
 
@@ -266,11 +269,11 @@ def test_presets_that_pass_over_early_epochs_are_named(made_up, tmp_path):
     table = TABLES["main"]
     asked = experiments_of(table, ["NCI1", "MUTAG"], ["gin"], preset="tuned")
     made_up([*asked, *experiments_of(table, ["MUTAG"], ["gin"])])
-    text = render(table, asked, tmp_path).read_text()
+    text = write_table(table, asked, tmp_path).read_text()
     assert "is looked for after the first part of the epochs: MUTAG tuned (50 %).\n" in text
     published = experiments_of(TABLES["ablation"], ["MUTAG"])
     made_up(published)
-    assert "is looked for" not in render(TABLES["ablation"], published, tmp_path).read_text()
+    assert "is looked for" not in write_table(TABLES["ablation"], published, tmp_path).read_text()
 
 
 @pytest.mark.parametrize("name", ["depth", "low-resource", "efficiency", "decay"])
@@ -278,7 +281,7 @@ def test_tables_with_a_figure(name, made_up, tmp_path):
     table = TABLES[name]
     experiments = experiments_of(table)
     made_up(experiments, taus=True)
-    text = render(table, experiments, tmp_path).read_text()
+    text = write_table(table, experiments, tmp_path).read_text()
     assert f"({name}.png)" in text
     assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert len(rows_of(text)) == len(experiments)
@@ -289,26 +292,26 @@ def test_tables_with_a_figure(name, made_up, tmp_path):
 @pytest.mark.parametrize("name", ["main", "ablation"])
 def test_tables_without_a_figure(name, made_up, tmp_path):
     made_up(experiments_of(TABLES[name]))
-    assert "png" not in render(TABLES[name], experiments_of(TABLES[name]), tmp_path).read_text()
+    assert "png" not in write_table(TABLES[name], experiments_of(TABLES[name]), tmp_path).read_text()
 
 
 def test_errors_have_the_decimals_of_their_unit(made_up, tmp_path):
     experiments = experiments_of(TABLES["main"], ["ZINC"], ["gradformer"])
     scores = made_up(experiments, metric=("mae", "", False))
-    row = rows_of(render(TABLES["main"], experiments, tmp_path).read_text())[0]
+    row = rows_of(write_table(TABLES["main"], experiments, tmp_path).read_text())[0]
     assert row["metric"] == "mae"
     assert row["ours"].startswith(f"{scores['ZINC', 'gradformer', 'preset'].mean():.4f} ± ")
 
 
 def test_nothing_to_show(tmp_path):
     with pytest.raises(RunError, match="holds no results of this table: run the same command without"):
-        render(TABLES["main"], experiments_of(TABLES["main"]), tmp_path)
+        write_table(TABLES["main"], experiments_of(TABLES["main"]), tmp_path)
 
 
 def test_a_table_of_real_trainings(shapes_experiments, place):
     experiments = shapes_experiments("low-resource", epochs=1)
     reproduce(experiments, place, range(2))
-    rows = rows_of(render(TABLES["low-resource"], experiments, place.out).read_text())
+    rows = rows_of(write_table(TABLES["low-resource"], experiments, place.out).read_text())
     assert [row["setting"] for row in rows] == 2 * [
         f"{share}% of the training graphs" for share in (5, 10, 25)
     ]
