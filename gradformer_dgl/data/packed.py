@@ -196,9 +196,8 @@ class PackedGraphs:
             cache.verify(self.structures())
         attached = copy.copy(self)
         attached.distances = cached_distances(cache, self.node_counts, distance, unit).to(self.device)
-        attached.encodings = {
-            name: torch.from_numpy(cache.encoding(name)).to(self.device) for name in cache.encodings
-        }
+        read = {name: torch.from_numpy(cache.encoding(name)) for name in cache.encodings}
+        attached.encodings = {name: encoding.to(self.device) for name, encoding in read.items()}
         return attached
 
     def to(self, device: torch.device | str) -> "PackedGraphs":
@@ -246,10 +245,8 @@ class PackedGraphs:
 
         Raises
         ------
-        IndexError
-            If there is no such graph.
-        GraphError
-            If the indices are no graph numbers.
+        IndexError, GraphError
+            If there is no such graph, or the indices are no graph numbers.
         """
         chosen = graph_numbers(indices, len(self))
         node_counts, edge_counts = self.node_counts[chosen], self.edge_counts[chosen]
