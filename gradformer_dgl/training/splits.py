@@ -100,10 +100,10 @@ def _checked(found: Any, name: str, dataset: GraphDataset) -> Split:
     split: Split = {}
     for part in PARTS:
         indices = torch.as_tensor(found[part])
+        if not indices.numel():
+            raise ConfigError(f"the split {name} leaves nothing for {part}")
         if indices.ndim != 1 or indices.is_floating_point() or indices.dtype == torch.bool:
             raise ConfigError(f"the split {name} must return whole numbers, but {part} is something else")
-        if not len(indices):
-            raise ConfigError(f"the split {name} leaves nothing for {part}")
         if int(indices.min()) < 0 or int(indices.max()) >= count:
             raise ConfigError(f"the split {name} has a number in {part} that is not one of 0 to {count - 1}")
         split[part] = indices.long()

@@ -44,13 +44,13 @@ def test_distances_that_members_share_are_read_once(runs, shapes_root, monkeypat
 
 
 def test_values_and_their_deviation_over_the_runs(molecule_run, workplace, table):
-    runs = molecule_run("mass", seeds=(0, 1)), molecule_run("mass", seeds=(0, 1), model="gin")
+    runs = [molecule_run("mass", "shift", seeds=(0, 1), **model) for model in ({}, {"model": "gin"})]
     header, rows, _ = table(*(run.folder for run in runs), workplace / "molecules.csv")
-    assert header == ["row", "SMILES", "mass", "mass_std"]
+    assert header == ["row", "SMILES", "mass", "shift", "mass_std", "shift_std"]
     by_run = torch.stack([(run.expected(0) + run.expected(1)) / 2 for run in runs])
     found = torch.tensor([[float(cell) for cell in row[2:]] for row in rows])
-    torch.testing.assert_close(found[:, :1], by_run.mean(0), rtol=1e-4, atol=1e-3)
-    torch.testing.assert_close(found[:, 1:], by_run.std(0), rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(found[:, :2], by_run.mean(0), rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(found[:, 2:], by_run.std(0), rtol=1e-2, atol=1e-2)
 
 
 def test_runs_that_do_not_fit_together(runs, molecule_run, shapes_run, trained):

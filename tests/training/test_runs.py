@@ -10,6 +10,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gradformer_dgl.data.wl_labels import wl_labels
+from gradformer_dgl.plots.run_pictures import draw_run
 from gradformer_dgl.prediction.predictor import Predictor
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.support.errors import CacheError, DataError, GradformerError, RunError
@@ -29,6 +30,7 @@ def test_a_run_folder_holds_everything(request_for, tmp_path):
     request = request_for(seeds=(3, 4))
     seen = []
     result = train_run(request, on_epoch=lambda seed, record: seen.append((seed, record["epoch"])))
+    draw_run(request)
     folder = tmp_path / "run"
     assert seen == [(3, 1), (3, 2), (3, 3), (4, 1), (4, 2), (4, 3)]
     assert json.loads((folder / "result.json").read_text()) == result
