@@ -1,4 +1,4 @@
-"""What commands print on stdout: text for people, or one line of JSON for scripts."""
+"""Output of commands on stdout: text for people, or one line of JSON for scripts."""
 
 import logging
 from collections.abc import Callable, Sequence

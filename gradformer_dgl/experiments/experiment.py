@@ -6,6 +6,7 @@ from typing import Any
 
 from gradformer_dgl.data.catalog import canonical_name, dataset_names, known_names
 from gradformer_dgl.experiments.tables import PRESET, Table
+from gradformer_dgl.models.registry import MODELS
 from gradformer_dgl.support.did_you_mean import nearest
 from gradformer_dgl.support.errors import ConfigError
 from gradformer_dgl.training.config import RunConfig, load_preset, preset_for, preset_names
@@ -55,7 +56,7 @@ class Experiment:
 
     @property
     def is_shortened(self) -> bool:
-        """Whether it has fewer epochs than the preset."""
+        """True with fewer epochs than the preset."""
         return self.preset_epochs is not None and self.config.epochs < self.preset_epochs
 
     @property
@@ -102,9 +103,9 @@ def experiments_of(
     """
     experiments = []
     for dataset in dict.fromkeys(dataset_named(name) for name in datasets or table.datasets):
-        origin, base = _base(table, dataset, preset)
-        common = {} if epochs is None else _shortened(base, epochs)
         for model in dict.fromkeys(models or table.models):
+            origin, base = _base(table, dataset, model, preset)
+            common = {} if epochs is None else _shortened(base, epochs)
             for setting in table.settings:
                 config = base.updated({**setting.changes, **common, "model": model})
                 value = setting.changes.get(table.axis) if table.axis else None
@@ -144,7 +145,10 @@ def dataset_named(name: str) -> str:
     return canonical_name(name)
 
 
-def _base(table: Table, dataset: str, preset: str) -> tuple[str, RunConfig]:
+def _base(table: Table, dataset: str, model: str, preset: str) -> tuple[str, RunConfig]:
+    own = MODELS.part(model).facts.get("preset")
+    if own is not None:
+        return own, load_preset(own)
     tuned = table.tuned.get(dataset, f"{dataset.lower()}-tuned")
     if preset == "tuned" and tuned in preset_names():
         return preset, load_preset(tuned)

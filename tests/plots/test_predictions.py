@@ -1,4 +1,4 @@
-"""What is drawn of the test data: the numbers beside those of `evaluate` and of NumPy."""
+"""Pictures of the test data: the numbers beside those of `evaluate` and of NumPy."""
 
 import numpy as np
 import pytest
