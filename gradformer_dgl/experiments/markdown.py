@@ -7,7 +7,7 @@ from pathlib import Path
 from gradformer_dgl.experiments.comparison import compare
 from gradformer_dgl.experiments.records import Record
 from gradformer_dgl.experiments.table_lines import Line
-from gradformer_dgl.experiments.tables import PRESET, Table
+from gradformer_dgl.experiments.tables import PRESET, PRESETS, Table
 
 DASH = "—"
 
@@ -144,9 +144,18 @@ def _comparisons(table: Table, lines: Sequence[Line]) -> Iterator[str]:
         {line.experiment.dataset for line in lines}
     )
     groups: dict[tuple[str, str], list[Line]] = {}
+    own = [] if of_settings else [line for line in lines if line.experiment.origin not in PRESETS]
     for line in lines:
+        if line in own:
+            continue
         made = line.experiment
         groups.setdefault((made.dataset, made.model if of_settings else made.label), []).append(line)
+    for (dataset, _), members in groups.items():
+        # A model with a preset of its own is compared at every preset of the others.
+        setting = members[0].experiment.setting
+        members += [
+            line for line in own if (line.experiment.dataset, line.experiment.setting) == (dataset, setting)
+        ]
     rows = []
     for (dataset, common), (first, *others) in groups.items():
         for other in others:

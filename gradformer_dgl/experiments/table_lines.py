@@ -9,7 +9,7 @@ from pathlib import Path
 from gradformer_dgl.data import dataset_names
 from gradformer_dgl.experiments.experiment import Experiment, experiments_of
 from gradformer_dgl.experiments.records import Record, load_record
-from gradformer_dgl.experiments.tables import PRESETS, Table
+from gradformer_dgl.experiments.tables import ORIGINS, Table
 from gradformer_dgl.support.errors import ConfigError, RunError
 
 
@@ -105,7 +105,7 @@ def gather(table: Table, asked: Sequence[Experiment], out: Path) -> list[Experim
         return (
             datasets.index(line.dataset) if known else len(datasets),
             "" if known else line.dataset,
-            PRESETS.index(line.origin),
+            ORIGINS.index(line.origin),
             -line.config.epochs,
             models.index(line.model),
         )
@@ -121,7 +121,7 @@ def _found(table: Table, folds: int | None, out: Path) -> Iterator[Experiment]:
     for file in sorted((out / "runs").glob("*/*/*.json")):
         dataset, variant, model = file.parts[-3], file.parts[-2], file.stem
         origin = variant.partition(",")[0]
-        if origin not in PRESETS or dataset.startswith("."):
+        if origin not in ORIGINS or dataset.startswith("."):
             continue
         try:
             epochs = json.loads(file.read_text(encoding="utf-8"))["config"]["epochs"]

@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from gradformer_dgl.experiments.paper import DEPTH, LOW_RESOURCE, MAIN, PaperNumbers
+from gradformer_dgl.models.registry import MODELS
 from gradformer_dgl.support.errors import ConfigError
 
 PRESETS = ("published", "tuned")
+ORIGINS = (*PRESETS, *(part.facts["preset"] for part in MODELS.values() if "preset" in part.facts))
+"""Presets that an experiment may start from: one of these kinds, or the model's own."""
 PRESET = "preset"
 """The setting that departs from a preset in nothing."""
 
@@ -106,7 +109,7 @@ _TABLES = (
         "low-resource",
         "Few training graphs",
         ("NCI1",),
-        ("gradformer", "graphgps"),
+        ("gradformer", "graphgps", "gin", "wl"),
         tuple(
             Setting(f"{fraction:.0%} of the training graphs", {"train_fraction": fraction})
             for fraction in (0.05, 0.1, 0.25)

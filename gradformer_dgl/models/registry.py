@@ -39,7 +39,7 @@ MODELS = Registry(
                 Option("wl_counted", True, "tell how often a label occurs in a graph"),
                 Option("wl_dropout", 0.5, "dropout on the labels of the nodes", 0, 0.999),
             ),
-            facts={"attention": False},
+            facts={"attention": False, "preset": "wl"},
         ),
     ],
 )
