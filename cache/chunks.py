@@ -51,15 +51,7 @@ def inflate(data: bytes | memoryview, size: int) -> bytes:
 def fletcher32(data: bytes | memoryview) -> int:
     """Compute the Fletcher-32 checksum as HDF5 does: big-endian words of 16 bits, sums modulo 65,535.
 
-    Parameters
-    ----------
-    data : bytes
-        Of any length; an odd last byte counts as the high byte of a word.
-
-    Returns
-    -------
-    int
-        The second sum in the high half, the first in the low half.
+    An odd last byte counts as the high byte of a word; the second sum is the high half of the result.
 
     Examples
     --------
@@ -140,21 +132,9 @@ class EncodedRows:
 
 
 def encode_rows(layout: ArrayLayout, start: int, rows: np.ndarray) -> EncodedRows:
-    """Encode all chunks that lie whole within the rows ``start .. start + len(rows)``.
+    """Encode all chunks that lie whole within the rows from number ``start`` on.
 
-    Parameters
-    ----------
-    layout : ArrayLayout
-        The array that they are rows of.
-    start : int
-        Number of the first of them.
-    rows : numpy.ndarray
-        The rows.
-
-    Returns
-    -------
-    EncodedRows
-        The chunks, and the rows on both sides that share a chunk with their neighbours.
+    Rows on both sides that share a chunk with others stay as they are.
     """
     size = layout.chunk_rows
     boundary = min(-start % size, len(rows))

@@ -124,17 +124,7 @@ def extra_distances_array(name: str) -> str:
 
 
 def stored_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return root attributes as they are to be written, their checksum with them.
-
-    Parameters
-    ----------
-    attributes : mapping
-        Names and values, ASCII strings or integers.
-
-    Returns
-    -------
-    dict
-        What to write.
+    """Return root attributes, ASCII strings or integers by name, as they are to be written: with a checksum.
 
     Examples
     --------
@@ -154,20 +144,7 @@ def plain_attribute(value: Any) -> str | int:
 
 
 def attributes_checksum(attributes: Mapping[str, Any]) -> int:
-    """Return the CRC-32 of all root attributes but the checksum itself.
-
-    Parameters
-    ----------
-    attributes : mapping
-        Names and values as read from the file, or as to be written to it.
-
-    Returns
-    -------
-    int
-        The checksum.
-    """
-    lines = []
-    for name in sorted(attributes):
-        if name != ATTRIBUTES_CHECKSUM:
-            lines.append(f"{name}={plain_attribute(attributes[name])}")
+    """Return the CRC-32 of all root attributes but the checksum itself."""
+    names = sorted(name for name in attributes if name != ATTRIBUTES_CHECKSUM)
+    lines = [f"{name}={plain_attribute(attributes[name])}" for name in names]
     return zlib.crc32("\n".join(lines).encode())

@@ -120,23 +120,7 @@ def open_array(
 ) -> StoredArray:
     """Return an array after a look at its header, before any memory is taken for it.
 
-    Parameters
-    ----------
-    file : h5py.File
-        The cache, open for reading.
-    name : str
-        Path of the data set.
-    kinds : tuple of numpy types
-        What its entries may be.
-    dimensions : int
-        How many axes it must have.
-    file_bytes : int
-        Size of the file.
-
-    Returns
-    -------
-    StoredArray
-        The array.
+    ``kinds`` are the types that its entries may have, ``dimensions`` is the number of its axes.
 
     Raises
     ------

@@ -51,11 +51,7 @@ class CachePlan:
     def layouts(self, sizes: "CacheSizes | None" = None) -> dict[str, ArrayLayout]:
         """Return the layout of each array that grows with the graphs, by name.
 
-        Parameters
-        ----------
-        sizes : CacheSizes, optional
-            How much there is of everything. Without it the arrays are taken as endless: what is encoded with
-            such layouts fits those of any size.
+        Without sizes the arrays are taken as endless: what is encoded with such layouts fits all sizes.
         """
         sizes = ENDLESS if sizes is None else sizes
         u64, i32, f32 = np.dtype(np.uint64), np.dtype(np.int32), np.dtype(np.float32)
@@ -140,15 +136,7 @@ class CacheWriter:
             self.abort()
 
     def append(self, name: str, rows: EncodedRows) -> None:
-        """Add the next rows of one array.
-
-        Parameters
-        ----------
-        name : str
-            Name of the array in ``layouts``.
-        rows : EncodedRows
-            Made with a layout of the plan; beginning where the last ones ended.
-        """
+        """Add the next rows of one array, encoded with a layout of the plan."""
         layout = self.layouts[name]
         pending = self._pending[name]
         position = self._rows_written[name] + len(pending)
@@ -166,12 +154,7 @@ class CacheWriter:
     def finish(self, histogram: np.ndarray, data_fingerprint: str) -> None:
         """Write what is left, make it durable, and give the file its final name.
 
-        Parameters
-        ----------
-        histogram : numpy.ndarray
-            Number of pairs at each finite distance.
-        data_fingerprint : str
-            One hash of all graphs' fingerprints.
+        ``data_fingerprint`` is one hash of all graphs' fingerprints.
         """
         assert self._file is not None
         with self._writing():

@@ -28,9 +28,11 @@ def call_checked(part: Part, arguments: tuple[Any, ...], shape: tuple[int, ...],
     ConfigError
         Where the result is not of this kind, or code of a user's own fails.
     """
-    compute = part.load()
+    compute: Any = part.load()
     try:
-        values = (compute() if inspect.isclass(compute) else compute)(*arguments)
+        if inspect.isclass(compute):
+            compute = compute()
+        values: Any = compute(*arguments)
     except GradformerError:
         raise
     except Exception as error:

@@ -12,22 +12,8 @@ def node_degrees(
     """Count the edges that end and that begin at each node: the centrality that Graphormer embeds.
 
     Of the simple graph: self loops do not count, parallel edges count once. Whole numbers, exact up to 2^24;
-    `dgl.nn.DegreeEncoder` takes them as ``torch.from_numpy(degrees).long()``.
-
-    Parameters
-    ----------
-    structures : GraphStructures
-        The graphs.
-    columns : int
-        Always 2.
-    directed : bool
-        Tell edges that end at a node from those that begin there. Otherwise both columns hold the number of
-        neighbours.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``(nodes, 2)``: in-degree, out-degree; nodes of all graphs one graph after the other.
+    `dgl.nn.DegreeEncoder` takes them as ``torch.from_numpy(degrees).long()``. The columns are in-degree and
+    out-degree; unless ``directed``, both are the number of neighbours.
 
     Examples
     --------

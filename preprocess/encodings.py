@@ -70,11 +70,6 @@ def parse_encodings(names: Iterable[str]) -> tuple[NodeEncoding, ...]:
         user's own is ``module:name:k`` or, where its ``facts`` say its ``columns``, ``module:name``: a number
         after the last colon is a width, anything else a name. Repeated names count once.
 
-    Returns
-    -------
-    tuple of NodeEncoding
-        In the given order.
-
     Raises
     ------
     ConfigError

@@ -14,18 +14,9 @@ LEAST_PARTS = 100
 
 
 def tell_how_long(path: str, task: Task, sizes: CacheSizes, workers: int) -> None:
-    """Log size and duration of the whole, judged by the time that one part takes.
+    """Log size and duration of the whole, judged by the time that the part of one task takes.
 
-    Parameters
-    ----------
-    path : str
-        The file that is to be written.
-    task : Task
-        One part; it is computed twice, for the first time may be one of compiling.
-    sizes : CacheSizes
-        Graphs, nodes and pairs of the whole.
-    workers : int
-        Parts at a time.
+    It is computed twice, for the first time may be one of compiling.
     """
     fraction = task.sizes.pairs / max(1, sizes.pairs)
     if fraction * LEAST_PARTS > 1 or not logger.isEnabledFor(logging.INFO):

@@ -37,21 +37,8 @@ def extra_distances(
 ) -> Float32[np.ndarray, "pairs"]:
     """Compute one of the distances of the registry between all pairs of nodes of many graphs.
 
-    Parameters
-    ----------
-    structures : GraphStructures
-        The graphs.
-    name : str
-        ``"weighted"``, ``"resistance"``, or ``"module:name"`` for one of a user's own.
-    directed : bool
-        Follow edges from source to destination only.
-    first_graph : int
-        Number of the first graph, for messages.
-
-    Returns
-    -------
-    numpy.ndarray
-        Row-major matrices, one after the other, shape ``(pairs,)``; infinite where there is no path.
+    The result has shape ``(pairs,)``, row-major matrices one after the other; infinite without a path.
+    ``first_graph`` is the number of the first graph, for messages.
 
     Raises
     ------

@@ -1,9 +1,12 @@
 """Laplacian eigenvectors as node encoding."""
 
+import dataclasses
+
 import numpy as np
 from jaxtyping import Float32
 from scipy import linalg, sparse
 
+from gradformer_dgl.graphs.simple_graphs import SimpleGraphs
 from gradformer_dgl.graphs.structures import GraphStructures
 
 # Graphs beyond this size: a few eigenvectors of the sparse matrix instead of all of the dense one.
@@ -26,21 +29,8 @@ def laplacian_eigenvectors(
     node is an eigenvector of eigenvalue 1. Unit norm; the first of a vector's largest entries in magnitude is
     positive. Where a graph has fewer than k + 1 nodes the last columns are 0. A graph of c components has
     eigenvalue 0 c times: the basis of such an eigenspace (as of any repeated eigenvalue) is whatever the
-    solver finds, the same in every run on a machine.
-
-    Parameters
-    ----------
-    structures : GraphStructures
-        The graphs.
-    columns : int
-        Number of eigenvectors k.
-    directed : bool
-        Makes no difference.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``(nodes, k)``, nodes of all graphs one graph after the other.
+    solver finds, the same in every run on a machine. The shape is ``(nodes, k)``; ``directed`` makes no
+    difference.
 
     Examples
     --------
@@ -49,56 +39,28 @@ def laplacian_eigenvectors(
     array([[ 0.707,  0.   ],
            [-0.707,  0.   ]], dtype=float32)
     """
-    counts = structures.node_counts
-    starts = np.cumsum(counts) - counts
-    matrix = _normalised_adjacency(structures, starts)
-    result = np.zeros((int(counts.sum()), columns), np.float32)
-    for size in np.unique(counts):
-        size = int(size)
-        if size < 2:
-            continue
-        graphs = np.flatnonzero(counts == size)
+    graphs = _normalised(SimpleGraphs.of(structures, directed=False))
+    result = np.zeros((int(structures.node_counts.sum()), columns), np.float32)
+    for group in graphs.groups(MOST_STACKED):
+        nodes = graphs.nodes_of(group)
+        size = nodes.shape[1]
         if size > MOST_DENSE_NODES:
-            for start in starts[graphs]:
-                block = matrix[start : start + size, start : start + size]
-                vectors = _vectors_of_large(block, columns)
+            for graph in group.tolist():
+                vectors = _vectors_of_large(graphs.matrix(graph), columns)
+                start = graphs.node_starts[graph]
                 result[start : start + size, : vectors.shape[1]] = _with_sign(vectors)
-            continue
-        step = max(1, MOST_STACKED // size**2)
-        for first in range(0, len(graphs), step):
-            rows = starts[graphs[first : first + step], None] + np.arange(size)
-            stack = _stacked(matrix, rows)
-            vectors = np.linalg.eigh(np.eye(size) - stack)[1][:, :, 1 : columns + 1]
-            result[rows, : vectors.shape[2]] = _with_sign(vectors)
+        elif size > 1:
+            laplacians = np.eye(size) - graphs.stacked(group, 0.0)
+            vectors = np.linalg.eigh(laplacians)[1][:, :, 1 : columns + 1]
+            result[nodes, : vectors.shape[2]] = _with_sign(vectors)
     return result
 
 
-def _normalised_adjacency(structures: GraphStructures, starts: np.ndarray) -> sparse.csr_array:
-    """Return the block diagonal matrix D^-1/2 A D^-1/2 of all graphs."""
-    shift = np.repeat(starts, structures.edge_counts)
-    src = structures.src + shift
-    dst = structures.dst + shift
-    keep = src != dst
-    src, dst = np.concatenate([src[keep], dst[keep]]), np.concatenate([dst[keep], src[keep]])
-    total = int(structures.node_counts.sum())
-    matrix = sparse.csr_array((np.ones(len(src)), (src, dst)), shape=(total, total))
-    matrix.sum_duplicates()
-    degrees = np.maximum(np.diff(matrix.indptr), 1)
-    rows = np.repeat(np.arange(total), np.diff(matrix.indptr))
-    matrix.data = 1 / np.sqrt(degrees[rows] * degrees[matrix.indices].astype(np.float64))
-    return matrix
-
-
-def _stacked(matrix: sparse.csr_array, rows: np.ndarray) -> np.ndarray:
-    """Return dense diagonal blocks of the graphs whose nodes the rows of ``rows`` name."""
-    number, size = rows.shape
-    lengths = np.diff(matrix.indptr)[rows.ravel()]
-    first = np.repeat(matrix.indptr[rows.ravel()] - (np.cumsum(lengths) - lengths), lengths)
-    entries = first + np.arange(len(first))
-    local = np.repeat(np.arange(number * size), lengths)
-    stack = np.zeros((number * size, size))
-    stack[local, matrix.indices[entries] - rows[local // size, 0]] = matrix.data[entries]
-    return stack.reshape(number, size, size)
+def _normalised(graphs: SimpleGraphs) -> SimpleGraphs:
+    """Return the graphs with the entries of D^-1/2 A D^-1/2 as weights."""
+    degrees = np.diff(graphs.offsets)
+    products = np.repeat(degrees, degrees) * degrees[graphs.targets].astype(np.float64)
+    return dataclasses.replace(graphs, weights=1 / np.sqrt(products))
 
 
 def _vectors_of_large(block: sparse.csr_array, columns: int) -> np.ndarray:

@@ -133,14 +133,7 @@ def _weight_prints(task: Task) -> np.ndarray:
 def placed_rows(part: Part, plan: CachePlan, sparse_pairs_before: int) -> Iterator[tuple[str, EncodedRows]]:
     """Yield the rows of a part as they go into the file, by name of the array.
 
-    Parameters
-    ----------
-    part : Part
-        The part.
-    plan : CachePlan
-        That of the file, whose type of distances may be wider than the part's.
-    sparse_pairs_before : int
-        Sparse pairs of all parts before it.
+    The plan is that of the file, whose type of distances may be wider than the part's.
     """
     narrow = dataclasses.replace(plan, dtype=part.summary.dtype).layouts()
     for name, new in plan.layouts().items():

@@ -15,21 +15,8 @@ def return_probabilities(
 
     of Dwivedi et al., *Graph Neural Networks with Learnable Structural and Positional Representations*
     (2022), section 3.2, on the simple graph without self loops. D holds the out-degrees, at least 1: a
-    walk ends at a node without outgoing edges, so that an isolated node has zeros. Computed in float64.
-
-    Parameters
-    ----------
-    structures : GraphStructures
-        The graphs.
-    columns : int
-        Number of steps k.
-    directed : bool
-        Walk along edges only; otherwise both ways.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``(nodes, k)``, nodes of all graphs one graph after the other.
+    walk ends at a node without outgoing edges, so that an isolated node has zeros. Computed in float64, of
+    shape ``(nodes, k)``. Unless ``directed``, a walk goes both ways along an edge.
 
     Examples
     --------

@@ -21,19 +21,7 @@ def resistance_distances(
     from the inverse of :math:`L + \sum_c 1_c 1_c^T / |c|` over the components c, the constants of which
     cancel: time grows with the third power of a graph's nodes, memory with the second.
 
-    Parameters
-    ----------
-    structures : GraphStructures
-        The graphs; weights are not read.
-    directed : bool
-        Must be False.
-    first_graph : int
-        Number of the first graph, for messages.
-
-    Returns
-    -------
-    numpy.ndarray
-        Row-major matrices, one after the other, shape ``(pairs,)``; infinite between components.
+    The result has shape ``(pairs,)``, row-major matrices one after the other; infinite between components.
 
     Raises
     ------

@@ -34,16 +34,12 @@ def packed_sparse_pairs(
 
     Parameters
     ----------
-    structures : GraphStructures
-        The graphs.
+    structures, directed, first_graph
+        As for `packed_distances`.
     dtype : numpy.dtype
         ``uint8`` or ``uint16``; distances are below its largest value.
-    directed : bool
-        Follow edges from source to destination only. Otherwise every edge counts both ways.
     max_distance : int, optional
         Hops within reach; without it, all that there is a path to.
-    first_graph : int
-        Number of the first graph, for messages.
     rows : tuple of int, optional
         First node and the one after the last, of a single graph: only the neighbourhoods of these are
         searched. Blocks of one `GraphStructures` object share the work of preparing its graph.

@@ -84,16 +84,7 @@ def cut_tasks(
 ) -> Iterator[Task]:
     """Yield the tasks of all graphs in order, holding no more graphs than those of one task.
 
-    Parameters
-    ----------
-    pieces : iterable of GraphStructures
-        The graphs, some at a time.
-    plan : CachePlan
-        Contents of the cache.
-    encodings : tuple of NodeEncoding
-        Node encodings to compute.
-    part_bytes : int, optional
-        Bytes of results of one part.
+    A task gives about ``part_bytes`` of results, `PART_BYTES` by default.
 
     Raises
     ------

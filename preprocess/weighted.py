@@ -21,21 +21,8 @@ def weighted_distances(
     """Compute the lengths of the shortest paths, the length of a path being the sum of its edges' weights.
 
     Of parallel edges the one of least weight counts, self loops never. An edge of weight 0 is an edge: its
-    ends have distance 0. Summed in float64.
-
-    Parameters
-    ----------
-    structures : GraphStructures
-        The graphs, with weights.
-    directed : bool
-        Follow edges from source to destination only. Otherwise every edge counts both ways.
-    first_graph : int
-        Number of the first graph, for messages.
-
-    Returns
-    -------
-    numpy.ndarray
-        Row-major matrices, one after the other, shape ``(pairs,)``; infinite where there is no path.
+    ends have distance 0. Summed in float64. The result has shape ``(pairs,)``, row-major matrices one after
+    the other; infinite without a path. ``first_graph`` is the number of the first graph, for messages.
 
     Raises
     ------

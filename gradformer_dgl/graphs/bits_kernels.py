@@ -59,10 +59,10 @@ def bits_to_bytes(lanes, keep):
             first = builder.insert_element(undefined, arguments[3], ir.Constant(ir.IntType(32), 0))
             zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
             splat = builder.shuffle_vector(first, undefined, zeros)
-            spread = builder.select(bits, splat, ir.Constant(vector, [0] * lanes))
+            chosen = builder.select(bits, splat, ir.Constant(vector, [0] * lanes))
             if keep:
-                spread = builder.or_(spread, builder.load(place, align=1))
-            builder.store(spread, place, align=1)
+                chosen = builder.or_(chosen, builder.load(place, align=1))
+            builder.store(chosen, place, align=1)
             return context.get_dummy_value()
 
         return types.void(array, types.intp, types.uint64, types.uint8), generate

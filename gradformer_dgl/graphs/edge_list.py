@@ -115,12 +115,7 @@ def batched_graph(
     node_counts: Int64[Tensor, " graphs"],
     edge_counts: Int64[Tensor, " graphs"],
 ) -> Graph:
-    """Return the graph of a batch: DGL's wherever DGL has graphs on that device.
-
-    Parameters
-    ----------
-    src, dst, num_nodes, node_counts, edge_counts
-        See :class:`EdgeList`.
+    """Return the graph of a batch: DGL's wherever DGL has graphs on that device, else an `EdgeList`.
 
     Examples
     --------

@@ -12,22 +12,10 @@ from gradformer_dgl.support.errors import ConfigError
 def structure_fingerprints(
     structures: GraphStructures, directed: bool = False
 ) -> UInt64[np.ndarray, "graphs"]:
-    """Hash each graph's structure: its number of nodes and its set of edges.
+    """Hash each graph's structure, its number of nodes and its set of edges; shape ``(graphs,)``.
 
     The order of the edges, self loops and parallel edges make no difference, nor does the direction of
     edges unless ``directed``.
-
-    Parameters
-    ----------
-    structures : GraphStructures
-        The graphs.
-    directed : bool
-        Tell an edge from its reverse.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``(graphs,)``.
     """
     from gradformer_dgl.graphs.adjacency_kernels import fingerprints
 
@@ -39,22 +27,10 @@ def structure_fingerprints(
 
 
 def weight_fingerprints(structures: GraphStructures, directed: bool = False) -> UInt64[np.ndarray, "graphs"]:
-    """Hash each graph's set of edges together with their weights.
+    """Hash each graph's set of edges together with their weights; shape ``(graphs,)``.
 
     What makes no difference to weighted distances makes none here: the order of the edges, self loops,
     parallel edges of more than the least weight, nor the direction of edges unless ``directed``.
-
-    Parameters
-    ----------
-    structures : GraphStructures
-        The graphs, with weights.
-    directed : bool
-        Tell an edge from its reverse.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``(graphs,)``.
 
     Raises
     ------

@@ -132,21 +132,9 @@ def _graph_of(item: Any) -> Any:
 
 
 def edges_of(item: Any, index: int = 0, edge_weight: str | None = None) -> Edges:
-    """Return the edges of one graph.
+    """Return ``(src, dst, num_nodes, weights)`` of one graph, see `GraphStructures.from_graphs`.
 
-    Parameters
-    ----------
-    item : graph of any supported kind
-        See `GraphStructures.from_graphs`.
-    index : int
-        The graph's number, for messages.
-    edge_weight : str, optional
-        Where the weights of edges are; see `GraphStructures.from_graphs`.
-
-    Returns
-    -------
-    tuple
-        ``(src, dst, num_nodes, weights)``.
+    ``index`` is the graph's number, for messages.
 
     Raises
     ------
@@ -171,22 +159,7 @@ def edges_of(item: Any, index: int = 0, edge_weight: str | None = None) -> Edges
 
 
 def edges_of_all(items: Sequence[Any], first: int = 0, edge_weight: str | None = None) -> Packed:
-    """Return node counts, edge counts, sources, destinations (local ids) and weights of many graphs.
-
-    Parameters
-    ----------
-    items : sequence
-        Graphs of any supported kinds.
-    first : int
-        Number of the first of them, for messages.
-    edge_weight : str, optional
-        Where the weights of edges are; see `GraphStructures.from_graphs`.
-
-    Returns
-    -------
-    tuple of numpy.ndarray
-        The arguments of `GraphStructures`.
-    """
+    """Return the arguments of `GraphStructures` for many graphs; ``first`` is the number of the first."""
     graphs = [_graph_of(item) for item in items]
     if edge_weight is None and graphs and all(_is_dgl(graph) for graph in graphs):
         packed = _edges_of_dgl_graphs(graphs)

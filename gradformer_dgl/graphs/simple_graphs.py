@@ -65,11 +65,12 @@ class SimpleGraphs:
         """Number of the first pair of each graph, and of all pairs, shape ``(graphs + 1,)``."""
         return _ends(np.square(self.node_counts))
 
-    def groups(self) -> Iterator[np.ndarray]:
+    def groups(self, most_stacked: int | None = None) -> Iterator[np.ndarray]:
         """Yield the numbers of graphs of equal size, as many as make a stack; none without nodes."""
+        most_stacked = MOST_STACKED if most_stacked is None else most_stacked
         for size in np.unique(self.node_counts[self.node_counts > 0]).tolist():
             graphs = np.flatnonzero(self.node_counts == size)
-            step = max(1, MOST_STACKED // size**2)
+            step = max(1, most_stacked // size**2)
             yield from (graphs[first : first + step] for first in range(0, len(graphs), step))
 
     def nodes_of(self, graphs: np.ndarray) -> np.ndarray:

@@ -157,18 +157,7 @@ class GraphStructures:
         return len(self.node_counts)
 
     def slice(self, start: int, stop: int) -> "GraphStructures":
-        """Return the graphs ``start .. stop`` without copying.
-
-        Parameters
-        ----------
-        start, stop : int
-            The first graph, and the one after the last.
-
-        Returns
-        -------
-        GraphStructures
-            A view of the arrays.
-        """
+        """Return the graphs from ``start`` to before ``stop``, a view of the arrays."""
         first, end = self._edge_offsets[start], self._edge_offsets[stop]
         part = object.__new__(GraphStructures)
         for name, value in (
@@ -191,11 +180,6 @@ def as_structures(graphs: Any, edge_weight: str | None = None) -> GraphStructure
         The graphs; the items of an iterable are graphs, or the structures of many graphs each.
     edge_weight : str, optional
         As in `GraphStructures.from_graphs`.
-
-    Returns
-    -------
-    GraphStructures
-        Their structure.
     """
     return GraphStructures.concatenate(structure_stream(graphs, edge_weight))
 

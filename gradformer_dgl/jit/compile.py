@@ -28,7 +28,7 @@ class _ForgivingCache(FunctionCache):
 
 
 def jit(function: Callable[..., Any] | None = None, *, fastmath: tuple[str, ...] = ()) -> Any:
-    """Compile a function for one thread, without the GIL, kept on disk where a place is writable.
+    """Compile a function at its first call, for one thread, without the GIL; kept on disk where possible.
 
     The places are those of numba: the folder of ``NUMBA_CACHE_DIR``, ``__pycache__`` beside the source, the
     user's cache folder. Where none is writable the function is compiled anew in every process.
@@ -39,11 +39,6 @@ def jit(function: Callable[..., Any] | None = None, *, fastmath: tuple[str, ...]
         A function of scalars and NumPy arrays in the subset of Python that numba compiles.
     fastmath : tuple of str
         What LLVM may do to floating-point arithmetic, such as ``"contract"``: fuse products with sums.
-
-    Returns
-    -------
-    callable
-        The compiled function. Compilation happens at the first call.
 
     Examples
     --------

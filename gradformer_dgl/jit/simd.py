@@ -1,21 +1,20 @@
 # mypy: allow-untyped-defs, disable-error-code="no-untyped-call"
-"""Vectors of eight numbers in compiled loops, where the compiler's own vectors are not enough.
+"""SIMD vectors of eight numbers, for functions compiled by Numba.
 
-The compiler turns a simple loop into vector instructions by itself. But it does not keep the sums of a
-matrix product in registers, and it leaves the end of a row that is no multiple of its vectors to single
-numbers. With the functions of this module a loop says itself what a vector is. They can be called in
-compiled functions only.
+LLVM vectorises a simple loop by itself. But it does not keep the sums of a matrix product in registers, and
+it computes the end of a row that does not fill a vector number by number. The intrinsics of this module say
+what a vector is, and mask its end. They can be called in compiled functions only.
 
-Eight numbers of 32 bits are a register of AVX2, and two of NEON or SSE.
+Eight numbers of 32 bits are one register of AVX2, half of one of AVX-512, and two of NEON or SSE.
 
 Examples
 --------
 >>> import numpy as np
 >>> from gradformer_dgl.jit.compile import jit
->>> from gradformer_dgl.jit.simd import fma, load, spread, store
+>>> from gradformer_dgl.jit.simd import broadcast, fma, load, store
 >>> @jit
 ... def double_and_add_one(x, y):
-...     store(y, 0, 0, fma(np.float32(2), load(x, 0, 0), spread(np.float32(1))))
+...     store(y, 0, 0, fma(np.float32(2), load(x, 0, 0), broadcast(np.float32(1))))
 >>> x, y = np.arange(8, dtype=np.float32)[None], np.zeros((1, 8), np.float32)
 >>> double_and_add_one(x, y)
 >>> y
@@ -66,22 +65,22 @@ class _IntsModel(models.PrimitiveModel):
         super().__init__(manager, kind, _INTS)
 
 
-def _spread(builder, number, kind) -> Any:
+def _broadcast(builder, number, kind) -> Any:
     first = builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.Constant(_INT, 0))
     return builder.shuffle_vector(first, first, ir.Constant(_INTS, None))
 
 
 def _vector(context, builder, value, kind) -> Any:
-    """Return a vector as it is, and one that has a number in all places for the number."""
+    """Return a vector as it is, and a number as a vector that has it in all places."""
     if kind in (floats, ints):
         return value
     if isinstance(kind, types.Float):
-        return _spread(builder, context.cast(builder, value, kind, types.float32), _FLOATS)
-    return _spread(builder, context.cast(builder, value, kind, types.int32), _INTS)
+        return _broadcast(builder, context.cast(builder, value, kind, types.float32), _FLOATS)
+    return _broadcast(builder, context.cast(builder, value, kind, types.int32), _INTS)
 
 
 def _address(context, builder, kind, array_type, array, *indices) -> Any:
-    """Return where an element of an array lies, as a pointer to what begins there."""
+    """Return a pointer to an element of an array, as one to a vector that begins there."""
     view = context.make_array(array_type)(context, builder, array)
     pointer = cgutils.get_item_pointer(context, builder, array_type, view, indices, wraparound=False)
     return builder.bitcast(pointer, kind.as_pointer())
@@ -92,7 +91,7 @@ def _index(context, builder, value, kind, further=0) -> Any:
 
 
 def _first(context, builder, count, kind) -> Any:
-    """Return which places are among the first ``count``."""
+    """Return the mask of the first ``count`` places."""
     bound = _vector(context, builder, count, kind)
     return builder.icmp_signed("<", ir.Constant(_INTS, list(range(WIDTH))), bound)
 
@@ -110,8 +109,8 @@ def _exchanged(builder, x, y, half) -> tuple[Any, Any]:
     return first, second
 
 
-def _turned(builder, x, half) -> Any:
-    """Return a vector turned by ``half`` places."""
+def _rotated(builder, x, half) -> Any:
+    """Return a vector rotated by ``half`` places."""
     return builder.shuffle_vector(x, x, ir.Constant(_INTS, [(k + half) % WIDTH for k in range(WIDTH)]))
 
 
@@ -193,8 +192,8 @@ def gather(typing, table, row, columns):
 
 
 @intrinsic
-def transpose(typing, source, row, column, rows, columns, scale, target, target_row, target_column):
-    """Write eight rows of eight numbers, times a number, to the target as columns.
+def transpose_tile(typing, source, row, column, rows, columns, scale, target, target_row, target_column):
+    """Store eight rows of eight numbers, times ``scale``, in the target as columns.
 
     They begin at ``source[row, column]``; only the first ``rows`` and ``columns`` are read, the others are 0.
     Both arrays are float32.
@@ -202,7 +201,8 @@ def transpose(typing, source, row, column, rows, columns, scale, target, target_
 
     def build(context, builder, signature, args):
         read = _first(context, builder, args[4], columns)
-        count, factor = context.cast(builder, args[3], rows, types.int32), _spread(builder, args[5], _FLOATS)
+        count = context.cast(builder, args[3], rows, types.int32)
+        factor = _broadcast(builder, args[5], _FLOATS)
         vectors = []
         for k in range(WIDTH):
             place = (_index(context, builder, args[1], row, k), _index(context, builder, args[2], column))
@@ -228,7 +228,7 @@ def transpose(typing, source, row, column, rows, columns, scale, target, target_
 
 
 @intrinsic
-def spread(typing, number):
+def broadcast(typing, number):
     """Return a vector that has one number in all places."""
 
     def build(context, builder, signature, args):
@@ -239,7 +239,7 @@ def spread(typing, number):
 
 @intrinsic
 def counting(typing):
-    """Return the integers 0 to 7."""
+    """Return the vector of the integers 0 to 7."""
 
     def build(context, builder, signature, args):
         return ir.Constant(_INTS, list(range(WIDTH)))
@@ -254,7 +254,7 @@ def total(typing, x):
     def build(context, builder, signature, args):
         sums = args[0]
         for half in (4, 2, 1):
-            sums = builder.fadd(sums, _turned(builder, sums, half))
+            sums = builder.fadd(sums, _rotated(builder, sums, half))
         return builder.extract_element(sums, ir.Constant(_INT, 0))
 
     return types.float32(x), build
@@ -281,7 +281,7 @@ def largest(typing, x):
     def build(context, builder, signature, args):
         top = args[0]
         for half in (4, 2, 1):
-            top = _larger(builder, top, _turned(builder, top, half))
+            top = _larger(builder, top, _rotated(builder, top, half))
         return builder.extract_element(top, ir.Constant(_INT, 0))
 
     return types.float32(x), build

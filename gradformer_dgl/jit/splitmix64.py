@@ -15,16 +15,6 @@ GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
 def mix64_array(x):
     """Mix every number of a uint64 array; see :func:`mix64`, which is compiled from this.
 
-    Parameters
-    ----------
-    x : numpy.ndarray
-        uint64, of any shape.
-
-    Returns
-    -------
-    numpy.ndarray
-        Of the same shape.
-
     Examples
     --------
     >>> [hex(number) for number in mix64_array(np.array([1, 2], np.uint64) * GOLDEN_GAMMA).tolist()]

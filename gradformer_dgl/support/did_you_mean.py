@@ -7,14 +7,7 @@ from collections.abc import Iterable
 def nearest(name: object, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the known name most like one that is not known, or None where none is like it.
 
-    Parameters
-    ----------
-    name : object
-        What was given; its text is compared.
-    known : iterable of str
-        The names that there are.
-    cutoff : float
-        Least likeness, up to 1 for the same text.
+    ``cutoff`` is the least likeness, up to 1 for the same text.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""One writer at a time for a target file."""
+"""Lock of a file for one writer at a time."""
 
 import contextlib
 import fcntl
@@ -16,11 +16,6 @@ def exclusive(path: Path) -> Iterator[None]:
 
     The lock is the operating system's, on a file beside the target: it vanishes with the process that holds
     it, however that ends.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The target.
 
     Raises
     ------

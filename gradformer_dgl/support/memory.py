@@ -26,11 +26,6 @@ def machine_memory() -> int:
 def peak_memory(device: str = "cpu") -> int:
     """Return the largest resident set of this process so far, or the most that torch held on a GPU, in bytes.
 
-    Parameters
-    ----------
-    device : str
-        ``"cpu"`` or a CUDA device.
-
     Examples
     --------
     >>> from gradformer_dgl.support.memory import peak_memory

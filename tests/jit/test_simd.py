@@ -5,6 +5,7 @@ import pytest
 
 from gradformer_dgl.jit.compile import jit
 from gradformer_dgl.jit.simd import (
+    broadcast,
     counting,
     fma,
     gather,
@@ -12,7 +13,6 @@ from gradformer_dgl.jit.simd import (
     load,
     load_first,
     maximum,
-    spread,
     store,
     store_first,
     total,
@@ -20,7 +20,13 @@ from gradformer_dgl.jit.simd import (
     where_at_least,
 )
 from gradformer_dgl.jit.simd_math import exp_below_one
-from gradformer_dgl.kernels.attention.matmul_tiles import put, put_scaled, times, transposed_times, turn
+from gradformer_dgl.kernels.attention.matmul_tiles import (
+    matmul,
+    store_scaled,
+    store_tile,
+    transpose,
+    transposed_matmul,
+)
 
 
 @pytest.fixture
@@ -40,7 +46,7 @@ def arithmetic(x, y, out):
     store(out, 2, 0, a * b)
     store(out, 3, 0, a / b)
     store(out, 4, 0, fma(np.float32(3), a, b))
-    store(out, 5, 0, fma(a, b, spread(np.float32(1))))
+    store(out, 5, 0, fma(a, b, broadcast(np.float32(1))))
     store(out, 6, 0, maximum(a, b))
     out[7, 0] = total(a)
 
@@ -138,9 +144,9 @@ def test_a_vector_has_the_exponentials_of_its_numbers():
 
 
 @jit
-def products(x, turned, z, row, column, columns, out):
-    put(out, 0, 0, times(x, 8, x.shape[1], z, row, column, columns))
-    put(out, 8, 0, transposed_times(turned, 8, x.shape[1], z, row, column, columns))
+def products(x, transposed, z, row, column, columns, out):
+    store_tile(out, 0, 0, matmul(x, 8, x.shape[1], z, row, column, columns))
+    store_tile(out, 8, 0, transposed_matmul(transposed, 8, x.shape[1], z, row, column, columns))
 
 
 @pytest.mark.parametrize("columns", [3, 8])
@@ -153,15 +159,15 @@ def test_products(rng, columns):
 
 
 @jit
-def put_some(x, rows, columns, scales, adds, out):
+def store_some(x, rows, columns, scales, adds, out):
     # The tile is x itself: the product with a unit matrix.
-    put_scaled(
+    store_scaled(
         out,
         1,
         rows,
         2,
         columns,
-        transposed_times(np.eye(8, dtype=np.float32), 0, 8, x, 0, 0, 8),
+        transposed_matmul(np.eye(8, dtype=np.float32), 0, 8, x, 0, 0, 8),
         scales,
         3,
         adds,
@@ -176,14 +182,14 @@ def test_a_tile_is_written_where_there_is_room(rng, rows, columns, adds):
     some = np.s_[1 : 1 + min(rows, 8), 2 : 2 + min(columns, 8)]
     given = (x * scales[3:, None])[: min(rows, 8), : min(columns, 8)]
     expected[some] = given + (expected[some] if adds else 0)
-    put_some(x, rows, columns, scales, adds, out)
+    store_some(x, rows, columns, scales, adds, out)
     np.testing.assert_allclose(out, expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (8, 8), (9, 3), (23, 16)])
-def test_a_matrix_is_turned(rng, rows, columns):
+def test_a_matrix_is_transposed(rng, rows, columns):
     x, out = of(rng, 30, 40), np.full((24, 32), 9, np.float32)
-    turn(x, 4, rows, 5, columns, np.float32(0.5), out)
+    transpose(x, 4, rows, 5, columns, np.float32(0.5), out)
     expected = np.full_like(out, 9)
     expected[: -(-columns // 8) * 8, : -(-rows // 8) * 8] = 0
     expected[:columns, :rows] = 0.5 * x[4 : 4 + rows, 5 : 5 + columns].T
