@@ -34,7 +34,7 @@ MESSAGE_PASSING = Registry(
     "message passing",
     [
         Part("gin", f"{_NN}.message_passing.gin:GIN", "graph isomorphism network"),
-        Part("gine", f"{_NN}.message_passing.gin:GINE", "GIN with edge features"),
+        Part("gine", f"{_NN}.message_passing.gine:GINE", "GIN with edge features"),
         Part("gcn", f"{_NN}.message_passing.gcn:GCN", "graph convolutional network"),
         Part("gatedgcn", f"{_NN}.message_passing.gatedgcn:GatedGCN", "gated graph convolution"),
         Part(

@@ -1,4 +1,4 @@
-"""The model of a run: built from its settings and the facts of its data set."""
+"""Network of a run: the model that its settings name, with the scales of features and targets."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -147,12 +147,12 @@ class Network(nn.Module):
         return FeatureScale(mean, deviation).to(self.target_mean.device)
 
 
-def restored_network(facts: DatasetInfo, config: RunConfig, tensors: Mapping[str, Tensor]) -> Network:
+def restored_network(info: DatasetInfo, config: RunConfig, tensors: Mapping[str, Tensor]) -> Network:
     """Return the network of a run with its saved weights, ready to predict.
 
     Parameters
     ----------
-    facts : DatasetInfo
+    info : DatasetInfo
         Of the training data.
     config : RunConfig
         Settings of the run.
@@ -170,6 +170,6 @@ def restored_network(facts: DatasetInfo, config: RunConfig, tensors: Mapping[str
         fitted = model_class(config).fitted(of_model)
     except GraphError as error:
         raise RunError(f"{error}: train the run again") from None
-    network = Network(build_model(facts, config, **fitted), precision=config.precision)
+    network = Network(build_model(info, config, **fitted), precision=config.precision)
     network.load(dict(tensors))
     return network.eval()
