@@ -10,7 +10,7 @@ import torch
 from gradformer_dgl import PairDistances, SparsePairDistances
 from gradformer_dgl.data.dataset_info import DatasetInfo
 from gradformer_dgl.data.readers.sbm_nodes import read_sbm_nodes
-from gradformer_dgl.prediction.distances import CachedDistances, ComputedDistances
+from gradformer_dgl.prediction.distances import CachedDistances, ComputedDistances, DistanceNeeds
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.support.errors import ConfigError, DataError
 from gradformer_dgl.training.config import RunConfig
@@ -128,17 +128,16 @@ def test_commands_train_and_score_a_graph_of_a_size_in_its_name(command, tmp_pat
 def test_near_pairs_serve_prediction(communities, cache, tmp_path, monkeypatch):
     facts, config = DatasetInfo.of(communities, max_distance=2), config_of()
     model = restored_network(facts, config, Trainer(communities, config, 0, tmp_path).network.state_dict())
-    sources = {
-        "dense": ComputedDistances(facts, config),
-        "cached": CachedDistances(cache.path, facts, config),
-    }
-    found = {name: source.attach(communities.graphs, 0) for name, source in sources.items()}
+    needs = DistanceNeeds.of(facts, config)
+    sources = {"dense": ComputedDistances(), "cached": CachedDistances(cache.path)}
+    found = {name: source.attach(communities.graphs, 0, needs) for name, source in sources.items()}
     monkeypatch.setattr("gradformer_dgl.prediction.distances.LARGE", 1000)
-    found["near"] = sources["dense"].attach(communities.graphs, 0)
+    found["near"] = sources["dense"].attach(communities.graphs, 0, needs)
     kinds = {name: type(graphs.distances) for name, graphs in found.items()}
     assert kinds == {"dense": PairDistances, "cached": SparsePairDistances, "near": SparsePairDistances}
     outputs = {name: model(graphs.batch([0])) for name, graphs in found.items()}
     assert torch.equal(outputs["cached"], outputs["near"])
     torch.testing.assert_close(outputs["near"], outputs["dense"], rtol=1e-3, atol=1e-4)
-    baseline = ComputedDistances(facts, config_of(model="graphgps"))
-    assert isinstance(baseline.attach(communities.graphs, 0).distances, PairDistances)
+    baseline = DistanceNeeds.of(facts, config_of(model="graphgps"))
+    attached = sources["dense"].attach(communities.graphs, 0, baseline)
+    assert isinstance(attached.distances, PairDistances)
