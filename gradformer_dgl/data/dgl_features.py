@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gradformer_dgl.pairs.ragged import starts_of
+from gradformer_dgl.pairs.ragged_rows import starts_of
 from gradformer_dgl.support.errors import GraphError
 
 AUTO = "auto"

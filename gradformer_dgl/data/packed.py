@@ -16,7 +16,7 @@ from gradformer_dgl.data.cached import SHORTEST_PATH, cached_distances
 from gradformer_dgl.data.dgl_features import AUTO, FeatureKey, packed_tensors
 from gradformer_dgl.data.packed_checks import check_finite, check_rows, graph_numbers
 from gradformer_dgl.graphs.edge_list import batched_graph
-from gradformer_dgl.pairs.ragged import Rows, starts_of
+from gradformer_dgl.pairs.ragged_rows import Rows, starts_of
 from gradformer_dgl.pairs.sparse import Distances, SparsePairDistances
 from gradformer_dgl.preprocess import GraphStructures
 from gradformer_dgl.support.errors import GraphError

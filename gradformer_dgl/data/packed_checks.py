@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Int64, Shaped
 from torch import Tensor
 
-from gradformer_dgl.pairs.ragged import starts_of
+from gradformer_dgl.pairs.ragged_rows import starts_of
 from gradformer_dgl.support.errors import DataError, GraphError
 
 

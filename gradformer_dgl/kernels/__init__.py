@@ -1,1 +1,1 @@
-"""Compiled kernels and their autograd functions: attention, message passing, normalisation; no modules."""
+"""Compiled kernels and their autograd functions: attention, message passing, norm; no modules."""

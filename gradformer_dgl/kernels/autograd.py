@@ -1,4 +1,4 @@
-"""How functions with a backward pass of their own are called, and which modules they may stand for."""
+"""Calls of autograd functions, first derivatives only, and tests of what compiled loops take."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class _NoContext:
-    """Stands for the context of a function whose backward pass will not be called."""
+    """Context of a function whose backward pass will not be called."""
 
     needs_input_grad = ()
 
@@ -18,12 +18,12 @@ class _NoContext:
 
 
 def apply(function: type[torch.autograd.Function], *args: Any) -> Any:
-    """Return what ``function.apply`` returns; without gradients, at the cost of the computation alone.
+    """Call ``function.apply``, or its forward pass alone where no gradients are recorded.
 
     Parameters
     ----------
     function : type of torch.autograd.Function
-        One that keeps what its backward pass needs in attributes and by ``save_for_backward`` alone.
+        Keeps what its backward pass needs in attributes and by ``save_for_backward`` alone.
     *args
         Of its forward pass.
 
@@ -43,7 +43,7 @@ def apply(function: type[torch.autograd.Function], *args: Any) -> Any:
 
 
 class _Once(torch.autograd.Function):
-    """Pass gradients on as functions of some inputs, the first ``count`` tensors, that have no derivative."""
+    """Return gradients as functions, without a derivative, of the first ``count`` tensors."""
 
     @staticmethod
     def forward(ctx: Any, count: int, *tensors: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -55,7 +55,7 @@ class _Once(torch.autograd.Function):
 
 
 class _Read:
-    """A context whose saved tensors are read once: a checkpoint does not give them twice."""
+    """Context whose saved tensors are read once: a checkpoint does not give them twice."""
 
     def __init__(self, ctx: Any) -> None:
         self._ctx = ctx
@@ -66,10 +66,10 @@ class _Read:
 
 
 def differentiable_once(backward: Callable[..., tuple[Tensor | None, ...]]) -> Callable[..., Any]:
-    """Make what a backward pass returns an error to differentiate by the tensors that were saved for it.
+    """Decorate a backward pass so that second derivatives raise an error.
 
-    torch's own decorator takes gradients for constants where the gradient that came in is one, as that of a
-    sum is. Inputs must be saved as they were given, not as copies, for autograd to know them.
+    torch's own decorator returns wrong zeros where the incoming gradient is a constant, as that of a sum is.
+    Inputs must be saved as they were given, not as copies, for autograd to know them.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def differentiable_once(backward: Callable[..., tuple[Tensor | None, ...]]) -> C
 
 
 def is_bare(module: nn.Module) -> bool:
-    """Whether a call of a module is its forward pass alone: a hook may read it, or set its weights before.
+    """Tell whether a module has no hooks, so that a fused pass may replace its call.
 
     Examples
     --------
@@ -120,7 +120,7 @@ def is_bare(module: nn.Module) -> bool:
 
 
 def loops_take(x: Tensor) -> bool:
-    """Whether compiled loops take a tensor: of single precision, on the CPU.
+    """Tell whether compiled loops take a tensor: float32, on the CPU.
 
     Examples
     --------

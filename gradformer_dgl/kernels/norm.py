@@ -1,9 +1,9 @@
 # mypy: allow-untyped-defs
-"""Passes over the rows of single-precision matrices that do at once what else takes several.
+"""Norm kernels: batch norm of the sum of two matrices, and ReLU with a bias, in compiled loops on the CPU.
 
-Batch norm is that of a sum of two matrices, which is made anew in each pass. Loops over channels do one
-thing each, for the compiler to turn them into vector instructions. Sums over some rows are of single
-precision, those over all of them of double precision.
+The sum is recomputed in each pass, so that no matrix is stored for it. A loop over channels does one thing,
+for LLVM to vectorise it. Sums over ``FEW`` rows are in single precision, those over all rows in double
+precision.
 """
 
 import math
@@ -13,15 +13,15 @@ import numpy as np
 from gradformer_dgl.jit.compile import jit
 
 FEW = 32
-"""Rows whose sum is of single precision."""
+"""Rows that are summed in single precision."""
 
 MEAN, INVERSE, SCALE, SHIFT = 0, 1, 2, 3
-"""Rows of the statistics: mean and one over the deviation, the latter times the weight, and the bias."""
+"""Rows of the statistics (4, channels): mean, 1 / deviation, weight / deviation, and bias."""
 
 
 @jit
 def rectify(x, bias):
-    """Set x to relu(x + bias)."""
+    """Set x (rows, channels) to relu(x + bias), bias (channels,)."""
     for row in range(len(x)):
         y = x[row]
         for c in range(len(bias)):
@@ -31,7 +31,7 @@ def rectify(x, bias):
 
 @jit
 def rectify_backward(grad, rectified, grad_bias):
-    """Set grad to the gradient of x, and grad_bias to that of the bias, of what ``rectify`` made of them."""
+    """Set grad (rows, channels) to the gradient of x, and grad_bias (channels,) to that of the bias."""
     channels = len(grad_bias)
     some, total = np.zeros(channels, np.float32), np.zeros(channels)
     for start in range(0, len(grad), FEW):
@@ -53,8 +53,8 @@ def _add_up(some, total):
 
 
 @jit(fastmath=("contract",))
-def _measure(x, branch, eps, stats, running_mean, running_var, share):
-    """Set the mean and the inverse deviation of the columns of x + branch; running statistics follow."""
+def _measure(x, branch, eps, stats, running_mean, running_var, momentum):
+    """Set mean and 1 / deviation of the columns of x + branch (rows, channels); update running statistics."""
     rows, channels = x.shape
     some, total = np.zeros(channels, np.float32), np.zeros(channels)
     mean = stats[MEAN]
@@ -66,7 +66,7 @@ def _measure(x, branch, eps, stats, running_mean, running_var, share):
         _add_up(some, total)
     for c in range(channels):
         mean[c] = total[c] / rows
-        running_mean[c] += share * (total[c] / rows - running_mean[c])
+        running_mean[c] += momentum * (total[c] / rows - running_mean[c])
         total[c] = 0
     for start in range(0, rows, FEW):
         for row in range(start, min(start + FEW, rows)):
@@ -77,19 +77,19 @@ def _measure(x, branch, eps, stats, running_mean, running_var, share):
         _add_up(some, total)
     for c in range(channels):
         stats[INVERSE, c] = 1 / math.sqrt(total[c] / rows + eps)
-        running_var[c] += share * (total[c] / (rows - 1) - running_var[c])
+        running_var[c] += momentum * (total[c] / (rows - 1) - running_var[c])
 
 
 @jit(fastmath=("contract",))
-def normalize(x, branch, stats, weight, bias, running_mean, running_var, eps, share, out, adds):
-    """Set out to, or add to it, the batch norm of x + branch, and the statistics that it was made with.
+def normalize(x, branch, stats, weight, bias, running_mean, running_var, eps, momentum, out, adds):
+    """Set out to the batch norm of x + branch (rows, channels), or add it, and set stats (4, channels).
 
-    The statistics are those of x + branch, of which the running ones take their share; or the running ones
-    themselves where the share is negative.
+    A negative ``momentum`` takes the running statistics; else those of x + branch, which update the running
+    ones with this momentum.
     """
     channels = x.shape[1]
-    if share >= 0:
-        _measure(x, branch, eps, stats, running_mean, running_var, share)
+    if momentum >= 0:
+        _measure(x, branch, eps, stats, running_mean, running_var, momentum)
     else:
         for c in range(channels):
             stats[MEAN, c] = running_mean[c]
@@ -109,24 +109,24 @@ def normalize(x, branch, stats, weight, bias, running_mean, running_var, eps, sh
 
 @jit(fastmath=("contract",))
 def normalize_backward(x, branch, stats, grad, grad_x, grad_branch, grad_weight, grad_bias, adds):
-    """Compute the gradients of ``normalize`` in training; that of x is set, or added to."""
+    """Compute the gradients of ``normalize`` in training; that of x (rows, channels) is set, or added."""
     rows, channels = x.shape
     mean, inverse, scale = stats[MEAN], stats[INVERSE], stats[SCALE]
-    some, some_along = np.zeros(channels, np.float32), np.zeros(channels, np.float32)
-    total, along = np.zeros(channels), np.zeros(channels)
+    some, some_dot = np.zeros(channels, np.float32), np.zeros(channels, np.float32)
+    total, dot = np.zeros(channels), np.zeros(channels)
     for start in range(0, rows, FEW):
         for row in range(start, min(start + FEW, rows)):
             a, b, g = x[row], branch[row], grad[row]
             for c in range(channels):
                 some[c] += g[c]
-                some_along[c] += g[c] * (a[c] + b[c] - mean[c])
+                some_dot[c] += g[c] * (a[c] + b[c] - mean[c])
         _add_up(some, total)
-        _add_up(some_along, along)
-    # What the mean takes from the gradient, and what the variance takes, for one of deviation.
-    of_mean, of_variance = some, some_along
+        _add_up(some_dot, dot)
+    # The parts of the gradient through the mean, and through the variance per unit of deviation.
+    of_mean, of_variance = some, some_dot
     for c in range(channels):
-        grad_bias[c], grad_weight[c] = total[c], along[c] * inverse[c]
-        of_mean[c], of_variance[c] = total[c] / rows, along[c] * inverse[c] * inverse[c] / rows
+        grad_bias[c], grad_weight[c] = total[c], dot[c] * inverse[c]
+        of_mean[c], of_variance[c] = total[c] / rows, dot[c] * inverse[c] * inverse[c] / rows
     for row in range(rows):
         a, b, g, to_x, to_branch = x[row], branch[row], grad[row], grad_x[row], grad_branch[row]
         for c in range(channels):

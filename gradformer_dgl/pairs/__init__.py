@@ -1,1 +1,1 @@
-"""Pairs of nodes: their distances, all of them or those within a cut-off, and the edges of a batch."""
+"""Distances of pairs of nodes: of all pairs, or of those within a cut-off."""

@@ -1,4 +1,4 @@
-"""How far attention has to look: the cut-off of near pairs that keeps an error within a tolerance."""
+"""Cut-off of sparse attention: a bound on its error, and the smallest cut-off within a tolerance."""
 
 import logging
 import math
@@ -12,15 +12,15 @@ from gradformer_dgl.pairs.sparse_checks import MOST_HOPS, checked_cutoff
 from gradformer_dgl.support.errors import ConfigError
 
 MAX_LOGIT = 5.0
-"""Bound on the absolute scaled products of queries and keys that is assumed where none is given."""
+"""Default bound on the absolute scaled products of queries and keys."""
 TOLERANCE = 0.05
-"""What training warns of where a learned decay exceeds it."""
+"""Error beyond which training warns of a learned decay."""
 
 _logger = logging.getLogger("gradformer_dgl")
 
 
 class HasTable(Protocol):
-    """A decay: anything with a table of factors."""
+    """Anything with a table of factors (heads, num_distances + 1), as a decay has one."""
 
     def table(self, num_distances: int) -> Tensor: ...
 
@@ -39,7 +39,7 @@ def far_factor(decay: HasTable, max_distance: int) -> float:
 
 
 def _factors(decay: HasTable) -> Tensor:
-    """Return the size of the factors by head and hops, up to one hop beyond the largest cut-off."""
+    """Return the absolute factors (heads, hops), up to one hop beyond the largest cut-off."""
     with torch.no_grad():
         return decay.table(MOST_HOPS + 2).abs()
 
@@ -51,7 +51,7 @@ def _checked_logit(max_logit: float) -> float:
 
 
 def cutoff_error(decay: HasTable, max_distance: int, max_logit: float = MAX_LOGIT) -> float:
-    r"""Return a bound on what attention is off by where pairs beyond a cut-off count as logit 0.
+    r"""Return a bound on the error of attention that gives pairs beyond a cut-off the logit 0.
 
     Parameters
     ----------
@@ -65,17 +65,18 @@ def cutoff_error(decay: HasTable, max_distance: int, max_logit: float = MAX_LOGI
     Returns
     -------
     float
-        The largest difference of an output channel, while no product exceeds ``max_logit``, as a share of
+        The largest difference of an output channel, while no product exceeds ``max_logit``, as a fraction of
         that channel's range: its largest less its smallest value :math:`v_j` in the graph. At most 1.
 
     Notes
     -----
     Let m be the largest factor of a far pair and x = S m. The weights before normalisation are
-    :math:`r_j` times those with a cut-off, where :math:`r_j = 1` for a near pair and
-    :math:`|\log r_j| \le x`, for a far one: :math:`|e^{s m} - 1| \le e^x - 1`. Two distributions whose
+    :math:`r_j` times those with a cut-off, where :math:`r_j = 1` within it and
+    :math:`|\log r_j| \le x` beyond it: :math:`|e^{s m} - 1| \le e^x - 1`. Two distributions whose
     weights before normalisation differ by factors between :math:`e^{-x}` and :math:`e^x` differ by at most
-    :math:`\tanh(x / 2)` in total variation (the worst case has a share :math:`1 / (1 + e^x)` of the weights
-    at the one end and the rest at the other), and the means of a channel by at most this times its range.
+    :math:`\tanh(x / 2)` in total variation (in the worst case a fraction :math:`1 / (1 + e^x)` of the
+    weights is at the one end and the rest at the other), and the means of a channel by at most this times
+    its range.
     So the error is at most :math:`\tanh(S m / 2) \le S m / 2`. It is far less in practice: the logits of
     far pairs have both signs, and their errors cancel in the mean.
 
@@ -99,7 +100,7 @@ def cutoff_for(decay: HasTable, tolerance: float, max_logit: float = MAX_LOGIT) 
     decay : Decay
         With the thresholds it has now; its factors of unreachable pairs must be 0.
     tolerance : float
-        Largest error of an output channel allowed, as a share of the range of its values, above 0.
+        Largest error of an output channel allowed, as a fraction of the range of its values, above 0.
     max_logit : float
         A bound on the absolute scaled products of queries and keys, :math:`|q_i \cdot k_j| / \sqrt d`.
 
@@ -111,7 +112,7 @@ def cutoff_for(decay: HasTable, tolerance: float, max_logit: float = MAX_LOGIT) 
     Raises
     ------
     ConfigError
-        If no cut-off of up to 254 hops is enough, or tolerance or bound are no such numbers.
+        If no cut-off of up to 254 hops is enough, or tolerance or bound are out of range.
 
     Examples
     --------
@@ -126,7 +127,7 @@ def cutoff_for(decay: HasTable, tolerance: float, max_logit: float = MAX_LOGIT) 
         raise ConfigError("no cut-off is enough: a factor of this decay is not a number")
     if bool((factors[:, -1] != 0).any()):
         raise ConfigError("no cut-off is enough: this decay is not 0 for unreachable pairs")
-    # Of each distance the largest factor there or farther.
+    # The largest factor at each distance or farther.
     largest = factors[:, :-1].amax(0).flip(0).cummax(0).values.flip(0)
     within = torch.tanh(_checked_logit(max_logit) * largest.double() / 2) <= tolerance
     if not bool(within[-1]):
@@ -138,16 +139,16 @@ def cutoff_for(decay: HasTable, tolerance: float, max_logit: float = MAX_LOGIT) 
 
 
 class CutoffWatch:
-    """Tells once when a decay that is learned has outgrown a cut-off.
+    """Warning, given once, that a learned decay has outgrown a cut-off.
 
-    It sees the factors alone: that queries and keys stay within ``max_logit`` is assumed, not checked.
+    It reads the factors alone: that queries and keys stay within ``max_logit`` is assumed, not checked.
 
     Parameters
     ----------
     max_distance : int
         The cut-off in hops.
     tolerance : float
-        The error that is tolerated, as :func:`cutoff_for` takes it.
+        Tolerated error, as :func:`cutoff_for` takes it.
     max_logit : float
         A bound on the absolute scaled products of queries and keys.
     """
@@ -157,16 +158,16 @@ class CutoffWatch:
         self.has_warned = False
 
     @classmethod
-    def of(cls, near: SparsePairDistances) -> "CutoffWatch | None":
-        """Return the watch for the cut-off of near pairs; None where no pair with a path is farther."""
+    def of(cls, sparse: SparsePairDistances) -> "CutoffWatch | None":
+        """Return the watch of a cut-off; None where no pair with a path is beyond it."""
         # A path to a node beyond the cut-off goes through one at the cut-off.
-        whole = near.num_pairs == sum(size * size for size in near.sizes) or not bool(
-            (near.distances == near.max_distance).any()
+        whole = sparse.num_pairs == sum(size * size for size in sparse.sizes) or not bool(
+            (sparse.distances == sparse.max_distance).any()
         )
-        return None if whole else cls(near.max_distance)
+        return None if whole else cls(sparse.max_distance)
 
     def check(self, decay: HasTable) -> float:
-        """Log a warning where the bound on the error exceeds the tolerance for the first time; return it."""
+        """Return the bound on the error; log a warning where it first exceeds the tolerance."""
         error = cutoff_error(decay, self.max_distance, self.max_logit)
         # An error that is not a number is beyond it too.
         if not error <= self.tolerance and not self.has_warned:

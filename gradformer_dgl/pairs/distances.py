@@ -1,4 +1,4 @@
-"""Shortest-path distances of a batch of graphs, one matrix after the other, without padding."""
+"""Shortest-path distances of all pairs of a batch of graphs, without padding."""
 
 from typing import Any
 from weakref import WeakValueDictionary
@@ -13,11 +13,11 @@ from gradformer_dgl.support.errors import GraphError
 _INTEGERS = (torch.uint8, torch.uint16, torch.int8, torch.int16, torch.int32, torch.int64)
 
 _living: WeakValueDictionary[int, "PairDistances"] = WeakValueDictionary()
-"""All distances there are, by the identity of their values."""
+"""All existing distances, by the identity of their values."""
 
 
 class PairDistances:
-    r"""The distances between the nodes of every graph of a batch, ragged.
+    r"""Distances between all nodes of every graph of a batch, ragged.
 
     The row-major :math:`n_b \times n_b` matrices of all graphs lie one after the other in one flat
     tensor, which holds :math:`\sum_b n_b^2` values where padding to the largest graph would take
@@ -27,7 +27,7 @@ class PairDistances:
     ----------
     values : Tensor
         Shape (pairs,), uint8 or uint16, in hops. The dtype's maximum (255 or 65535) means unreachable. They
-        must not be changed afterwards: what is worked out of them is kept.
+        must not be changed afterwards: results computed from them are kept.
     node_counts : Tensor
         Shape (graphs,), int64: nodes per graph; 0 is allowed. It may lie on the CPU while ``values``
         lie on another device: then nothing ever waits for that device.
@@ -70,7 +70,7 @@ class PairDistances:
                 f"but {len(values)} distances are given"
             )
         self._set(values, node_counts.to(values.device, torch.int64), sizes, longest)
-        # On another device the look would make everything wait for it.
+        # On another device the check would wait for it.
         if longest is not None and values.device.type == "cpu" and self._found() > longest:
             raise GraphError(f"longest is given as {longest}, but a distance is {self._found()}")
 
@@ -81,14 +81,12 @@ class PairDistances:
         self.num_nodes = sum(sizes)
         self._longest = longest
         _living[id(values)] = self
-        # What attention works out of a batch once for all layers, by what it was worked out for.
+        # What attention computes of a batch once for all layers, by name.
         self.plans: dict[Any, Any] = {}
 
     @classmethod
     def of(cls, values: Tensor, node_counts: Tensor) -> "PairDistances":
-        """Return the distances that hold these tensors, with all that was worked out of them.
-
-        Where there are none any more, they are made anew, unchecked.
+        """Return the distances that hold these tensors, with their plans; new, unchecked ones if deleted.
 
         Parameters
         ----------
@@ -115,14 +113,13 @@ class PairDistances:
 
     @classmethod
     def from_padded(cls, padded: Tensor, node_counts: Tensor) -> "PairDistances":
-        """Take the distances out of padded matrices.
+        """Return the distances of padded matrices.
 
         Parameters
         ----------
         padded : Tensor
             Shape (graphs, max_nodes, max_nodes), integer, in hops; -1 for unreachable pairs, and in uint8
-            and uint16, which have no -1, the dtype's maximum, as in a cache. What stands in padding rows
-            and columns does not matter.
+            and uint16, which have no -1, the dtype's maximum, as in a cache. Padding may hold any values.
         node_counts : Tensor
             Shape (graphs,), int64.
 
@@ -169,7 +166,7 @@ class PairDistances:
 
     @property
     def unreachable(self) -> int:
-        """The value that stands for an unreachable pair."""
+        """Value of an unreachable pair."""
         return 255 if self.values.dtype == torch.uint8 else 65535
 
     @property
@@ -186,7 +183,7 @@ class PairDistances:
 
     @property
     def num_distances(self) -> int:
-        """Number of distances 0, 1, ... a decay table must have a column for, the unreachable apart.
+        """Columns that a decay table must have besides that of unreachable pairs.
 
         255 for uint8, whatever the distances are: the table is then indexed by the values as they are.
         """
@@ -194,24 +191,24 @@ class PairDistances:
 
     @property
     def offsets(self) -> Int64[Tensor, "graphs_and_one"]:
-        """Where the matrix of each graph begins in ``values``, and where the last one ends."""
+        """First pair of each graph in ``values``, and the number of pairs, (graphs + 1,)."""
         return torch.cat([self.node_counts.new_zeros(1), self.node_counts.square().cumsum(0)])
 
     @property
     def nbytes(self) -> int:
-        """Memory that the distances take."""
+        """Bytes of the distances."""
         return self.values.nbytes
 
     @property
     def device(self) -> torch.device:
-        """Where the distances lie."""
+        """Device of the distances."""
         return self.values.device
 
     def __len__(self) -> int:
         return len(self.sizes)
 
     def __getitem__(self, graph: int) -> UInt[Tensor, "n n"]:
-        """Return the matrix of one graph, a view."""
+        """Return the matrix (n, n) of one graph, a view."""
         if not -len(self) <= graph < len(self):
             raise IndexError(f"graph {graph} of {len(self)}")
         graph %= len(self)
@@ -225,12 +222,12 @@ class PairDistances:
         )
 
     def pad(self, fill: int = -1, size: int | None = None) -> Int[Tensor, "graphs n n"]:
-        """Pad all matrices to one size.
+        """Return all matrices padded to one size.
 
         Parameters
         ----------
         fill : int
-            Stands for unreachable pairs and for padding; -1 is the convention of
+            Value of unreachable pairs and of padding; -1 is the convention of
             :class:`dgl.nn.SpatialEncoder`.
         size : int, optional
             Rows and columns of the result; those of the largest graph if not given.
@@ -263,20 +260,20 @@ class PairDistances:
         )
 
     def pin_memory(self) -> "PairDistances":
-        """Return the same distances in page-locked memory, from which they go to a GPU asynchronously."""
+        """Return the same distances in page-locked memory, for asynchronous copies to a GPU."""
         return self._with(self.values.pin_memory(), self.node_counts.pin_memory())
 
     def selection(self, values: Tensor, node_counts: Tensor) -> "PairDistances":
-        """Return the distances of some of these graphs, cut out of ``values`` by the caller.
+        """Return the distances of some of these graphs, selected from ``values`` by the caller.
 
-        What was checked of the whole is not checked again, and ``longest`` stays that of the whole.
+        They are not checked again, and ``longest`` stays that of the whole.
 
         Parameters
         ----------
         values : Tensor
             Shape (pairs,), the matrices of the chosen graphs.
         node_counts : Tensor
-            Shape (graphs,), int64: their numbers of nodes.
+            Shape (graphs,), int64: nodes per graph.
         """
         chosen = object.__new__(PairDistances)
         chosen._set(values, node_counts.to(values.device), node_counts.tolist(), self.longest)
@@ -294,7 +291,7 @@ class PairDistances:
 
 
 def with_minus_one(distances: Integer[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
-    """Return distances as int64, with -1 for unreachable pairs whatever dtype they had.
+    """Return distances of any dtype as int64, with -1 for unreachable pairs.
 
     Examples
     --------
@@ -310,7 +307,7 @@ def with_minus_one(distances: Integer[Tensor, "*shape"]) -> Int64[Tensor, "*shap
 
 
 def in_steps(distances: np.ndarray, unit: float) -> tuple[np.ndarray, int]:
-    """Return distances in whole steps of a unit, the dtype's maximum for no path, and the longest of them.
+    """Return distances (pairs,) in whole steps of a unit, the dtype's maximum for no path, and the longest.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The pairs of nodes within a cut-off distance, as sparse rows: what attention over large graphs reads."""
+"""Distances of the pairs of nodes within a cut-off, as sparse rows, for attention over large graphs."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -9,31 +9,31 @@ from jaxtyping import Int32, Int64, UInt8
 from torch import Tensor
 
 from gradformer_dgl.pairs.distances import PairDistances
-from gradformer_dgl.pairs.sparse_checks import MOST_HOPS, check_rows, checked_cutoff
+from gradformer_dgl.pairs.ragged_rows import Rows, starts_of
+from gradformer_dgl.pairs.sparse_checks import check_rows, checked_cutoff
+from gradformer_dgl.pairs.sparse_sources import SparseRows, rows_of, search_rows
 from gradformer_dgl.support.errors import ConfigError, GraphError
 
 if TYPE_CHECKING:
     from gradformer_dgl.cache import DistanceCache
     from gradformer_dgl.cache.neighborhood import Neighborhood
-    from gradformer_dgl.preprocess import GraphStructures
 
 
 class SparsePairDistances:
-    r"""Near nodes and their distances, row by row, for every node of a batch of graphs.
+    r"""Distances within a cut-off, row by row, for every node of a batch of graphs.
 
-    Stands wherever :class:`PairDistances` does. Attention then counts every farther pair as one whose
-    logit is 0, which an exponential decay makes of it but for a small rest, and takes time and memory
-    for the pairs within the cut-off alone: :func:`~gradformer_dgl.pairs.cutoff.cutoff_for` says which cut-off
-    keeps the rest within a tolerance.
+    Takes the place of :class:`PairDistances` for large graphs. Attention gives every farther pair the logit
+    0, as an exponential decay does but for a small rest, and takes time and memory for the pairs within the
+    cut-off alone. :func:`~gradformer_dgl.pairs.cutoff.cutoff_for` finds the cut-off for a tolerance.
 
     Parameters
     ----------
     indptr : Tensor
-        Shape (nodes + 1,), int64: where the pairs of each node begin, nodes of all graphs one after the
-        other, and where the last ones end.
+        Shape (nodes + 1,), int64: the first pair of each node, nodes of all graphs one after the other, and
+        the number of pairs.
     indices : Tensor
-        Shape (pairs,), int32: the near nodes of each node, itself at the distance 0 among them, each once;
-        ids are counted from 0 in each graph.
+        Shape (pairs,), int32: the nodes within the cut-off of each node, itself at the distance 0 among them,
+        each once; ids are counted from 0 in each graph.
     distances : Tensor
         Shape (pairs,), uint8, in hops.
     node_counts : Tensor
@@ -50,10 +50,10 @@ class SparsePairDistances:
 
     Examples
     --------
-    >>> near = SparsePairDistances.from_graph(([0, 1, 2], [1, 2, 3], 4), max_distance=1)
-    >>> near
+    >>> sparse = SparsePairDistances.from_graph(([0, 1, 2], [1, 2, 3], 4), max_distance=1)
+    >>> sparse
     SparsePairDistances(graphs=1, nodes=4, pairs=10, max_distance=1)
-    >>> near.indptr.tolist(), near.indices.tolist()
+    >>> sparse.indptr.tolist(), sparse.indices.tolist()
     ([0, 2, 5, 8, 10], [0, 1, 0, 1, 2, 1, 2, 3, 2, 3])
     """
 
@@ -76,7 +76,7 @@ class SparsePairDistances:
         self.indptr, self.indices, self.distances = indptr, indices, distances
         self.node_counts, self.sizes, self.max_distance = node_counts, sizes, max_distance
         self.num_nodes = sum(sizes)
-        # What attention works out of a batch once for all layers, by what it was worked out for.
+        # What attention computes of a batch once for all layers, by name.
         self.plans: dict[Any, Any] = {}
 
     @classmethod
@@ -84,6 +84,11 @@ class SparsePairDistances:
         made = object.__new__(cls)
         made._set(*parts)
         return made
+
+    @classmethod
+    def _of_rows(cls, rows: SparseRows) -> "SparsePairDistances":
+        indptr, indices, distances, node_counts = (torch.from_numpy(part) for part in rows[:4])
+        return cls._of(indptr, indices, distances, node_counts, node_counts.tolist(), rows.max_distance)
 
     @classmethod
     def from_graph(
@@ -100,8 +105,8 @@ class SparsePairDistances:
         directed : bool
             Follow edges from source to destination only. By default every edge counts both ways.
         node_bytes : float
-            What training is going to take for each node beside the pairs, where that should fit too; see
-            :func:`~gradformer_dgl.pairs.sparse_estimate.step_bytes`.
+            Bytes per node of a training step, which have to fit too; see
+            :func:`~gradformer_dgl.training.step_memory.step_bytes`.
 
         Returns
         -------
@@ -111,8 +116,8 @@ class SparsePairDistances:
         Raises
         ------
         GraphError
-            If it is no graph; or the pairs would not fit into memory: then the message says what they
-            take, and which cut-off would fit.
+            If it is no graph; or the pairs do not fit into memory: the message says what they take, and which
+            cut-off fits.
         ConfigError
             If the cut-off is not between 1 and 254.
 
@@ -123,79 +128,32 @@ class SparsePairDistances:
         >>> SparsePairDistances.from_graph(dgl.batch([pair, loner]), max_distance=3).distances.tolist()
         [0, 1, 1, 0, 0]
         """
-        from gradformer_dgl.pairs.sparse_estimate import require_memory
-        from gradformer_dgl.preprocess.sparse_pairs import packed_sparse_pairs
-
-        max_distance = checked_cutoff(max_distance, least=1)
-        structures = _structures(graph)
-        require_memory(structures, max_distance, directed, node_bytes=node_bytes)
-        counts, nodes, distances, _, _ = packed_sparse_pairs(structures, np.uint8, directed, max_distance)
-        node_counts = torch.from_numpy(structures.node_counts)
-        return cls._of(
-            torch.from_numpy(_indptr(counts)),
-            torch.from_numpy(nodes),
-            torch.from_numpy(distances),
-            node_counts,
-            node_counts.tolist(),
-            max_distance,
-        )
+        return cls._of_rows(search_rows(graph, max_distance, directed, node_bytes))
 
     @classmethod
     def from_neighborhoods(
         cls, neighborhoods: Iterable["Neighborhood"], max_distance: int | None = None
     ) -> "SparsePairDistances":
-        """Take over the near pairs of whole graphs, as ``DistanceCache.neighborhood`` reads them.
+        """Take over the pairs of whole graphs, as ``DistanceCache.neighborhood`` reads them.
 
         Parameters
         ----------
         neighborhoods : iterable of Neighborhood
             One of each graph, all its rows.
         max_distance : int, optional
-            Cut-off in hops: farther pairs are left out. If not given, all pairs are near, and the cut-off is
-            one hop more than the longest distance (but at most 254): no pair is that far apart.
+            Cut-off in hops. If not given, all pairs are kept, and the cut-off is one hop more than the
+            longest distance (but at most 254): no pair is that far apart.
 
         Raises
         ------
         GraphError
-            If a neighborhood has not the rows of all nodes, or a distance that is kept exceeds 254.
+            If a neighborhood does not have the rows of all nodes, or a distance that is kept exceeds 254.
         """
-        found = list(neighborhoods)
-        for graph, part in enumerate(found):
-            if len(part.indptr) != part.num_nodes + 1:
-                raise GraphError(
-                    f"neighborhood {graph} has {len(part.indptr) - 1} of {part.num_nodes} rows: "
-                    "all are needed"
-                )
-        distances = np.concatenate([np.empty(0, np.uint8), *(part.distances for part in found)])
-        indices = np.concatenate([np.empty(0, np.int32), *(part.indices for part in found)])
-        counts = np.concatenate([np.empty(0, np.int64), *(np.diff(part.indptr) for part in found)])
-        longest = int(distances.max(initial=0))
-        limit = max(longest, min(longest + 1, MOST_HOPS))
-        if max_distance is not None:
-            limit = checked_cutoff(max_distance)
-        if limit < longest:
-            stays = distances <= limit
-            owner = np.repeat(np.arange(len(counts)), counts)
-            counts = np.bincount(owner[stays], minlength=len(counts)).astype(np.int64)
-            indices, distances, longest = indices[stays], distances[stays], limit
-        if longest > MOST_HOPS:
-            raise GraphError(
-                f"a distance is {longest}, but near pairs are at most {MOST_HOPS} hops apart: "
-                "give max_distance"
-            )
-        node_counts = torch.tensor([part.num_nodes for part in found], dtype=torch.int64)
-        return cls._of(
-            torch.from_numpy(_indptr(counts)),
-            torch.from_numpy(indices),
-            torch.from_numpy(distances.astype(np.uint8, copy=False)),
-            node_counts,
-            node_counts.tolist(),
-            checked_cutoff(limit),
-        )
+        return cls._of_rows(rows_of(neighborhoods, max_distance))
 
     @classmethod
     def from_cache(cls, cache: "DistanceCache", max_distance: int | None = None) -> "SparsePairDistances":
-        """Read the near pairs of all graphs of a cache, of either layout.
+        """Read the pairs of all graphs of a cache, of either layout.
 
         Parameters
         ----------
@@ -218,7 +176,7 @@ class SparsePairDistances:
 
     @classmethod
     def batch(cls, parts: Sequence["SparsePairDistances"]) -> "SparsePairDistances":
-        """Put batches of graphs with one cut-off one after the other.
+        """Concatenate batches of graphs with one cut-off.
 
         Examples
         --------
@@ -227,10 +185,10 @@ class SparsePairDistances:
         SparsePairDistances(graphs=2, nodes=4, pairs=8, max_distance=1)
         """
         if not parts:
-            raise GraphError("there are no near pairs to put into a batch")
+            raise GraphError("there are no sparse pairs to concatenate")
         limits = {part.max_distance for part in parts}
         if len(limits) != 1:
-            raise GraphError(f"near pairs of one batch have one cut-off, but these have {sorted(limits)}")
+            raise GraphError(f"sparse pairs of one batch have one cut-off, but these have {sorted(limits)}")
         firsts = [0, *np.cumsum([len(part.indices) for part in parts]).tolist()]
         begins = [part.indptr[:-1] + first for part, first in zip(parts, firsts, strict=False)]
         end = parts[0].indptr.new_full((1,), firsts[-1])
@@ -244,7 +202,7 @@ class SparsePairDistances:
         )
 
     def select(self, graphs: Int64[Tensor, " chosen"]) -> "SparsePairDistances":
-        """Return the near pairs of some graphs, in the order given.
+        """Return the pairs of some graphs, in the order given.
 
         Parameters
         ----------
@@ -258,8 +216,6 @@ class SparsePairDistances:
         >>> two.select(torch.tensor([1])).sizes
         [3]
         """
-        from gradformer_dgl.pairs.ragged import Rows, starts_of
-
         if torch.equal(graphs, torch.arange(len(self))):
             return self
         counts = torch.tensor(self.sizes, dtype=torch.int64)
@@ -280,7 +236,7 @@ class SparsePairDistances:
         )
 
     def _graph_ends(self) -> Int64[Tensor, "graphs_and_one"]:
-        """Where the pairs of each graph begin, and where the last ones end, on the CPU."""
+        """Return the first pair of each graph, and the number of pairs, on the CPU."""
         if "ends" not in self.plans:
             ends = torch.tensor([0, *self.sizes]).cumsum(0)
             self.plans["ends"] = self.indptr[ends.to(self.device)].cpu()
@@ -288,12 +244,12 @@ class SparsePairDistances:
 
     @property
     def pairs_per_graph(self) -> list[int]:
-        """Number of near pairs of each graph."""
+        """Number of pairs of each graph."""
         return self._graph_ends().diff().tolist()
 
     @property
     def num_pairs(self) -> int:
-        """Number of near pairs."""
+        """Number of pairs."""
         return len(self.indices)
 
     @property
@@ -303,17 +259,17 @@ class SparsePairDistances:
 
     @property
     def num_distances(self) -> int:
-        """Number of distances 0, 1, ... a decay table must have a column for, the unreachable apart."""
+        """Columns that a decay table must have besides that of unreachable pairs."""
         return self.max_distance + 1
 
     @property
     def device(self) -> torch.device:
-        """Where the pairs lie."""
+        """Device of the pairs."""
         return self.indices.device
 
     @property
     def nbytes(self) -> int:
-        """Memory that the pairs take."""
+        """Bytes of the pairs."""
         return self.indptr.nbytes + self.indices.nbytes + self.distances.nbytes
 
     def __len__(self) -> int:
@@ -332,7 +288,7 @@ class SparsePairDistances:
         return self._map(lambda part: part.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "SparsePairDistances":
-        """Return the same pairs in page-locked memory, from which they go to a GPU asynchronously."""
+        """Return the same pairs in page-locked memory, for asynchronous copies to a GPU."""
         return self._map(lambda part: part.pin_memory())
 
     def _map(self, move: Any) -> "SparsePairDistances":
@@ -343,29 +299,8 @@ class SparsePairDistances:
         return {**self.__dict__, "plans": {}}
 
 
+NearPairs = SparsePairDistances
+"""Old name of :class:`SparsePairDistances`."""
+
 Distances: TypeAlias = PairDistances | SparsePairDistances
-"""What attention reads: of all pairs, or of near ones."""
-
-
-def _indptr(counts: np.ndarray) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-
-
-def _structures(graph: Any) -> "GraphStructures":
-    from gradformer_dgl.preprocess import GraphStructures
-
-    if isinstance(graph, GraphStructures):
-        return graph
-    if isinstance(graph, list | tuple) and not (len(graph) == 3 and isinstance(graph[2], int | np.integer)):
-        raise GraphError(
-            "near pairs are those of one graph, or of a batch: put several into one with dgl.batch, or take "
-            "GraphStructures.from_graphs"
-        )
-    if not callable(getattr(graph, "batch_num_nodes", None)):
-        return GraphStructures.from_graphs([graph])
-    node_counts, edge_counts = (
-        part.cpu().to(torch.int64) for part in (graph.batch_num_nodes(), graph.batch_num_edges())
-    )
-    first = torch.repeat_interleave(node_counts.cumsum(0) - node_counts, edge_counts)
-    src, dst = (ends.cpu().to(torch.int64) - first for ends in graph.edges())
-    return GraphStructures(*(part.numpy() for part in (node_counts, edge_counts, src, dst)))
+"""Distances that attention takes: of all pairs, or of those within a cut-off."""

@@ -1,4 +1,4 @@
-"""What near pairs have to be: rows, ids, distances and a cut-off that fit together."""
+"""Checks of sparse pairs: rows, ids, distances and cut-off have to fit together."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ MOST_HOPS = 254
 
 
 def checked_cutoff(max_distance: int, least: int = 0) -> int:
-    """Return a cut-off that is one.
+    """Return a cut-off as an int, if it is one.
 
     Raises
     ------
@@ -75,11 +75,11 @@ def check_rows(
     impossible = (per_node < 0) | (per_node > size_of_node)
     if bool(impossible.any()):
         node = int(impossible.nonzero()[0])
-        raise GraphError(f"node {node} has {int(per_node[node])} near nodes, which cannot be")
+        raise GraphError(f"node {node} has {int(per_node[node])} sparse pairs, which cannot be")
     if len(indices):
         bound = size_of_node.to(torch.int32).repeat_interleave(per_node).to(indices.device)
         if bool(((indices < 0) | (indices >= bound)).any()):
-            raise GraphError("a near node has an id beyond the nodes of its graph")
+            raise GraphError("an id is beyond the nodes of its graph")
         if int(distances.max()) > max_distance:
             raise GraphError(f"the cut-off is {max_distance}, but a distance is {int(distances.max())}")
     _check_once(indices, per_node, max(sizes, default=0))
@@ -88,17 +88,17 @@ def check_rows(
 
 
 def _check_once(indices: Tensor, per_node: Tensor, largest: int) -> None:
-    """Refuse rows that list a node twice: attention would take it for two."""
+    """Refuse rows that list a node twice: attention would count it twice."""
     row = torch.arange(len(per_node)).repeat_interleave(per_node).to(indices.device)
     pairs = row * largest + indices
     steps = pairs.diff()
-    # Rows are in ascending order as a rule, and sorted only where they are not.
+    # Rows are in ascending order as a rule: they are sorted only where they are not.
     if bool((steps < 0).any()):
         pairs = pairs.sort().values
         steps = pairs.diff()
     if bool((steps == 0).any()):
         pair = int(pairs[:-1][steps == 0][0])
-        raise GraphError(f"node {pair // largest} has the near node {pair % largest} twice")
+        raise GraphError(f"node {pair // largest} has its pair with node {pair % largest} twice")
 
 
 def _check_own(indices: Tensor, distances: Tensor, per_node: Tensor, sizes: list[int]) -> None:
@@ -111,4 +111,4 @@ def _check_own(indices: Tensor, distances: Tensor, per_node: Tensor, sizes: list
     has[row[own & (distances == 0)]] = True
     if not bool(has.all()):
         node = int((~has).nonzero()[0])
-        raise GraphError(f"node {node} is not among its own near nodes, at the distance 0")
+        raise GraphError(f"node {node} has no pair with itself at the distance 0")

@@ -14,7 +14,7 @@ from gradformer_dgl.data import GraphDataset, PackedGraphs
 from gradformer_dgl.data.dataset_info import DatasetInfo
 from gradformer_dgl.data.dgl_features import AUTO, FeatureKey
 from gradformer_dgl.data.readers.label_encoding import label_codes, one_hot
-from gradformer_dgl.pairs.ragged import starts_of
+from gradformer_dgl.pairs.ragged_rows import starts_of
 from gradformer_dgl.support.errors import DataError, GraphError
 
 _logger = logging.getLogger("gradformer_dgl")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gradformer_dgl.data.dataset_info import DatasetInfo
 from gradformer_dgl.data.readers.csv_table import some_lines
-from gradformer_dgl.pairs.ragged import starts_of
+from gradformer_dgl.pairs.ragged_rows import starts_of
 from gradformer_dgl.prediction.distances import DistanceSource
 from gradformer_dgl.prediction.inputs import Input, InputPart
 from gradformer_dgl.prediction.predictor import Predictor

@@ -5,7 +5,7 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 from gradformer_dgl.data import GraphDataset
-from gradformer_dgl.pairs.ragged import Rows, starts_of
+from gradformer_dgl.pairs.ragged_rows import Rows, starts_of
 from gradformer_dgl.support.errors import DataError
 from gradformer_dgl.training.batch_loader import THE_ONLY_GRAPH, BatchLoader
 from gradformer_dgl.training.distributed import ALONE, Ranks

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from gradformer_dgl.data import PackedGraphs
 from gradformer_dgl.data.batch import GraphBatch
-from gradformer_dgl.pairs import sparse_estimate
+from gradformer_dgl.pairs import sparse_memory
 from gradformer_dgl.pairs.sparse import SparsePairDistances
 from gradformer_dgl.preprocess.estimate import bytes_text
 
@@ -43,13 +43,13 @@ def require_step_memory(network: nn.Module, graphs: PackedGraphs, what: str) -> 
     ------
     GraphError
         If the machine has too little memory; see
-        :func:`~gradformer_dgl.pairs.sparse_estimate.require_step`.
+        :func:`~gradformer_dgl.pairs.sparse_memory.require_step`.
     """
     near = graphs.distances
     if (
         not isinstance(near, SparsePairDistances)
         or not graphs.splits_nodes
-        or near.num_nodes < sparse_estimate.SMALL
+        or near.num_nodes < sparse_memory.SMALL
     ):
         return
     if any(part.device.type != "cpu" for part in network.parameters()):
@@ -57,9 +57,9 @@ def require_step_memory(network: nn.Module, graphs: PackedGraphs, what: str) -> 
     with torch.random.fork_rng(devices=[]):
         node_bytes = step_bytes(copy.deepcopy(network), _small_graph(graphs, near))
     held = graphs.num_bytes
-    step = sparse_estimate.require_step(near, node_bytes, held - near.nbytes)
+    step = sparse_memory.require_step(near, node_bytes, held - near.nbytes)
     _logger.info(
-        "%s: a training step takes about %s of memory, beside %s of data and near pairs",
+        "%s: a training step takes about %s of memory, beside %s of data and sparse pairs",
         what,
         bytes_text(step),
         bytes_text(held),

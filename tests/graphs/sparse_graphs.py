@@ -1,4 +1,4 @@
-"""Large graphs of several kinds for the tests of attention over near pairs, and their distances by SciPy."""
+"""Large graphs of several kinds for the tests of sparse attention, and their distances by SciPy."""
 
 import networkx as nx
 import numpy as np

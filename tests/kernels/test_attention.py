@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gradformer_dgl import PairDistances, decay_attention
 from gradformer_dgl.kernels.attention import attention_backend, packed_decay_attention, ragged
 from gradformer_dgl.kernels.attention.block_plan import cut, plan
-from gradformer_dgl.kernels.attention.dropout import kept
+from gradformer_dgl.kernels.attention.dropout import draw_mask
 from gradformer_dgl.kernels.attention.reference import reference_attention
 from gradformer_dgl.support.errors import ConfigError, GraphError
 
@@ -264,10 +264,10 @@ def test_cut_is_the_best_of_all_cuts():
 
 
 def test_few_bits_are_drawn_where_they_suffice():
-    stays, scale = kept(100_003, 0.25, 1, torch.device("cpu"))
+    stays, scale = draw_mask(100_003, 0.25, 1, torch.device("cpu"))
     assert scale == 1 / 0.75
     assert abs(stays.double().mean() - 0.75) < 0.01
-    stays, scale = kept(100_003, 0.3, 1, torch.device("cpu"))
+    stays, scale = draw_mask(100_003, 0.3, 1, torch.device("cpu"))
     assert scale == pytest.approx(1 / 0.7, rel=1e-4)
     assert abs(stays.double().mean() - 0.7) < 0.01
 

@@ -1,18 +1,18 @@
-"""The hash that compiled attention draws its dropout from, against the same in Python's integers."""
+"""Dropout hash of compiled attention, against the same in Python's integers."""
 
 import numpy as np
 import pytest
 
 from gradformer_dgl.jit.compile import jit
 from gradformer_dgl.jit.simd import store
-from gradformer_dgl.kernels.attention.dropout_kernel import counters, kept, row_key
+from gradformer_dgl.kernels.attention.dropout_kernel import counters, kept_scale, row_key
 
 WORD = 2**32
 
 
 @jit
 def draw(key, first, threshold, scale, out):
-    store(out, 0, 0, kept(key, counters(first), np.int32(np.uint32(threshold)), scale))
+    store(out, 0, 0, kept_scale(key, counters(first), np.int32(np.uint32(threshold)), scale))
 
 
 def expected_draw(key, place, threshold, scale):
@@ -31,13 +31,13 @@ def test_draws(threshold):
         assert out[0].tolist() == [expected_draw(unsigned, first + k, threshold, 1.5) for k in range(8)]
 
 
-def test_a_share_of_the_threshold_is_dropped_in_every_row():
+def test_the_fraction_of_the_threshold_is_dropped_in_every_row():
     out, threshold = np.zeros((1, 8), np.float32), round(0.3 * WORD)
     drawn = []
     for row in range(50):
         for first in range(0, 400, 8):
             draw(row_key(0, row), first, threshold, np.float32(1), out)
             drawn.append(out[0].copy())
-    kept_share = np.array(drawn).reshape(50, 400).mean(1)
-    assert kept_share.mean() == pytest.approx(0.7, abs=0.01)
-    assert kept_share.std() == pytest.approx((0.3 * 0.7 / 400) ** 0.5, rel=0.4)
+    kept_fraction = np.array(drawn).reshape(50, 400).mean(1)
+    assert kept_fraction.mean() == pytest.approx(0.7, abs=0.01)
+    assert kept_fraction.std() == pytest.approx((0.3 * 0.7 / 400) ** 0.5, rel=0.4)

@@ -20,7 +20,7 @@ from gradformer_dgl.pairs.cutoff import cutoff_error
 HEADS, CHANNELS, GAMMA = 2, 5, 0.5
 THRESHOLDS = (0.0, 1.0)
 NODES = int(os.environ.get("NODES", "0"))
-FORMS = {"loop": torch.float32, "tensors": torch.float64}
+FORMS = {"cpu": torch.float32, "torch": torch.float64}
 NAMES = ("values", "queries", "keys", "values' gradients", "thresholds")
 
 
@@ -70,12 +70,12 @@ def dense(query, key, value, grad, found, block=256):
     return Dense([torch.cat(outputs), *(leaf.grad for leaf in (*leaves, tau))], largest, torch.cat(spreads))
 
 
-def near(query, key, value, grad, pairs, form):
-    """Return what attention over near pairs computes in one form: output and gradients."""
+def sparse(query, key, value, grad, pairs, form):
+    """Return output and gradients of one form of sparse attention."""
     leaves = [part.to(FORMS[form], copy=True).requires_grad_() for part in (query, key, value)]
     decay = decay_of(torch.tensor(THRESHOLDS))
     table = decay.table(pairs.num_distances).to(FORMS[form])
-    with attention_backend("near", form=form, mixed=False):
+    with attention_backend("sparse", form=form, mixed=False):
         out = decay_attention(*leaves, pairs, table)
     (out * grad.to(FORMS[form])).sum().backward()
     found = [out.detach(), *(leaf.grad for leaf in leaves), decay.tau.grad]
@@ -117,13 +117,13 @@ def compare(graph, max_distance, tensors=None):
     reference = dense(*tensors, hops(graph))
     pairs = SparsePairDistances.from_graph(graph, max_distance, directed=graph.is_directed())
     limits = bounds(reference, max_distance, *tensors)
-    exact = near(*tensors, pairs, "tensors")
+    exact = sparse(*tensors, pairs, "torch")
     shares = {}
     for name, error, limit in zip(NAMES, errors(exact, reference), limits, strict=True):
         assert (error <= limit).all(), name
         shares[name] = float((error / limit).max())
     # In single precision the same, but for rounding.
-    for mine, other in zip(near(*tensors, pairs, "loop"), exact, strict=True):
+    for mine, other in zip(sparse(*tensors, pairs, "cpu"), exact, strict=True):
         assert float((mine - other).norm()) <= 3e-5 * float(other.norm())
         assert float(other.norm()) > 0
     return shares

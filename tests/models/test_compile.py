@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gradformer_dgl import PairDistances
-from gradformer_dgl.kernels.attention import backend
+from gradformer_dgl.kernels.attention import attention_op
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from gradformer_dgl.kernels.attention import backend
     [
         pytest.param("equal", id="a layer is one graph, for batches of other sizes too"),
         pytest.param("plans", id="all passes share the plan of a batch"),
-        pytest.param("near", id="near pairs are compiled around once"),
+        pytest.param("sparse", id="sparse pairs are compiled around once"),
         pytest.param("dropout", id="dropout is drawn anew and keeps the expectation"),
     ],
 )
@@ -34,7 +34,7 @@ def test_the_operator_passes_the_checks_of_torch():
     distances = PairDistances(torch.randint(0, 4, (13,)).to(torch.uint8), torch.tensor([3, 2]))
     qkv, table = torch.randn(5, 3, 2, 4, requires_grad=True), torch.rand(2, 256, requires_grad=True)
     tensors = (qkv, table, distances.values, distances.node_counts, torch.tensor(1))
-    torch.library.opcheck(backend._attention, (*tensors, 0.3, "ragged", ""))
+    torch.library.opcheck(attention_op._attention, (*tensors, 0.3, "ragged", ""))
 
 
 def test_distances_are_made_anew_where_they_are_gone():

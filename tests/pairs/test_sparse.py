@@ -8,20 +8,21 @@ import pytest
 import torch
 from sparse_graphs import KINDS, hops
 
+import gradformer_dgl
 from gradformer_dgl import Gradformer, GraphBatch, SparsePairDistances
 from gradformer_dgl.cache.neighborhood import Neighborhood
 from gradformer_dgl.data import PackedGraphs
 from gradformer_dgl.graphs.edge_list import EdgeList
-from gradformer_dgl.pairs.sparse_estimate import estimate_pairs, pairs_of_hubs, require_memory
+from gradformer_dgl.pairs.sparse_memory import estimate_pairs, pairs_of_hubs, require_memory
 from gradformer_dgl.preprocess import GraphStructures, preprocess_graphs
 from gradformer_dgl.support.errors import ConfigError, GraphError
 from gradformer_dgl.training.step_memory import _Live, step_bytes
 
 
-def rows_of(near):
-    """Return {near node: distance} of every node, nodes counted in their graphs."""
-    ends = near.indptr.tolist()
-    pairs = list(zip(near.indices.tolist(), near.distances.tolist(), strict=True))
+def rows_of(sparse):
+    """Return {other node: distance} of every node, nodes counted in their graphs."""
+    ends = sparse.indptr.tolist()
+    pairs = list(zip(sparse.indices.tolist(), sparse.distances.tolist(), strict=True))
     return [dict(pairs[first:last]) for first, last in itertools.pairwise(ends)]
 
 
@@ -34,9 +35,9 @@ def expected_rows(found, limit):
 @pytest.mark.parametrize("limit", [1, 3])
 def test_search_finds_the_pairs_that_scipy_finds(kind, limit):
     graph = KINDS[kind]()
-    near = SparsePairDistances.from_graph(graph, limit, directed=graph.is_directed())
-    assert rows_of(near) == expected_rows(hops(graph), limit)
-    assert (near.sizes, near.max_distance, near.num_distances) == ([len(graph)], limit, limit + 1)
+    sparse = SparsePairDistances.from_graph(graph, limit, directed=graph.is_directed())
+    assert rows_of(sparse) == expected_rows(hops(graph), limit)
+    assert (sparse.sizes, sparse.max_distance, sparse.num_distances) == ([len(graph)], limit, limit + 1)
 
 
 def test_lists_of_graphs_are_no_graph():
@@ -60,21 +61,21 @@ def test_batches_of_dgl_edge_lists_and_structures_are_searched_graph_by_graph():
     edges = EdgeList(*batched.edges(), batched.num_nodes(), *counts)
     expected = [row for graph in three_graphs() if len(graph) for row in expected_rows(hops(graph), 2)]
     for given in (batched, edges, GraphStructures.from_graphs(three_graphs())):
-        near = SparsePairDistances.from_graph(given, 2)
-        assert near.sizes == [12, 0, 5]
-        assert rows_of(near) == expected
+        sparse = SparsePairDistances.from_graph(given, 2)
+        assert sparse.sizes == [12, 0, 5]
+        assert rows_of(sparse) == expected
 
 
 @pytest.mark.parametrize(("layout", "limit"), [("sparse", 3), ("sparse", 2), ("dense", 2), ("dense", None)])
-def test_caches_of_both_layouts_give_near_pairs(tmp_path, layout, limit):
+def test_caches_of_both_layouts_give_the_same_pairs(tmp_path, layout, limit):
     graphs = [nx.grid_2d_graph(5, 7), nx.path_graph(11)]
     cut = 3 if layout == "sparse" else None
     cache = preprocess_graphs(graphs, tmp_path / "two.h5", n_jobs=1, max_distance=cut, layout=layout)
-    near = SparsePairDistances.from_cache(cache, limit)
+    sparse = SparsePairDistances.from_cache(cache, limit)
     expected = [row for graph in graphs for row in expected_rows(hops(graph), limit or 99)]
-    assert rows_of(near) == expected
+    assert rows_of(sparse) == expected
     # Without a cut-off no pair with a path is farther than the pairs there are.
-    assert near.max_distance == (limit or 11)
+    assert sparse.max_distance == (limit or 11)
     with pytest.raises(ConfigError, match="has the pairs within 3 hops, not those within 4"):
         SparsePairDistances.from_cache(
             preprocess_graphs(graphs, tmp_path / "x.h5", n_jobs=1, max_distance=3), 4
@@ -91,7 +92,7 @@ def test_batching_selecting_and_pickling_keep_the_rows():
     assert rows_of(chosen) == [row for number in (2, 0, 2) for row in rows_of(parts[number])]
     assert rows_of(pickle.loads(pickle.dumps(batch))) == rows_of(batch)
     assert batch.to("cpu") is batch
-    with pytest.raises(GraphError, match="no near pairs to put into a batch"):
+    with pytest.raises(GraphError, match="no sparse pairs to concatenate"):
         SparsePairDistances.batch([])
     with pytest.raises(GraphError, match=r"one cut-off, but these have \[1, 2\]"):
         SparsePairDistances.batch([parts[0], SparsePairDistances.from_graph(three_graphs()[0], 1)])
@@ -114,16 +115,19 @@ def parts_of_a_pair(**changed):
         ({"indices": torch.tensor([0, 1, 0, 1])}, "indices must be torch.int32"),
         ({"indptr": torch.tensor([0, 4])}, "2 nodes need indptr of length 3, but it has 2"),
         ({"indptr": torch.tensor([0, 2, 3])}, "do not fit indptr, which goes from 0 to 3"),
-        ({"indptr": torch.tensor([0, 3, 4])}, "node 0 has 3 near nodes, which cannot be"),
-        ({"indptr": torch.tensor([0, 5, 4])}, "node 0 has 5 near nodes"),
-        ({"indices": torch.tensor([0, 2, 0, 1], dtype=torch.int32)}, "an id beyond the nodes"),
-        ({"indices": torch.tensor([0, 1, 1, 1], dtype=torch.int32)}, "node 1 has the near node 1 twice"),
+        ({"indptr": torch.tensor([0, 3, 4])}, "node 0 has 3 sparse pairs, which cannot be"),
+        ({"indptr": torch.tensor([0, 5, 4])}, "node 0 has 5 sparse pairs"),
+        (
+            {"indices": torch.tensor([0, 2, 0, 1], dtype=torch.int32)},
+            "an id is beyond the nodes of its graph",
+        ),
+        ({"indices": torch.tensor([0, 1, 1, 1], dtype=torch.int32)}, "node 1 has its pair with node 1 twice"),
         ({"distances": torch.tensor([0, 2, 1, 0], dtype=torch.uint8)}, "is 1, but a distance is 2"),
         ({"node_counts": torch.tensor([3, -1])}, "must not be negative, but holds -1"),
         ({"distances": torch.zeros(4, dtype=torch.uint8, device="meta")}, "must lie on one device"),
         (
             {"distances": torch.tensor([0, 1, 0, 1], dtype=torch.uint8)},
-            "node 1 is not among its own near nodes",
+            "node 1 has no pair with itself at the distance 0",
         ),
         (
             {
@@ -131,7 +135,7 @@ def parts_of_a_pair(**changed):
                 "indices": torch.tensor([0, 1, 0], dtype=torch.int32),
                 "distances": torch.tensor([0, 1, 1], dtype=torch.uint8),
             },
-            "node 1 is not among its own near nodes",
+            "node 1 has no pair with itself at the distance 0",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -142,12 +146,12 @@ def test_what_cannot_be_is_refused(changed, message):
         SparsePairDistances(**parts_of_a_pair(**changed))
 
 
-def test_near_nodes_may_come_in_any_order():
+def test_pairs_may_come_in_any_order():
     turned = torch.tensor([1, 0, 0, 1], dtype=torch.int32)
-    near = SparsePairDistances(
+    sparse = SparsePairDistances(
         **parts_of_a_pair(indices=turned, distances=torch.tensor([1, 0, 1, 0], dtype=torch.uint8))
     )
-    assert rows_of(near) == [{1: 1, 0: 0}, {0: 1, 1: 0}]
+    assert rows_of(sparse) == [{1: 1, 0: 0}, {0: 1, 1: 0}]
 
 
 @pytest.mark.parametrize("limit", [0, 255, True])
@@ -156,9 +160,9 @@ def test_cutoffs_that_make_no_sense_are_refused(limit):
         SparsePairDistances.from_graph(nx.path_graph(3), limit)
 
 
-def test_neighborhoods_are_whole_and_near():
+def test_neighborhoods_are_whole_and_within_the_cutoff():
     far = np.array([[0, 300], [300, 0]], np.uint16)
-    with pytest.raises(GraphError, match="a distance is 300, but near pairs are at most 254 hops apart"):
+    with pytest.raises(GraphError, match="a distance is 300, but sparse pairs are at most 254 hops apart"):
         SparsePairDistances.from_neighborhoods([Neighborhood.from_rows(far)])
     assert rows_of(SparsePairDistances.from_neighborhoods([Neighborhood.from_rows(far)], 9)) == [
         {0: 0},
@@ -180,13 +184,13 @@ def test_estimates_of_a_sample_come_close_to_the_pairs_there_are():
 
 def test_pairs_that_do_not_fit_into_memory_are_refused_with_the_cutoff_that_would(monkeypatch):
     structures = GraphStructures.from_graphs([nx.barabasi_albert_graph(2003, 3, seed=5)])
-    monkeypatch.setattr("gradformer_dgl.pairs.sparse_estimate.SMALL", 2000)
+    monkeypatch.setattr("gradformer_dgl.pairs.sparse_memory.SMALL", 2000)
     require_memory(structures, 3, memory=2**40)
     found = estimate_pairs(structures, 3)
     message = (
         r"graph 0 of 2,003 nodes has about [\d,]+ pairs within 3 hops, which take 0.0 GiB; .* "
         r"max_distance=2 would take 0.0 GiB "
-        r"\(of the pairs, the neighbourhood of node \d+ makes [\d.]+ %, of node \d+ .* %\)"
+        r"\(of the pairs, the neighbourhood of node \d+ adds [\d.]+ %, of node \d+ .* %\)"
     )
     with pytest.raises(GraphError, match=message):
         require_memory(structures, 3, memory=int(found.num_bytes(2)) + 1)
@@ -211,8 +215,8 @@ def test_hubs_make_the_pairs_that_go_through_them(directed):
     made = {node: len({*ways.neighbors(node), node}) * len({*inward(node), node}) for node in ways}
     assert next(iter(found)) == 7
     assert found == {node: made[node] for node in found}
-    near = SparsePairDistances.from_graph(graph, 2, directed=directed)
-    assert found[7] <= near.num_pairs
+    sparse = SparsePairDistances.from_graph(graph, 2, directed=directed)
+    assert found[7] <= sparse.num_pairs
 
 
 def test_a_hub_whose_neighbours_a_sample_misses_is_counted():
@@ -242,7 +246,7 @@ def test_graphs_that_fit_one_by_one_are_refused_together(monkeypatch):
     structures = GraphStructures.from_graphs(
         [nx.barabasi_albert_graph(1009, 3, seed=seed) for seed in (1, 2)]
     )
-    monkeypatch.setattr("gradformer_dgl.pairs.sparse_estimate.SMALL", 1000)
+    monkeypatch.setattr("gradformer_dgl.pairs.sparse_memory.SMALL", 1000)
     sizes = [estimate_pairs(structures.slice(graph, graph + 1), 2).num_bytes(2) for graph in (0, 1)]
     require_memory(structures, 2, memory=int(sum(sizes)) + 1)
     with pytest.raises(GraphError, match=r"graph 1 of .* beside 0.0 GiB of the graphs before it; .*=1 would"):
@@ -253,8 +257,8 @@ def test_graphs_that_fit_one_by_one_are_refused_together(monkeypatch):
 def test_a_step_takes_about_what_its_activations_do(options):
     def batch_of(side):
         graph = dgl.from_networkx(nx.grid_2d_graph(side, side))
-        near = SparsePairDistances.from_graph(graph, 2)
-        return GraphBatch(graph, near, node_features=torch.randn(side * side, 3))
+        sparse = SparsePairDistances.from_graph(graph, 2)
+        return GraphBatch(graph, sparse, node_features=torch.randn(side * side, 3))
 
     measured = {}
     for layers in (2, 4):
@@ -281,7 +285,7 @@ def test_tensors_that_are_gone_take_no_memory():
     assert live.now == 4 * (second.numel() + third.numel())
 
 
-def test_batches_of_packed_graphs_have_the_near_pairs_of_their_graphs(tmp_path):
+def test_batches_of_packed_graphs_have_the_pairs_of_their_graphs(tmp_path):
     graphs = [dgl.from_networkx(graph) for graph in three_graphs()]
     packed = PackedGraphs.from_graphs(graphs)
     options = {"n_jobs": 1, "max_distance": 2, "layout": "sparse"}
@@ -292,3 +296,7 @@ def test_batches_of_packed_graphs_have_the_near_pairs_of_their_graphs(tmp_path):
         assert rows_of(batch.distances) == expected
         assert batch.distances.num_nodes == batch.graph.num_nodes()
     assert attached.num_bytes == packed.num_bytes + attached.distances.nbytes
+
+
+def test_the_old_name_is_an_alias():
+    assert gradformer_dgl.NearPairs is SparsePairDistances

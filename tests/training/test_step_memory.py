@@ -8,7 +8,7 @@ import torch
 
 from gradformer_dgl import SparsePairDistances
 from gradformer_dgl.data.readers.sbm_nodes import read_sbm_nodes
-from gradformer_dgl.pairs.sparse_estimate import require_step
+from gradformer_dgl.pairs.sparse_memory import require_step
 from gradformer_dgl.support.errors import GraphError
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.loop import Trainer
@@ -19,7 +19,7 @@ SETTINGS = {"feat_size": 16, "num_heads": 2, "encoding": "none", "epochs": 1, "g
 
 @pytest.fixture(autouse=True)
 def thousand_nodes_are_large(monkeypatch):
-    monkeypatch.setattr("gradformer_dgl.pairs.sparse_estimate.SMALL", 1000)
+    monkeypatch.setattr("gradformer_dgl.pairs.sparse_memory.SMALL", 1000)
 
 
 def trainer_of(folder, nodes=1009, **settings):
@@ -46,7 +46,7 @@ def test_the_estimate_is_that_of_the_graph_itself(settings, tmp_path, caplog, mo
         seen.append(node_bytes)
         return require_step(near, node_bytes, beside)
 
-    monkeypatch.setattr("gradformer_dgl.pairs.sparse_estimate.require_step", required)
+    monkeypatch.setattr("gradformer_dgl.pairs.sparse_memory.require_step", required)
     with caplog.at_level(logging.INFO, "gradformer_dgl"):
         trainer.run()
     assert seen == [pytest.approx(own, rel=0.1)]
@@ -55,7 +55,7 @@ def test_the_estimate_is_that_of_the_graph_itself(settings, tmp_path, caplog, mo
 
 
 def test_a_step_beyond_the_memory_is_refused_before_the_first(tmp_path, monkeypatch):
-    monkeypatch.setattr("gradformer_dgl.pairs.sparse_estimate.machine_memory", lambda: 2**20)
+    monkeypatch.setattr("gradformer_dgl.pairs.sparse_memory.machine_memory", lambda: 2**20)
     trainer = trainer_of(tmp_path)
     with pytest.raises(GraphError, match=r"a training step on 1,009 nodes takes about .* no cut-off fits"):
         trainer.run()
@@ -64,7 +64,7 @@ def test_a_step_beyond_the_memory_is_refused_before_the_first(tmp_path, monkeypa
 
 def test_the_look_ahead_changes_no_result(tmp_path, monkeypatch):
     looked = trainer_of(tmp_path / "one", dropout=0.2).run()
-    monkeypatch.setattr("gradformer_dgl.pairs.sparse_estimate.SMALL", 10**6)
+    monkeypatch.setattr("gradformer_dgl.pairs.sparse_memory.SMALL", 10**6)
     assert trainer_of(tmp_path / "two", dropout=0.2).run().val == looked.val
 
 

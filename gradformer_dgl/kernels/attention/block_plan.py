@@ -1,4 +1,4 @@
-"""How to cut a batch of graphs into few dense blocks with little padding."""
+"""Partition of a batch of graphs into few dense blocks with little padding."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from torch import Tensor
 from gradformer_dgl.pairs.distances import PairDistances
 
 BLOCK_OVERHEAD = {"cpu": 2_000, "cuda": 1_000_000}
-"""Padded pairs that take as long as one more block does, by type of device."""
+"""Cost of one more block in padded pairs, by type of device."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Graphs of like size, padded to the largest of them.
+    """Graphs of similar size, padded to the largest of them.
 
     ``nodes`` are the real nodes in the order of ``slots``, their places among graphs x size padded
     rows. ``cells`` are the places of the pairs ``pairs`` among graphs x size x size. ``pairs`` are
@@ -34,17 +34,17 @@ class Block:
 
 
 def cut(sizes: list[int], overhead: float, max_blocks: int | None = None) -> list[list[int]]:
-    """Choose blocks of graphs, sorted by size, of the least total cost.
+    """Partition graphs, sorted by size, into blocks of the least total cost.
 
-    A block costs the cells of its padded matrices and ``overhead``. The best cut of the sorted sizes
-    is found by dynamic programming over the distinct sizes.
+    A block costs the cells of its padded matrices and ``overhead``. The best partition is found by dynamic
+    programming over the distinct sizes.
 
     Parameters
     ----------
     sizes : list of int
         Nodes per graph; empty graphs go into no block.
     overhead : float
-        What a block costs, in cells.
+        Cost of a block, in cells.
     max_blocks : int, optional
         The most blocks allowed; 1 pads all graphs to the largest.
 
@@ -86,7 +86,7 @@ def cut(sizes: list[int], overhead: float, max_blocks: int | None = None) -> lis
 
 
 def plan(distances: PairDistances, columns: int, max_blocks: int | None = None) -> list[Block]:
-    """Return the dense blocks of a batch, worked out once and kept with its distances.
+    """Return the dense blocks of a batch; computed once and kept with its distances.
 
     Parameters
     ----------

@@ -1,17 +1,16 @@
-"""Decay attention over a ragged batch in a few dense blocks, with a backward pass of its own.
+"""Backend "blocks": torch's operations on a few dense blocks of graphs of similar size, on any device.
 
-Padding a batch to its largest graph costs graphs x N_max^2 cells; blocks of like-sized graphs come
-close to the sum of n^2 that is really there. The backward pass recomputes the attention weights
-of one block at a time, so that no matrix over pairs outlives its block.
+Padding a batch to its largest graph costs graphs x N_max^2 cells; blocks come close to the sum of n^2. The
+backward pass recomputes the attention weights of one block at a time, so that no matrix over pairs is saved.
 """
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gradformer_dgl.kernels.attention.backend import Backend, register, run
+from gradformer_dgl.kernels.attention.attention_op import Backend, register, run
 from gradformer_dgl.kernels.attention.block_plan import Block, plan
-from gradformer_dgl.kernels.attention.dropout import kept
+from gradformer_dgl.kernels.attention.dropout import draw_mask
 from gradformer_dgl.pairs.distances import PairDistances
 
 
@@ -132,7 +131,7 @@ def _draw(
     if dropout_p == 0:
         return None, 1.0
     pairs, heads = len(distances.values), qkv.shape[2]
-    stays, scale = kept(pairs * heads, dropout_p, seed, qkv.device)
+    stays, scale = draw_mask(pairs * heads, dropout_p, seed, qkv.device)
     return stays.view(pairs, heads), scale
 
 
@@ -144,7 +143,7 @@ def block_attention(
     seed: int | Tensor = 0,
     max_blocks: int | None = None,
 ) -> Float[Tensor, "nodes heads head_dim"]:
-    """Compute decay attention in dense blocks of like-sized graphs.
+    """Compute decay attention in dense blocks of graphs of similar size.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Decay attention: checks its inputs and hands them to the backend that suits them."""
+"""Decay attention: the checks of its inputs, and the choice of a backend."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from gradformer_dgl.kernels.attention.blocks import block_attention
 from gradformer_dgl.kernels.attention.fused import fused_attention, suits
 from gradformer_dgl.kernels.attention.ragged import ragged_attention
 from gradformer_dgl.kernels.attention.reference import reference_attention
-from gradformer_dgl.kernels.attention.sparse import near_attention
+from gradformer_dgl.kernels.attention.sparse import sparse_attention
 from gradformer_dgl.pairs.distances import PairDistances
 from gradformer_dgl.pairs.sparse import SparsePairDistances
 from gradformer_dgl.support.errors import ConfigError, GraphError
@@ -34,8 +34,10 @@ BACKENDS: dict[str, Callable[..., Tensor]] = {
 }
 """Backends by name; each takes (qkv, distances, table, dropout_p, seed) and options of its own."""
 
-NEAR = "near"
-"""Backend of :class:`SparsePairDistances`; a forced backend of another name takes its dense graphs."""
+SPARSE = "sparse"
+"""Backend of :class:`SparsePairDistances`; a forced backend of another name computes its dense graphs."""
+
+_OLD_NAMES = {"near": SPARSE}
 
 
 def _fastest(qkv: Tensor) -> str:
@@ -54,9 +56,9 @@ def attention_backend(name: str, **options: Any) -> Iterator[None]:
     Parameters
     ----------
     name : str
-        A key of ``BACKENDS``; or "near", which says how :class:`SparsePairDistances` are computed.
+        "ragged", "fused", "blocks" or "reference"; or "sparse", for options of :class:`SparsePairDistances`.
     **options
-        Passed to it, such as ``max_blocks=1`` for "blocks".
+        Passed to the backend, such as ``max_blocks=1`` for "blocks".
 
     Raises
     ------
@@ -68,8 +70,9 @@ def attention_backend(name: str, **options: Any) -> Iterator[None]:
     >>> with attention_backend("blocks", max_blocks=1):
     ...     pass
     """
-    if name not in BACKENDS and name != NEAR:
-        raise ConfigError(f"no attention backend named {name!r} (there are {', '.join([*BACKENDS, NEAR])})")
+    name = _OLD_NAMES.get(name, name)
+    if name not in BACKENDS and name != SPARSE:
+        raise ConfigError(f"no attention backend named {name!r} (there are {', '.join([*BACKENDS, SPARSE])})")
     _forced.append((name, options))
     try:
         yield
@@ -86,7 +89,7 @@ def decay_attention(
     dropout_p: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    r"""Softmax attention within each graph, the logits multiplied by a decay of the distance.
+    r"""Compute softmax attention within each graph, the logits multiplied by a decay of the distance.
 
     .. math::
 
@@ -101,15 +104,15 @@ def decay_attention(
     query, key, value : Tensor
         Shape (nodes, heads, head_dim), nodes of all graphs one after the other.
     distances : PairDistances or SparsePairDistances
-        Of the same graphs. With near pairs all farther ones have the logit 0, in time and memory that grow
-        with the near pairs alone; the table's last column then must be 0, and has no gradient.
+        Of the same graphs. With sparse ones all farther pairs have the logit 0, in time and memory that grow
+        with the sparse pairs alone; the table's last column then must be 0, and has no gradient.
     table : Tensor
         Shape (heads, D + 1): factor by head and distance 0 .. D - 1; last, that of unreachable pairs.
     dropout_p : float
-        Probability for an attention weight to be dropped, 0 <= dropout_p < 1. Of near pairs, the weights of
-        far ones are not dropped.
+        Probability for an attention weight to be dropped, 0 <= dropout_p < 1. The weights of pairs beyond a
+        cut-off are not dropped.
     generator : torch.Generator, optional
-        A CPU generator, for the seed of the dropout; torch's default if not given.
+        On the CPU, for the seed of the dropout; torch's default if not given.
 
     Returns
     -------
@@ -147,7 +150,7 @@ def packed_decay_attention(
     dropout_p: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Compute :func:`decay_attention` of query, key and value in one tensor, as one projection makes them.
+    """Compute :func:`decay_attention` of query, key and value in one tensor.
 
     Parameters
     ----------
@@ -176,22 +179,22 @@ def packed_decay_attention(
     seed: int | Tensor = 0
     if dropout_p:
         seed = torch.randint(2**62, (), generator=generator)
-        # In a compiled graph the number is not known yet.
+        # In a graph of torch.compile the number is not known yet.
         seed = seed if torch.compiler.is_compiling() else int(seed)
     if not isinstance(distances, SparsePairDistances):
         return _dense(qkv, distances, table, dropout_p, seed)
     name, options = _forced[-1] if _forced else ("", {})
-    # What it works out of a batch is not for a compiled graph, which it breaks once.
-    attend = torch.compiler.disable(near_attention) if torch.compiler.is_compiling() else near_attention
-    return attend(qkv, distances, table, dropout_p, seed, _dense, **(options if name == NEAR else {}))
+    # Its split of a batch reads numbers of pairs, which breaks a graph of torch.compile once.
+    attend = torch.compiler.disable(sparse_attention) if torch.compiler.is_compiling() else sparse_attention
+    return attend(qkv, distances, table, dropout_p, seed, _dense, **(options if name == SPARSE else {}))
 
 
 def _dense(
     qkv: Tensor, distances: PairDistances, table: Tensor, dropout_p: float, seed: int | Tensor
 ) -> Tensor:
-    name, options = _forced[-1] if _forced and _forced[-1][0] != NEAR else (_fastest(qkv), {})
+    name, options = _forced[-1] if _forced and _forced[-1][0] != SPARSE else (_fastest(qkv), {})
     if table.shape[1] > distances.unreachable + 1:
-        # The value that stands for unreachable pairs is no distance, and has no column of its own.
+        # The value that stands for unreachable pairs is no distance: it has no column of its own.
         table = torch.cat([table[:, : distances.unreachable], table[:, -1:]], dim=1)
     return BACKENDS[name](qkv, distances, table, dropout_p, seed, **options)
 
@@ -215,7 +218,7 @@ def _check(qkv: Tensor, distances: PairDistances | SparsePairDistances, table: T
         raise GraphError(f"table and nodes must be of one dtype, but are {table.dtype} and {qkv.dtype}")
     if distances.device != qkv.device:
         raise GraphError(f"the distances lie on {distances.device}, but the nodes on {qkv.device}")
-    # A table with a column for every value that uint8 can take needs no look at the values.
+    # With a column for every value of uint8 the distances need not be read.
     if table.shape[1] <= distances.num_distances and distances.longest >= table.shape[1] - 1:
         raise GraphError(
             f"the table has columns for distances below {table.shape[1] - 1}, "

@@ -1,4 +1,9 @@
-"""Which attention weights to drop: few random bits for every real pair."""
+"""Dropout of attention weights, drawn from a seed: the backward pass draws the same mask again.
+
+No mask is saved, which would take as much memory as the pairs. Torch's operations draw with
+:func:`draw_mask`, the compiled loops of the CPU with the hash of ``dropout_kernel``, and the Triton kernels
+with Philox (``fused_kernel._stays``).
+"""
 
 import torch
 from jaxtyping import Bool
@@ -16,12 +21,10 @@ def as_threshold(dropout_p: float) -> int:
     return min(round(dropout_p * 2**32), 2**32 - 1)
 
 
-def kept(
+def draw_mask(
     count: int, dropout_p: float, seed: int, device: torch.device
 ) -> tuple[Bool[Tensor, " count"], float]:
-    """Draw which of ``count`` weights stay.
-
-    Eight bits are drawn for a weight where they suffice for ``dropout_p``, as for 0.5; else sixteen.
+    """Draw a mask of ``count`` weights, with 8 random bits for each where ``dropout_p`` allows, else 16.
 
     Parameters
     ----------
@@ -30,7 +33,7 @@ def kept(
     dropout_p : float
         Probability of being dropped, rounded to a multiple of 1 / 65536.
     seed : int
-        Equal seeds draw equal masks, so that a mask need not be kept for the backward pass.
+        Equal seeds draw equal masks.
     device : torch.device
         Where to draw.
 
@@ -41,7 +44,7 @@ def kept(
 
     Examples
     --------
-    >>> stays, factor = kept(10_000, 0.5, seed=3, device=torch.device("cpu"))
+    >>> stays, factor = draw_mask(10_000, 0.5, seed=3, device=torch.device("cpu"))
     >>> bool((stays.float().mean() - 0.5).abs() < 0.02), factor
     (True, 2.0)
     """

@@ -1,8 +1,5 @@
 # mypy: allow-untyped-defs
-"""Which attention weights compiled loops drop: a hash of the row and of the place in it, which nobody keeps.
-
-The forward and the backward pass draw the same from the same seed.
-"""
+"""Dropout of attention weights in compiled loops: a hash of the seed, the row and the place in it."""
 
 import numpy as np
 
@@ -20,13 +17,13 @@ def row_key(seed, row):
 
 @jit
 def counters(first):
-    """Return what :func:`kept` takes for the places ``first`` to ``first + 7`` of a row."""
+    """Return what :func:`kept_scale` takes for the places ``first`` to ``first + 7`` of a row."""
     return (counting() + np.int32(first)) * np.int32(-1640531527)
 
 
 @jit
-def kept(key, counter, threshold, scale):
-    """Return a vector of 0 with the probability threshold / 2^32, and else of a scale."""
+def kept_scale(key, counter, threshold, scale):
+    """Return a vector of 0 with the probability threshold / 2^32, and of ``scale`` otherwise."""
     x = counter ^ key
     x = (x ^ (x >> np.int32(16))) * np.int32(0x7FEB352D)
     x = (x ^ (x >> np.int32(15))) * np.int32(-2073254261)

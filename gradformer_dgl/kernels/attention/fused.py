@@ -1,12 +1,12 @@
-"""Decay attention on a GPU in one Triton kernel over the ragged batch, and two for its gradients.
+"""Backend "fused": one Triton kernel over the ragged batch on a GPU, and two for its gradients.
 
-Nothing of the size of the pairs is written: the distances are read as they are, and the backward
-pass computes the weights anew from the logarithm of each row's sum, and the dropout from its seed.
+No tensor over pairs is written: the distances are read as they are, and the backward pass recomputes the
+weights from the logarithm of each row's sum, and the dropout from its seed.
 
-One program attends from a tile of a graph's nodes to all nodes of the graph, tile by tile. All tiles
-of a batch have one edge, of 16, 32 or 64 nodes: that of the least total cost, where a tile costs its
-pairs and, for loading nodes, 32 pairs per node. So molecules of 30 nodes have tiles of 32, and graphs
-of hundreds of nodes have tiles of 64; less where head_dim is large. Programs of large graphs start first.
+One program attends from a tile of a graph's nodes to all nodes of the graph, tile by tile. All tiles of a
+batch have one edge, of 16, 32 or 64 nodes: that of the least total cost, where a tile costs its pairs and,
+for loading nodes, 32 pairs per node. So molecules of 30 nodes have tiles of 32, and graphs of hundreds of
+nodes have tiles of 64; less where head_dim is large. Programs of large graphs start first.
 """
 
 import os
@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from gradformer_dgl.kernels.attention.backend import Backend, register, run
+from gradformer_dgl.kernels.attention.attention_op import Backend, register, run
 from gradformer_dgl.kernels.attention.dropout import as_threshold
 from gradformer_dgl.pairs.distances import PairDistances
 from gradformer_dgl.support.errors import ConfigError
@@ -26,7 +26,7 @@ from gradformer_dgl.support.errors import ConfigError
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 MAX_HEAD_DIM = 256
 LANES = 512
-"""Most partial sums of the table's gradient that are kept apart."""
+"""Most partial sums of the table's gradient."""
 
 
 @cache
@@ -38,12 +38,12 @@ def _runs_on(device: torch.device) -> bool:
     return torch.cuda.get_device_capability(device) >= (8, 0) and _has_triton()
 
 
-# A compiler is to call it, not to look into it; torch's decorator for that would load all of the compiler.
+# torch.compile calls it at compile time; the decorator that says so would import all of the compiler.
 _runs_on._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def suits(qkv: Tensor) -> bool:
-    """Tell whether the kernel takes these nodes, and the machine has what it needs.
+    """Tell whether the kernel takes qkv (nodes, 3, heads, head_dim), and the machine has what it needs.
 
     Triton is looked for, but not imported, and for CUDA tensors alone.
     """
@@ -67,7 +67,7 @@ def _refuse(qkv: Tensor) -> None:
 
 
 def work_list(distances: PairDistances, largest_tile: int = 64) -> tuple[int, Int64[Tensor, "items 4"]]:
-    """Return the edge of a batch's tiles and what each program is to do, kept with the distances.
+    """Return the edge of a batch's tiles and the work of each program; computed once per batch.
 
     Parameters
     ----------
@@ -79,8 +79,8 @@ def work_list(distances: PairDistances, largest_tile: int = 64) -> tuple[int, In
     Returns
     -------
     tuple of int and Tensor
-        For each program the first node of its graph, its number of nodes, the tile's first node within it
-        and the graph's first pair. Empty graphs have none; large graphs come first.
+        Shape (items, 4): for each program the first node of its graph, its number of nodes, the tile's first
+        node within it and the graph's first pair. Empty graphs have none; large graphs come first.
 
     Examples
     --------
@@ -125,7 +125,7 @@ def _options(qkv: Tensor, distances: PairDistances, dropout: bool) -> tuple[Tens
 
 
 def _statistics(qkv: Tensor) -> list[Tensor]:
-    """Room for the logarithm of the sum of each row and head."""
+    """Allocate the logarithm of the sum of each row of weights, (nodes, heads)."""
     return [qkv.new_empty(qkv.shape[0], qkv.shape[2], dtype=torch.float32)]
 
 
@@ -196,7 +196,7 @@ def fused_attention(
     dropout_p: float = 0.0,
     seed: int | Tensor = 0,
 ) -> Float[Tensor, "nodes heads head_dim"]:
-    """Compute decay attention in Triton kernels over the ragged batch.
+    """Compute decay attention in Triton kernels on a GPU.
 
     Products and sums are accumulated in single precision. The gradients of query, key and value are
     deterministic. That of the table is summed in as many lanes as there are tiles of queries, up to 512,

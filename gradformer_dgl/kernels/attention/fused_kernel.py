@@ -1,10 +1,10 @@
 # mypy: ignore-errors
-"""Triton kernels of decay attention: one program per head and tile of nodes of one graph.
+"""Triton kernels of dense decay attention: one program per head and tile of nodes of one graph.
 
-A tile pairs TILE queries with TILE keys. The factors of the logits are gathered from the head's row
-of the table by the distances as they lie in memory, and only row statistics outlive a tile. Nodes
-and channels are padded to the tile with zeros; a padded key has the weight 0, and a padded query
-attends to the real keys like any other, so that no row is without a key and none becomes NaN.
+A tile pairs TILE queries with TILE keys. The factors of the logits are gathered from the head's row of the
+table by the distances as they lie in memory, and only row statistics outlive a tile. Nodes and channels are
+padded to the tile with zeros. A padded key has the weight 0; a padded query attends to the real keys like
+any other, so that no row is without a key and none becomes NaN.
 
 Logarithms are to the base 2, for which there is an instruction. An item of the work list is the
 first node of a graph, its number of nodes, the tile's first node within it and the graph's first pair.
@@ -42,13 +42,13 @@ def _store(start, nodes, real, rows, STRIDE: tl.constexpr, HEAD_DIM: tl.constexp
 
 @triton.jit
 def _product(x, y):
-    # Single precision is that of the dense reference, not TF32.
+    # IEEE single precision, as the dense reference has it: not TF32.
     return tl.dot(x, y, input_precision="ieee")
 
 
 @triton.jit
 def _columns(values, size, queries, keys, last):
-    """Return the column of the table of each pair of a tile, and which pairs are real."""
+    """Return the table's column of each pair of a tile and the mask of real pairs, both (TILE, TILE)."""
     real = (queries < size)[:, None] & (keys < size)[None, :]
     distances = tl.load(values + queries.to(tl.int64)[:, None] * size + keys[None, :], real, other=0)
     return tl.minimum(distances.to(tl.int32), last), real
@@ -56,7 +56,7 @@ def _columns(values, size, queries, keys, last):
 
 @triton.jit
 def _stays(seed, threshold, head, nodes, begin, TILE: tl.constexpr):
-    """Draw which weights of a tile stay, from a counter (Philox) of query, key and head.
+    """Draw the dropout mask of a tile, (TILE, TILE), from a Philox counter of query, key and head.
 
     Query and head are words of the counter, so that no two of them share a draw. A draw of four
     words serves four neighbouring keys.
@@ -93,8 +93,8 @@ def attend(
 ):
     """Compute attention of one tile of queries with all keys of their graph.
 
-    Takes qkv (nodes, 3, heads, head_dim), values (pairs,), table (heads, last + 1) and items (items, 4);
-    writes out (nodes, heads, head_dim) and log_sum (nodes, heads).
+    Takes qkv (nodes, 3, heads, head_dim), values (pairs,), table (heads, last + 1) and items (items, 4).
+    Stores out (nodes, heads, head_dim) and log_sum (nodes, heads).
     """
     WIDTH: tl.constexpr = HEADS * HEAD_DIM
     head = tl.program_id(0) % HEADS
@@ -152,7 +152,7 @@ def _backward_tile(
     TILE: tl.constexpr,
     DROPOUT: tl.constexpr,
 ):
-    """Recompute a tile: return column, product, factor, weights as dropped and the logits' gradient."""
+    """Recompute a tile: column, product, factor, dropped weights and gradient of the logits, (TILE, TILE)."""
     column, real = _columns(values, size, queries, keys, last)
     factor = tl.load(table + column).to(tl.float32)
     product = _product(query, tl.trans(key)) * (HEAD_DIM**-0.5)
@@ -193,7 +193,7 @@ def attend_backward_queries(
 ):
     """Compute the gradients of one tile of queries, and what it adds to that of the table.
 
-    Writes the queries' part of grad_qkv (nodes, 3, heads, head_dim) and mean (nodes, heads), the sum of
+    Stores the queries' part of grad_qkv (nodes, 3, heads, head_dim) and mean (nodes, heads), the sum of
     out * grad_out over channels; adds to grad_table (lanes, heads, last + 1) if TABLE.
     """
     WIDTH: tl.constexpr = HEADS * HEAD_DIM
@@ -201,7 +201,7 @@ def attend_backward_queries(
     first, size, start, first_pair = _item(items, number)
     qkv += head * HEAD_DIM
     table += head * (last + 1)
-    # Lanes and columns may be many.
+    # 64 bits: lanes x heads x columns may exceed 32.
     grad_table += ((number % lanes).to(tl.int64) * HEADS + head) * (last + 1)
     queries = start + tl.arange(0, TILE)
     inside = queries < size
@@ -244,8 +244,8 @@ def attend_backward_queries(
             per_pair = grad_logits * product
             distance = tl.min(tl.min(column, 1), 0)
             while distance < NO_COLUMN:
-                share = tl.sum(tl.sum(tl.where(column == distance, per_pair, 0.0), 1), 0)
-                tl.atomic_add(grad_table + distance, share, sem="relaxed")
+                part = tl.sum(tl.sum(tl.where(column == distance, per_pair, 0.0), 1), 0)
+                tl.atomic_add(grad_table + distance, part, sem="relaxed")
                 distance = tl.min(tl.min(tl.where(column > distance, column, NO_COLUMN), 1), 0)
     grad_query *= HEAD_DIM**-0.5
     _store(grad_qkv + head * HEAD_DIM, first + queries, inside, grad_query, 3 * WIDTH, HEAD_DIM, CHANNELS)
@@ -272,7 +272,7 @@ def attend_backward_keys(
 ):
     """Compute the gradients of one tile of keys and of their values.
 
-    Takes mean as ``attend_backward_queries`` wrote it; writes the other two parts of grad_qkv.
+    Takes mean as ``attend_backward_queries`` stores it; stores the other two parts of grad_qkv.
     """
     WIDTH: tl.constexpr = HEADS * HEAD_DIM
     head = tl.program_id(0) % HEADS

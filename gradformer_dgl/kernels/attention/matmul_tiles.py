@@ -1,10 +1,14 @@
 # mypy: allow-untyped-defs
-"""Products of small matrices, eight rows by eight columns at a time, whose sums stay in registers."""
+"""Matrix products in tiles of eight rows by eight columns, whose sums stay in registers.
+
+A tile is a tuple of eight vectors. They are named one by one, because Numba keeps names in registers, but
+the elements of an array in memory.
+"""
 
 import numpy as np
 
 from gradformer_dgl.jit.compile import jit
-from gradformer_dgl.jit.simd import WIDTH, fma, load_first, spread, store, store_first, transpose
+from gradformer_dgl.jit.simd import WIDTH, broadcast, fma, load_first, store, store_first, transpose_tile
 
 
 @jit
@@ -14,9 +18,9 @@ def rounded_up(count):
 
 
 @jit
-def transposed_times(x, a, inner, z, row, column, columns):
+def transposed_matmul(x, a, inner, z, row, column, columns):
     """Return x[:inner, a : a + 8].T @ z[row : row + inner, column : column + columns], columns <= 8."""
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = spread(np.float32(0))
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = broadcast(np.float32(0))
     for b in range(inner):
         y = load_first(z, row + b, column, columns)
         s0 = fma(x[b, a], y, s0)
@@ -31,9 +35,9 @@ def transposed_times(x, a, inner, z, row, column, columns):
 
 
 @jit
-def times(x, a, inner, z, row, column, columns):
+def matmul(x, a, inner, z, row, column, columns):
     """Return x[a : a + 8, :inner] @ z[row : row + inner, column : column + columns], columns <= 8."""
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = spread(np.float32(0))
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = broadcast(np.float32(0))
     for b in range(inner):
         y = load_first(z, row + b, column, columns)
         s0 = fma(x[a, b], y, s0)
@@ -48,8 +52,8 @@ def times(x, a, inner, z, row, column, columns):
 
 
 @jit
-def put(y, row, column, tile):
-    """Set y[row : row + 8, column : column + 8]."""
+def store_tile(y, row, column, tile):
+    """Store a tile in y[row : row + 8, column : column + 8]."""
     s0, s1, s2, s3, s4, s5, s6, s7 = tile
     store(y, row, column, s0)
     store(y, row + 1, column, s1)
@@ -62,7 +66,7 @@ def put(y, row, column, tile):
 
 
 @jit
-def _put_row(y, row, column, columns, x, scale, adds):
+def _store_row(y, row, column, columns, x, scale, adds):
     x = x * scale
     if adds:
         x = x + load_first(y, row, column, columns)
@@ -70,29 +74,29 @@ def _put_row(y, row, column, columns, x, scale, adds):
 
 
 @jit
-def put_scaled(y, row, rows, column, columns, tile, scales, a, adds):
-    """Set, or add to, y[row : row + rows, column : column + columns], rows times scales[a : a + rows]."""
+def store_scaled(y, row, rows, column, columns, tile, scales, a, adds):
+    """Store a tile, its row k times scales[a + k], in y, or add it; at most ``rows`` by ``columns`` of it."""
     s0, s1, s2, s3, s4, s5, s6, s7 = tile
-    _put_row(y, row, column, columns, s0, scales[a], adds)
+    _store_row(y, row, column, columns, s0, scales[a], adds)
     if rows > 1:
-        _put_row(y, row + 1, column, columns, s1, scales[a + 1], adds)
+        _store_row(y, row + 1, column, columns, s1, scales[a + 1], adds)
     if rows > 2:
-        _put_row(y, row + 2, column, columns, s2, scales[a + 2], adds)
+        _store_row(y, row + 2, column, columns, s2, scales[a + 2], adds)
     if rows > 3:
-        _put_row(y, row + 3, column, columns, s3, scales[a + 3], adds)
+        _store_row(y, row + 3, column, columns, s3, scales[a + 3], adds)
     if rows > 4:
-        _put_row(y, row + 4, column, columns, s4, scales[a + 4], adds)
+        _store_row(y, row + 4, column, columns, s4, scales[a + 4], adds)
     if rows > 5:
-        _put_row(y, row + 5, column, columns, s5, scales[a + 5], adds)
+        _store_row(y, row + 5, column, columns, s5, scales[a + 5], adds)
     if rows > 6:
-        _put_row(y, row + 6, column, columns, s6, scales[a + 6], adds)
+        _store_row(y, row + 6, column, columns, s6, scales[a + 6], adds)
     if rows > 7:
-        _put_row(y, row + 7, column, columns, s7, scales[a + 7], adds)
+        _store_row(y, row + 7, column, columns, s7, scales[a + 7], adds)
 
 
 @jit
-def turn(x, row, rows, column, columns, scale, y):
-    """Set y[c, i] to scale * x[row + i, column + c], and to 0 beyond the rows and columns, up to eights."""
+def transpose(x, row, rows, column, columns, scale, y):
+    """Set y[c, i] to scale * x[row + i, column + c], and the rest of the last tiles to 0."""
     for i in range(0, rows, WIDTH):
         for c in range(0, columns, WIDTH):
-            transpose(x, row + i, column + c, rows - i, columns - c, scale, y, c, i)
+            transpose_tile(x, row + i, column + c, rows - i, columns - c, scale, y, c, i)

@@ -1,9 +1,9 @@
-"""Decay attention on the CPU in single precision: a compiled loop over graphs and heads.
+"""Backend "ragged": the CPU in single precision, compiled loops over graphs and heads.
 
-The work is that of the real pairs, and no matrix over pairs is ever kept: the backward pass computes
-the attention weights anew from the largest logit and the sum of each row, and the dropout from its seed.
-That makes an error of the gradients in single precision which grows with the factors of the decay; where
-these are large, as no published setting makes them, dense blocks serve instead.
+The work is that of the real pairs, and no matrix over pairs is saved: the backward pass recomputes the
+attention weights from the largest logit and the sum of each row, and the dropout from its seed. The rounding
+error of these weights grows with the factors of the decay. Where they are large, as in no published setting,
+dense blocks serve instead.
 """
 
 from typing import Any
@@ -12,18 +12,18 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from gradformer_dgl.kernels.attention.backend import Backend, register, run
+from gradformer_dgl.kernels.attention.attention_op import Backend, register, run
 from gradformer_dgl.kernels.attention.blocks import BLOCKS
 from gradformer_dgl.kernels.attention.dropout import as_threshold
 from gradformer_dgl.kernels.attention.ragged_kernel import attend, attend_backward
 from gradformer_dgl.pairs.distances import PairDistances
 
 LARGEST_FACTOR = 256.0
-"""Up to this factor the gradients of the loops are as exact as those of dense blocks."""
+"""Largest factor up to which recomputed weights are as exact as those of dense blocks."""
 
 
 def takes(table: Tensor) -> bool:
-    """Whether the factors of a table, on the CPU, are small enough for weights that are worked out anew.
+    """Tell whether the factors of a table (heads, columns) are small enough to recompute weights from.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def takes(table: Tensor) -> bool:
 
 
 def _layout(distances: PairDistances) -> tuple[Any, ...]:
-    """Return distances, sizes and where each graph's nodes and pairs begin, as NumPy arrays."""
+    """Return distances (pairs,), and sizes, first nodes and first pairs (graphs,), as NumPy arrays."""
     if "ragged" not in distances.plans:
         sizes = torch.tensor(distances.sizes, dtype=torch.int64)
         squares = sizes.square()
@@ -45,7 +45,7 @@ def _layout(distances: PairDistances) -> tuple[Any, ...]:
 
 
 def _statistics(qkv: Tensor) -> list[Tensor]:
-    """Room for the largest logit of each row and head, and for the inverse of its sum."""
+    """Allocate the largest logit of each row and one over the sum of its weights, both (heads, nodes)."""
     return [qkv.new_empty(qkv.shape[2], qkv.shape[0]) for _ in range(2)]
 
 
@@ -56,14 +56,14 @@ def _attend(
     dropout_p: float,
     seed: int,
     out: Tensor,
-    *kept: Tensor,
+    *statistics: Tensor,
 ) -> None:
-    # The loop's outputs are exact; but what is dropped has to be the same in both passes.
+    # The forward pass of the loop is exact, but both passes have to draw the same dropout.
     if (dropout_p or qkv.requires_grad or table.requires_grad) and not takes(table):
         BLOCKS.attend(qkv, table, distances, dropout_p, seed, out)
     elif out.numel():
         arrays = (_rows(qkv), *_layout(distances), table.detach().numpy())
-        attend(*arrays, as_threshold(dropout_p), seed, _rows(out), *(part.numpy() for part in kept))
+        attend(*arrays, as_threshold(dropout_p), seed, _rows(out), *(part.numpy() for part in statistics))
 
 
 def _gradients(
@@ -75,7 +75,7 @@ def _gradients(
     seed: int,
     by_table: bool,
     out: Tensor,
-    *kept: Tensor,
+    *statistics: Tensor,
 ) -> tuple[Tensor, Tensor | None]:
     if not takes(table):
         return BLOCKS.gradients(grad_out, qkv, table, distances, dropout_p, seed, by_table, out)
@@ -89,7 +89,7 @@ def _gradients(
             as_threshold(dropout_p),
             seed,
             _rows(out),
-            *(part.numpy() for part in kept),
+            *(part.numpy() for part in statistics),
             _rows(grad_out.contiguous()),
             _rows(grad_qkv),
             lanes.numpy(),
@@ -98,7 +98,7 @@ def _gradients(
 
 
 def _rows(x: Tensor) -> Any:
-    """Return a tensor as a NumPy array of one row a node."""
+    """Return (nodes, ...) as a NumPy array (nodes, channels) in the same memory."""
     return x.detach().view(len(x), -1).numpy()
 
 
@@ -109,7 +109,7 @@ def ragged_attention(
     dropout_p: float = 0.0,
     seed: int | Tensor = 0,
 ) -> Float32[Tensor, "nodes heads head_dim"]:
-    """Compute decay attention graph by graph, compiled for the CPU.
+    """Compute decay attention graph by graph in compiled loops on the CPU.
 
     Parameters
     ----------

@@ -1,8 +1,12 @@
 # mypy: allow-untyped-defs
-"""Single-precision attention over one graph and head at a time, in matrices that stay in cache.
+"""Compiled loops of dense attention on the CPU in single precision, one graph and head at a time.
 
-A matrix over pairs has the keys as rows and the queries of a tile as columns. Rows and columns are filled
-up to multiples of eight, the vectors of the loops; what the padding holds goes nowhere.
+A matrix over pairs has the keys as rows and a tile of queries as columns. So a vector holds eight queries
+and one key, and the softmax of eight rows of logits needs no sum within a vector. Rows and columns are
+filled up to multiples of eight; results of the padding are not stored.
+
+``fastmath`` is "contract" alone, which makes one instruction of a product and a sum. The rest of it would
+let the compiler assume that there is no NaN or infinity, which have to reach the output.
 """
 
 import math
@@ -12,37 +16,37 @@ import numpy as np
 from gradformer_dgl.jit.compile import jit
 from gradformer_dgl.jit.simd import (
     WIDTH,
+    broadcast,
     fma,
     gather,
     load,
     load_first,
     maximum,
-    spread,
     store,
     total,
     where_equal,
 )
 from gradformer_dgl.jit.simd_math import exp_below_one
-from gradformer_dgl.kernels.attention.dropout_kernel import counters, kept, row_key
+from gradformer_dgl.kernels.attention.dropout_kernel import counters, kept_scale, row_key
 from gradformer_dgl.kernels.attention.matmul_tiles import (
-    put,
-    put_scaled,
+    matmul,
     rounded_up,
-    times,
-    transposed_times,
-    turn,
+    store_scaled,
+    store_tile,
+    transpose,
+    transposed_matmul,
 )
 
 TILE = 64
-"""Most queries at a time: a tile over graphs of molecule size then fits the first-level cache."""
+"""Most queries of a tile: its matrices over a graph of molecule size then fit into the first-level cache."""
 
 FEW = 16
-"""Columns of the table up to which each is summed by comparing vectors of pairs, not number by number."""
+"""Columns of the table up to which the gradient of each is summed with vector comparisons."""
 
 
 @jit
 def _look_up_columns(values, first, size, start, count, last, column):
-    """Fill column[key, query] with the column of the table that a tile's pairs have; return the largest."""
+    """Set column[key, query] to the table's column of each pair of a tile; return the largest."""
     most = np.int32(0)
     for j in range(size):
         for i in range(count):
@@ -55,7 +59,7 @@ def _look_up_columns(values, first, size, start, count, last, column):
 
 @jit
 def _add_by_column(x, column, size, count, most, sums):
-    """Add x[j, i] to sums[lane, column[j, i]] for all keys and queries, in any lane."""
+    """Add x[key, query] to sums[lane, column[key, query]] for all pairs of a tile, in any lane."""
     if most >= FEW:
         for j in range(size):
             for i in range(0, count, WIDTH):
@@ -63,7 +67,7 @@ def _add_by_column(x, column, size, count, most, sums):
                     sums[k, column[j, i + k]] += x[j, i + k]
         return
     for c in range(0, most + 1, 4):
-        s0 = s1 = s2 = s3 = spread(np.float32(0))
+        s0 = s1 = s2 = s3 = broadcast(np.float32(0))
         for j in range(size):
             for i in range(0, count, WIDTH):
                 y, found = load(x, j, i), load(column, j, i)
@@ -83,11 +87,12 @@ def _draw_keys(keys, seed, first, size, heads, head):
 
 
 @jit(fastmath=("contract",))
-def attend(qkv, values, sizes, node_start, pair_start, table, threshold, seed, out, peak, inverse):
+def attend(qkv, values, sizes, node_start, pair_start, table, threshold, seed, out, row_max, inverse_sum):
     """Compute attention of all graphs.
 
-    Takes qkv (nodes, 3 * channels), the heads of each part side by side. Writes out (nodes, channels), and
-    of every row of logits the largest and the inverse of the sum, peak and inverse (heads, nodes).
+    Takes qkv (nodes, 3 * channels), the heads of each part side by side, values (pairs,), and sizes,
+    node_start and pair_start (graphs,). Stores out (nodes, channels), and the largest logit of each row and
+    one over the sum of its weights, row_max and inverse_sum (heads, nodes).
     """
     heads, channels = table.shape[0], out.shape[1]
     head_dim = channels // heads
@@ -97,7 +102,7 @@ def attend(qkv, values, sizes, node_start, pair_start, table, threshold, seed, o
     bound, last = np.int32(np.uint32(threshold)), np.int32(table.shape[1] - 1)
     key, query = np.zeros((depth, rows), np.float32), np.zeros((depth, TILE), np.float32)
     weight, column = np.zeros((rows, TILE), np.float32), np.zeros((rows, TILE), np.int32)
-    ends, keys = np.zeros((2, TILE), np.float32), np.zeros(rows, np.int32)
+    stats, keys = np.zeros((2, TILE), np.float32), np.zeros(rows, np.int32)
     for graph in range(len(sizes)):
         size, first = sizes[graph], node_start[graph]
         for start in range(0, size, TILE):
@@ -105,14 +110,14 @@ def attend(qkv, values, sizes, node_start, pair_start, table, threshold, seed, o
             _look_up_columns(values, pair_start[graph], size, start, count, last, column)
             for head in range(heads):
                 at = head * head_dim
-                turn(qkv, node, count, at, head_dim, scale, query)
-                turn(qkv, first, size, channels + at, head_dim, one, key)
+                transpose(qkv, node, count, at, head_dim, scale, query)
+                transpose(qkv, first, size, channels + at, head_dim, one, key)
                 if threshold:
                     _draw_keys(keys, seed, first, size, heads, head)
                 for i in range(0, count, WIDTH):
                     for j in range(0, size, WIDTH):
-                        put(weight, j, i, transposed_times(key, j, head_dim, query, 0, i, WIDTH))
-                    top, sums = spread(np.float32(-np.inf)), spread(np.float32(0))
+                        store_tile(weight, j, i, transposed_matmul(key, j, head_dim, query, 0, i, WIDTH))
+                    top, sums = broadcast(np.float32(-np.inf)), broadcast(np.float32(0))
                     for j in range(size):
                         logit = load(weight, j, i) * gather(table, head, load(column, j, i))
                         top = maximum(top, logit)
@@ -122,17 +127,17 @@ def attend(qkv, values, sizes, node_start, pair_start, table, threshold, seed, o
                         w = exp_below_one(load(weight, j, i) - top)
                         sums = sums + w
                         if threshold:
-                            w = w * kept(keys[j], counter, bound, keep_scale)
+                            w = w * kept_scale(keys[j], counter, bound, keep_scale)
                         store(weight, j, i, w)
-                    store(ends, 0, i, top)
-                    store(ends, 1, i, spread(one) / sums)
+                    store(stats, 0, i, top)
+                    store(stats, 1, i, broadcast(one) / sums)
                 for i in range(count):
-                    peak[head, node + i], inverse[head, node + i] = ends[0, i], ends[1, i]
+                    row_max[head, node + i], inverse_sum[head, node + i] = stats[0, i], stats[1, i]
                 for i in range(0, count, WIDTH):
                     for c in range(at, at + head_dim, WIDTH):
                         some = at + head_dim - c
-                        mixed = transposed_times(weight, i, size, qkv, first, 2 * channels + c, some)
-                        put_scaled(out, node + i, count - i, c, some, mixed, ends[1], i, False)
+                        mixed = transposed_matmul(weight, i, size, qkv, first, 2 * channels + c, some)
+                        store_scaled(out, node + i, count - i, c, some, mixed, stats[1], i, False)
 
 
 @jit(fastmath=("contract",))
@@ -146,16 +151,17 @@ def attend_backward(
     threshold,
     seed,
     out,
-    peak,
-    inverse,
+    row_max,
+    inverse_sum,
     grad_out,
     grad_qkv,
     grad_table,
 ):
-    """Compute the gradients of ``attend``: sets grad_qkv, and adds to grad_table (8, heads, columns).
+    """Compute the gradients of ``attend`` from a recomputation of the weights.
 
-    grad_table has eight lanes, to be summed: additions to one number in a row would wait for each other. It
-    is empty where the table needs no gradient.
+    Sets grad_qkv (nodes, 3 * channels), and adds to grad_table (8, heads, columns), which has no columns
+    where the table needs no gradient. Its eight lanes are to be summed: consecutive additions to one number
+    would wait for each other.
     """
     heads, channels = table.shape[0], out.shape[1]
     head_dim = channels // heads
@@ -168,7 +174,7 @@ def attend_backward(
     query, grad = np.zeros((depth, TILE), np.float32), np.zeros((depth, TILE), np.float32)
     product, weight = np.zeros((rows, TILE), np.float32), np.zeros((rows, TILE), np.float32)
     grad_weight, column = np.zeros((rows, TILE), np.float32), np.zeros((rows, TILE), np.int32)
-    ends, keys = np.zeros((3, TILE), np.float32), np.zeros(rows, np.int32)
+    stats, keys = np.zeros((3, TILE), np.float32), np.zeros(rows, np.int32)
     for graph in range(len(sizes)):
         size, first = sizes[graph], node_start[graph]
         for start in range(0, size, TILE):
@@ -176,34 +182,36 @@ def attend_backward(
             most = _look_up_columns(values, pair_start[graph], size, start, count, last, column)
             for head in range(heads):
                 at = head * head_dim
-                turn(qkv, node, count, at, head_dim, scale, query)
-                turn(qkv, first, size, channels + at, head_dim, one, key)
-                turn(qkv, first, size, 2 * channels + at, head_dim, one, value)
-                turn(grad_out, node, count, at, head_dim, one, grad)
+                transpose(qkv, node, count, at, head_dim, scale, query)
+                transpose(qkv, first, size, channels + at, head_dim, one, key)
+                transpose(qkv, first, size, 2 * channels + at, head_dim, one, value)
+                transpose(grad_out, node, count, at, head_dim, one, grad)
                 if threshold:
                     _draw_keys(keys, seed, first, size, heads, head)
                 for i in range(count, rounded_up(count)):
-                    # Padding has neither weights nor gradients, whatever the tile before it was.
-                    ends[0, i] = ends[1, i] = ends[2, i] = 0
+                    # Columns of padding still hold the tile before: they get no weights and no gradients.
+                    stats[0, i] = stats[1, i] = stats[2, i] = 0
                 for i in range(count):
-                    ends[0, i], ends[1, i] = peak[head, node + i], inverse[head, node + i]
-                    along = spread(np.float32(0))
+                    stats[0, i], stats[1, i] = row_max[head, node + i], inverse_sum[head, node + i]
+                    dot = broadcast(np.float32(0))
                     for c in range(at, at + head_dim, WIDTH):
                         some = at + head_dim - c
                         given = load_first(grad_out, node + i, c, some)
-                        along = fma(load_first(out, node + i, c, some), given, along)
-                    ends[2, i] = total(along)
+                        dot = fma(load_first(out, node + i, c, some), given, dot)
+                    stats[2, i] = total(dot)
                 for i in range(0, count, WIDTH):
                     for j in range(0, size, WIDTH):
-                        put(product, j, i, transposed_times(key, j, head_dim, query, 0, i, WIDTH))
-                        put(grad_weight, j, i, transposed_times(value, j, head_dim, grad, 0, i, WIDTH))
-                    top, by, mean = load(ends, 0, i), load(ends, 1, i), load(ends, 2, i)
+                        store_tile(product, j, i, transposed_matmul(key, j, head_dim, query, 0, i, WIDTH))
+                        store_tile(
+                            grad_weight, j, i, transposed_matmul(value, j, head_dim, grad, 0, i, WIDTH)
+                        )
+                    top, inverse, mean = load(stats, 0, i), load(stats, 1, i), load(stats, 2, i)
                     counter = counters(start + i)
                     for j in range(size):
                         p, factor = load(product, j, i), gather(table, head, load(column, j, i))
-                        w, g = exp_below_one(p * factor - top) * by, load(grad_weight, j, i)
+                        w, g = exp_below_one(p * factor - top) * inverse, load(grad_weight, j, i)
                         if threshold:
-                            mask = kept(keys[j], counter, bound, keep_scale)
+                            mask = kept_scale(keys[j], counter, bound, keep_scale)
                             store(weight, j, i, w * mask)
                             g = g * mask
                         else:
@@ -217,10 +225,10 @@ def attend_backward(
                 for c in range(at, at + head_dim, WIDTH):
                     some, c_key, c_value = at + head_dim - c, channels + c, 2 * channels + c
                     for i in range(0, count, WIDTH):
-                        tile = transposed_times(grad_weight, i, size, qkv, first, c_key, some)
-                        put_scaled(grad_qkv, node + i, count - i, c, some, tile, scales, i, False)
+                        tile = transposed_matmul(grad_weight, i, size, qkv, first, c_key, some)
+                        store_scaled(grad_qkv, node + i, count - i, c, some, tile, scales, i, False)
                     for j in range(0, size, WIDTH):
-                        tile = times(grad_weight, j, count, qkv, node, c, some)
-                        put_scaled(grad_qkv, first + j, size - j, c_key, some, tile, scales, j, adds)
-                        tile = times(weight, j, count, grad_out, node, c, some)
-                        put_scaled(grad_qkv, first + j, size - j, c_value, some, tile, ones, j, adds)
+                        tile = matmul(grad_weight, j, count, qkv, node, c, some)
+                        store_scaled(grad_qkv, first + j, size - j, c_key, some, tile, scales, j, adds)
+                        tile = matmul(weight, j, count, grad_out, node, c, some)
+                        store_scaled(grad_qkv, first + j, size - j, c_value, some, tile, ones, j, adds)

@@ -1,4 +1,4 @@
-"""Decay attention graph by graph, in the plainest way: what the other backends are measured against."""
+"""Backend "reference": one dense matrix per graph, against which the other backends are tested."""
 
 import torch
 from jaxtyping import Float

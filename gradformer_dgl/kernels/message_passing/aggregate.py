@@ -1,8 +1,8 @@
-"""Sums over the edges of a graph, each by the fastest way there is for its tensors.
+"""Sums over the incoming edges of the nodes, each by the fastest implementation for its tensors.
 
-In single precision on the CPU, what would make tensors over edges is compiled into one loop; else DGL's
-kernels serve where DGL runs on the tensors, and torch's where it does not: DGL's builds for CUDA end at an
-older torch, and its CPU kernels know float32 and float64 only.
+In single precision on the CPU, sums that would need tensors over edges are compiled loops. Otherwise DGL's
+kernels serve where DGL takes the tensors, and torch's where it does not: DGL's builds for CUDA end at an
+older torch, and its CPU kernels take float32 and float64 only.
 """
 
 from typing import TypeGuard
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from gradformer_dgl.graphs.edge_list import EdgeList, Graph
 from gradformer_dgl.kernels.autograd import apply, loops_take
-from gradformer_dgl.kernels.message_passing.jit_sums import AddActivated, GatedMean
-from gradformer_dgl.kernels.message_passing.per_graph import PerGraph, edges_of, lists_edges
+from gradformer_dgl.kernels.message_passing.aggregate_cpu import AddActivated, GatedMean
+from gradformer_dgl.kernels.message_passing.graph_edges import PerGraph, edges_of, lists_edges
 
 EPSILON = 1e-6
 
@@ -29,19 +29,19 @@ _lists_edges = PerGraph(lists_edges)
 
 
 def compiled_runs_on(graph: Graph, x: Tensor) -> TypeGuard[dgl.DGLGraph]:
-    """Whether the compiled loops take this graph and tensor."""
+    """Tell whether the compiled loops take this graph and tensor (nodes, channels)."""
     return dgl_runs_on(graph, x) and loops_take(x)
 
 
 def dgl_runs_on(graph: Graph, x: Tensor) -> TypeGuard[dgl.DGLGraph]:
-    """Whether DGL's kernels take this graph and tensor together."""
+    """Tell whether DGL's kernels take this graph and tensor (nodes, channels)."""
     if not isinstance(graph, dgl.DGLGraph) or graph.device != x.device:
         return False
     return x.dtype in (torch.float32, torch.float64) and _lists_edges[graph]
 
 
 def endpoints(graph: Graph, device: torch.device) -> tuple[Int64[Tensor, " edges"], Int64[Tensor, " edges"]]:
-    """Return sources and destinations of the edges, moved to a device once per graph."""
+    """Return sources and destinations (edges,) on a device, to which they are moved once per graph."""
     if isinstance(graph, EdgeList) and graph.device == device:
         return graph.edges()
     by_device = _edges[graph]
@@ -52,7 +52,7 @@ def endpoints(graph: Graph, device: torch.device) -> tuple[Int64[Tensor, " edges
 
 
 def degrees(graph: Graph, device: torch.device) -> tuple[Int64[Tensor, " nodes"], Int64[Tensor, " nodes"]]:
-    """Return the in-degrees and the out-degrees of the nodes, on a device.
+    """Return the in-degrees and the out-degrees (nodes,) on a device.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def degrees(graph: Graph, device: torch.device) -> tuple[Int64[Tensor, " nodes"]
 
 
 def sum_neighbors(graph: Graph, x: Float[Tensor, "nodes channels"]) -> Float[Tensor, "nodes channels"]:
-    """Sum the sources' rows at every destination.
+    """Sum x[u] over the edges from u to every node, (nodes, channels).
 
     Examples
     --------
@@ -81,7 +81,7 @@ def sum_neighbors(graph: Graph, x: Float[Tensor, "nodes channels"]) -> Float[Ten
 def add_activated(
     graph: Graph, x: Float[Tensor, "nodes channels"], e: Float[Tensor, "edges channels"]
 ) -> Float[Tensor, "nodes channels"]:
-    """Add to every node the sum of ``relu(x[u] + e[k])`` over the edges k from u to it.
+    """Return x (nodes, channels) plus the sum of ``relu(x[u] + e[k])`` over the edges k from u to each node.
 
     Examples
     --------
@@ -105,7 +105,7 @@ def gated_mean(
     edges: Float[Tensor, "edges channels"] | None = None,
     scale: Float[Tensor, "edges 1"] | None = None,
 ) -> Float[Tensor, "nodes channels"]:
-    r"""Average the sources' messages at every node, channel by channel weighted by gates.
+    r"""Average the messages of the sources at every node, weighted by a gate for each channel.
 
     .. math::
 

@@ -1,7 +1,7 @@
-"""Decay attention over near pairs on the CPU in single precision: a compiled loop over queries.
+"""Sparse attention on the CPU in single precision: compiled loops over queries.
 
-Nothing over pairs is kept, and what is made is a row at a time: the backward pass computes the weights anew
-from each row's largest logit and sum, and the dropout from its seed.
+No tensor over pairs is made. The backward pass recomputes the weights from each row's largest logit and sum,
+and the dropout from its seed.
 """
 
 from typing import Any
@@ -13,18 +13,18 @@ from torch.nn import functional
 
 from gradformer_dgl.jit.simd import WIDTH
 from gradformer_dgl.kernels.attention.dropout import as_threshold
-from gradformer_dgl.kernels.attention.sparse_kernel import attend, attend_backward
+from gradformer_dgl.kernels.attention.sparse_cpu_kernel import attend, attend_backward
 from gradformer_dgl.kernels.autograd import differentiable_once
 from gradformer_dgl.pairs.sparse import SparsePairDistances
 
 
-def _layout(near: SparsePairDistances) -> tuple[Any, ...]:
-    sizes = torch.tensor(near.sizes, dtype=torch.int64)
-    return tuple(part.numpy() for part in (near.indptr, near.indices, near.distances, sizes))
+def _layout(sparse: SparsePairDistances) -> tuple[Any, ...]:
+    sizes = torch.tensor(sparse.sizes, dtype=torch.int64)
+    return tuple(part.numpy() for part in (sparse.indptr, sparse.indices, sparse.distances, sizes))
 
 
 def _rows(x: Tensor) -> Tensor:
-    """Return (nodes, ..., head_dim) as rows of channels, each head filled up to whole vectors."""
+    """Return (nodes, ..., head_dim) as (nodes, channels), each head filled up to whole vectors."""
     x = x.detach()
     if x.shape[-1] % WIDTH:
         x = functional.pad(x, (0, -x.shape[-1] % WIDTH))
@@ -32,25 +32,25 @@ def _rows(x: Tensor) -> Tensor:
 
 
 def _prepared(qkv: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what the kernels take: rows of channels, and factors of products that are not scaled yet."""
+    """Return qkv as rows of channels, and the table scaled by 1 / sqrt(head_dim)."""
     return _rows(qkv), (table.detach() * qkv.shape[-1] ** -0.5).contiguous()
 
 
-class NearLoop(torch.autograd.Function):
-    """Attention row by row; saves its inputs, its output and two numbers per node and head."""
+class SparseCpu(torch.autograd.Function):
+    """Attention row by row; saves its inputs, its output and two tensors (nodes, heads)."""
 
     @staticmethod
     def forward(
-        ctx: Any, qkv: Tensor, table: Tensor, near: SparsePairDistances, dropout_p: float, seed: int
+        ctx: Any, qkv: Tensor, table: Tensor, sparse: SparsePairDistances, dropout_p: float, seed: int
     ) -> Tensor:
         ctx.shape = heads, head_dim = qkv.shape[2:]
-        ctx.near, ctx.threshold, ctx.seed = near, as_threshold(dropout_p), seed
+        ctx.sparse, ctx.threshold, ctx.seed = sparse, as_threshold(dropout_p), seed
         rows, scaled = _prepared(qkv, table)
         out = rows.new_empty(len(rows), rows.shape[1] // 3)
-        peak, inverse = rows.new_empty(len(rows), heads), rows.new_empty(len(rows), heads)
-        results = (part.numpy() for part in (out, peak, inverse))
-        attend(rows.numpy(), *_layout(near), scaled.numpy(), ctx.threshold, seed, *results)
-        ctx.save_for_backward(qkv, table, out, peak, inverse)
+        row_max, inverse_sum = (rows.new_empty(len(rows), heads) for _ in range(2))
+        results = (part.numpy() for part in (out, row_max, inverse_sum))
+        attend(rows.numpy(), *_layout(sparse), scaled.numpy(), ctx.threshold, seed, *results)
+        ctx.save_for_backward(qkv, table, out, row_max, inverse_sum)
         return out.unflatten(1, (heads, -1))[:, :, :head_dim]
 
     @staticmethod
@@ -64,7 +64,7 @@ class NearLoop(torch.autograd.Function):
         lanes = torch.zeros(4, heads, columns, dtype=torch.float64)
         attend_backward(
             rows.numpy(),
-            *_layout(ctx.near),
+            *_layout(ctx.sparse),
             scaled.numpy(),
             ctx.threshold,
             ctx.seed,
@@ -76,25 +76,25 @@ class NearLoop(torch.autograd.Function):
         return grad.unflatten(1, (3, heads, -1))[..., :head_dim], grad_table, None, None, None
 
 
-def near_loop(
+def sparse_cpu_attention(
     qkv: Float32[Tensor, "nodes 3 heads head_dim"],
-    near: SparsePairDistances,
+    sparse: SparsePairDistances,
     table: Float32[Tensor, "heads columns"],
     dropout_p: float = 0.0,
     seed: int = 0,
 ) -> Float32[Tensor, "nodes heads head_dim"]:
-    """Compute decay attention over near pairs, compiled for the CPU.
+    """Compute sparse attention, compiled for the CPU.
 
     Parameters
     ----------
     qkv : Tensor
         Shape (nodes, 3, heads, head_dim): query, key and value, float32, on the CPU.
-    near : SparsePairDistances
+    sparse : SparsePairDistances
         Of the same nodes.
     table : Tensor
         Shape (heads, columns): factor by head and distance; the last, of far pairs, is not read.
     dropout_p : float
-        Probability for the weight of a near pair to be dropped.
+        Probability for the weight of a sparse pair to be dropped.
     seed : int
         Of the dropout.
 
@@ -106,7 +106,8 @@ def near_loop(
     Examples
     --------
     >>> x = torch.ones(3, 3, 2, 5)
-    >>> near_loop(x, SparsePairDistances.from_graph(([0], [1], 3), max_distance=1), torch.ones(2, 3)).shape
+    >>> sparse = SparsePairDistances.from_graph(([0], [1], 3), max_distance=1)
+    >>> sparse_cpu_attention(x, sparse, torch.ones(2, 3)).shape
     torch.Size([3, 2, 5])
     """
-    return NearLoop.apply(qkv, table, near, dropout_p, seed)
+    return SparseCpu.apply(qkv, table, sparse, dropout_p, seed)

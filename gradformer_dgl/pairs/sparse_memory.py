@@ -1,4 +1,4 @@
-"""How many near pairs a large graph has, and what they and a training step take, before they are searched."""
+"""Memory of sparse pairs and of a training step on them, estimated before the search."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from gradformer_dgl.preprocess import GraphStructures
 
 SAMPLE = 1024
-"""Nodes whose near nodes are counted."""
+"""Nodes whose pairs are counted."""
 SMALL = 20_000
-"""Of graphs with fewer nodes only some are looked at: the largest, and a sample of the others."""
+"""Nodes below which only the largest graphs and a sample of the others are searched."""
 LOOKED = 32
-"""How many of these, of either kind."""
+"""Number of the largest graphs, and of the sample."""
 PAIR_BYTES = 13
-"""A pair takes 5 bytes, and half as many again, copied once, while the arrays grow."""
+"""Bytes of a pair during the search: 5, and half as many again, copied once, while the arrays grow."""
 HUBS = 3
-"""Nodes with the most neighbours that a refusal names."""
+"""Nodes with the most neighbours that an error message names."""
 
 
 @dataclass(frozen=True)
 class PairEstimate:
-    """Near pairs of a graph, estimated from some of its nodes.
+    """Number of pairs within a cut-off, estimated from some nodes of a graph.
 
     Parameters
     ----------
@@ -42,15 +42,15 @@ class PairEstimate:
     per_node: Float64[np.ndarray, "distances"]
 
     def pairs(self, max_distance: int) -> float:
-        """Return the number of pairs within a cut-off."""
+        """Return the number of pairs."""
         return self.num_nodes * float(self.per_node[min(max_distance, len(self.per_node) - 1)])
 
     def num_bytes(self, max_distance: int) -> float:
-        """Return the memory that the search for them takes."""
+        """Return the memory of the search, in bytes."""
         return PAIR_BYTES * self.pairs(max_distance)
 
     def fitting(self, memory: float) -> int:
-        """Return the largest cut-off whose pairs fit into so many bytes, 0 if none does."""
+        """Return the largest cut-off whose search fits into ``memory`` bytes, 0 if none does."""
         sizes = [self.num_bytes(distance) for distance in range(len(self.per_node))]
         return max((distance for distance, size in enumerate(sizes) if size <= memory), default=0)
 
@@ -58,14 +58,14 @@ class PairEstimate:
 def estimate_pairs(
     structures: "GraphStructures", max_distance: int, directed: bool = False, sample: int = SAMPLE
 ) -> PairEstimate:
-    """Count the near nodes of some nodes of a graph, at every cut-off up to the one given.
+    """Estimate the number of pairs at every cut-off up to the one given from a sample of nodes.
 
     Parameters
     ----------
     structures : GraphStructures
         One graph.
     max_distance : int
-        The largest cut-off that is of interest.
+        The largest cut-off.
     directed : bool
         Follow edges from source to destination only.
     sample : int
@@ -81,7 +81,7 @@ def estimate_pairs(
     from gradformer_dgl.preprocess.sparse_pairs import packed_sparse_pairs
 
     num_nodes = int(structures.node_counts[0])
-    # One by one: neighbouring ids often have much the same near nodes.
+    # One by one: neighbouring ids often have much the same neighbourhood.
     blocks = [(0, num_nodes)]
     if num_nodes > sample:
         chosen = np.random.default_rng(0).choice(num_nodes, sample, replace=False)
@@ -95,15 +95,15 @@ def estimate_pairs(
         searched += len(found)
     per_node = np.cumsum(histogram) / max(1, searched)
     # A sample may miss the neighbours of a hub, whose pairs are known.
-    made = max(pairs_of_hubs(structures, directed, most=1).values(), default=0)
-    per_node[2:] = np.maximum(per_node[2:], made / max(1, num_nodes))
+    of_hub = max(pairs_of_hubs(structures, directed, most=1).values(), default=0)
+    per_node[2:] = np.maximum(per_node[2:], of_hub / max(1, num_nodes))
     return PairEstimate(num_nodes, per_node)
 
 
 def pairs_of_hubs(structures: "GraphStructures", directed: bool = False, most: int = HUBS) -> dict[int, int]:
-    """Return how many pairs within two hops the nodes with the most neighbours make, each by itself.
+    """Count the pairs within two hops that each of the nodes with the most neighbours adds.
 
-    All neighbours of a hub are two hops apart at most: one with k of them makes (k + 1) ** 2 pairs.
+    All neighbours of a hub are at most two hops apart: a hub with k of them adds (k + 1) ** 2 pairs.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def pairs_of_hubs(structures: "GraphStructures", directed: bool = False, most: i
     directed : bool
         Follow edges from source to destination only.
     most : int
-        How many nodes.
+        Number of nodes.
 
     Returns
     -------
@@ -144,23 +144,23 @@ def require_memory(
     memory: int | None = None,
     node_bytes: float = 0.0,
 ) -> None:
-    """Refuse a search whose pairs, and a training step beside them, would not fit into memory.
+    """Raise an error if a search, and a training step beside its pairs, does not fit into memory.
 
     Parameters
     ----------
     structures : GraphStructures
-        The graphs; none is looked at where all pairs of them would fit.
+        The graphs; none is searched where all their pairs would fit.
     max_distance, directed
         See :func:`estimate_pairs`.
     memory : int, optional
         Bytes there are; those of this machine if not given.
     node_bytes : float
-        What a training step takes for each node, as ``training.step_memory.step_bytes`` measures it.
+        Bytes per node of a training step, as ``training.step_memory.step_bytes`` measures them.
 
     Raises
     ------
     GraphError
-        With the size, the cut-off that would fit, and the share of the pairs that each hub makes.
+        With the size, the cut-off that would fit, and the fraction of the pairs that each hub adds.
     """
     memory = machine_memory() if memory is None else memory
     sizes = structures.node_counts.astype(np.float64)
@@ -205,7 +205,7 @@ def require_memory(
 def _pairs_of_many(
     structures: "GraphStructures", graphs: np.ndarray, max_distance: int, directed: bool
 ) -> float:
-    """Return about how many pairs some graphs have together, judged by a sample of them."""
+    """Estimate the number of pairs of many graphs from a sample of them."""
     looked = graphs
     if len(graphs) > LOOKED:
         looked = np.random.default_rng(0).choice(graphs, LOOKED, replace=False)
@@ -217,25 +217,25 @@ def _pairs_of_many(
 
 
 def require_step(
-    near: "SparsePairDistances", node_bytes: float, beside: float = 0.0, memory: int | None = None
+    sparse: "SparsePairDistances", node_bytes: float, beside: float = 0.0, memory: int | None = None
 ) -> float:
-    """Refuse a training step that would not fit into memory, beside near pairs that are there already.
+    """Raise an error if a training step does not fit into memory beside the sparse pairs.
 
     Parameters
     ----------
-    near : SparsePairDistances
+    sparse : SparsePairDistances
         On the CPU.
     node_bytes : float
-        What the step takes for each node, as ``training.step_memory.step_bytes`` measures it.
+        Bytes per node, as ``training.step_memory.step_bytes`` measures them.
     beside : float
-        Bytes that other data takes.
+        Bytes of other data.
     memory : int, optional
         Bytes there are; those of this machine if not given.
 
     Returns
     -------
     float
-        Bytes that the step takes, about.
+        Bytes of the step, about.
 
     Raises
     ------
@@ -245,15 +245,15 @@ def require_step(
     Examples
     --------
     >>> from gradformer_dgl import SparsePairDistances
-    >>> near = SparsePairDistances.from_graph(([0, 1, 2], [1, 2, 3], 4), max_distance=2)
-    >>> require_step(near, node_bytes=1000)
+    >>> sparse = SparsePairDistances.from_graph(([0, 1, 2], [1, 2, 3], 4), max_distance=2)
+    >>> require_step(sparse, node_bytes=1000)
     4000.0
     """
     memory = machine_memory() if memory is None else memory
-    step = float(node_bytes * near.num_nodes)
-    found = torch.bincount(near.distances, minlength=near.max_distance + 1).numpy()
+    step = float(node_bytes * sparse.num_nodes)
+    found = torch.bincount(sparse.distances, minlength=sparse.max_distance + 1).numpy()
     pairs = np.cumsum(found, dtype=np.float64)
-    sizes = near.indptr.nbytes + (near.indices.itemsize + near.distances.itemsize) * pairs
+    sizes = sparse.indptr.nbytes + (sparse.indices.itemsize + sparse.distances.itemsize) * pairs
     if step + beside + sizes[-1] <= memory:
         return step
     fits = int(np.flatnonzero(step + beside + sizes <= memory).max(initial=0))
@@ -261,20 +261,20 @@ def require_step(
     if fits:
         advice = f"max_distance={fits} would take {_gib(step + beside + sizes[fits])}"
     raise GraphError(
-        f"a training step on {near.num_nodes:,} nodes takes about {_gib(step)}, and {near.num_pairs:,} pairs "
-        f"within {near.max_distance} hops and other data {_gib(beside + sizes[-1])}; this machine has "
-        f"{_gib(memory)} of memory: {advice}"
+        f"a training step on {sparse.num_nodes:,} nodes takes about {_gib(step)}, and "
+        f"{sparse.num_pairs:,} pairs within {sparse.max_distance} hops and other data "
+        f"{_gib(beside + sizes[-1])}; this machine has {_gib(memory)} of memory: {advice}"
     )
 
 
 def _hubs(structures: "GraphStructures", pairs: float, max_distance: int, directed: bool) -> str:
     if max_distance < 2:
         return ""
-    shares = [
-        f"node {node} makes {min(100, 100 * made / max(1, pairs)):.2g} %"
-        for node, made in pairs_of_hubs(structures, directed).items()
+    percentages = [
+        f"node {node} adds {min(100, 100 * count / max(1, pairs)):.2g} %"
+        for node, count in pairs_of_hubs(structures, directed).items()
     ]
-    return f" (of the pairs, the neighbourhood of {', of '.join(shares)})"
+    return f" (of the pairs, the neighbourhood of {', of '.join(percentages)})"
 
 
 def _gib(num_bytes: float) -> str:

@@ -1,4 +1,4 @@
-"""Sums over edges with gradients, compiled for the CPU in single precision."""
+"""Autograd functions of the compiled sums over edges, on the CPU in single precision."""
 
 from typing import Any
 
@@ -7,21 +7,21 @@ import torch
 from torch import Tensor
 
 from gradformer_dgl.kernels.autograd import arrays, differentiable_once
-from gradformer_dgl.kernels.message_passing import edge_kernels
-from gradformer_dgl.kernels.message_passing.per_graph import PerGraph, incoming_of
+from gradformer_dgl.kernels.message_passing import aggregate_cpu_kernel as loops
+from gradformer_dgl.kernels.message_passing.graph_edges import PerGraph, incoming_of
 
 _incoming = PerGraph(lambda graph: arrays(*incoming_of(graph)))
 
 
 class AddActivated(torch.autograd.Function):
-    """Sum of x and of ``relu(x[u] + e[k])`` over the incoming edges, both contiguous; keeps these alone."""
+    """Sum of x and of ``relu(x[u] + e[k])`` over the incoming edges; saves x and e, both contiguous."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, e: Tensor, graph: dgl.DGLGraph) -> Tensor:
         ctx.edges = _incoming[graph]
         ctx.save_for_backward(x, e)
         out = torch.empty_like(x)
-        edge_kernels.add_activated(*ctx.edges, *arrays(x, e, out))
+        loops.add_activated(*ctx.edges, *arrays(x, e, out))
         return out
 
     @staticmethod
@@ -29,12 +29,12 @@ class AddActivated(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, e = ctx.saved_tensors
         grad_x, grad_e = torch.empty_like(x), torch.empty_like(e)
-        edge_kernels.add_activated_backward(*ctx.edges, *arrays(x, e, grad.contiguous(), grad_x, grad_e))
+        loops.add_activated_backward(*ctx.edges, *arrays(x, e, grad.contiguous(), grad_x, grad_e))
         return grad_x, grad_e, None
 
 
 class GatedMean(torch.autograd.Function):
-    """Mean of messages weighted by gates; of contiguous inputs, beside which it keeps nothing over edges."""
+    """Mean of messages weighted by gates; of contiguous inputs, and saves no other tensor over edges."""
 
     @staticmethod
     def forward(
@@ -51,7 +51,7 @@ class GatedMean(torch.autograd.Function):
         scale = target.new_empty(0) if scale is None else scale
         inputs = (target, origin, message, edges, scale)
         mean, weight = torch.empty_like(target), torch.empty_like(target)
-        edge_kernels.gated_mean(*ctx.edges, *arrays(*inputs, mean, weight))
+        loops.gated_mean(*ctx.edges, *arrays(*inputs, mean, weight))
         ctx.save_for_backward(*inputs, mean, weight)
         return mean
 
@@ -61,7 +61,7 @@ class GatedMean(torch.autograd.Function):
         saved = ctx.saved_tensors
         of_nodes = [torch.zeros_like(part) for part in saved[:3]]
         of_edges, of_scale = (torch.empty_like(part) for part in saved[3:5])
-        edge_kernels.gated_mean_backward(
+        loops.gated_mean_backward(
             *ctx.edges, *arrays(*saved, grad.contiguous(), *of_nodes, of_edges, of_scale)
         )
         by_edge, scaled = ctx.given

@@ -1,25 +1,25 @@
 # mypy: allow-untyped-defs
-"""Sums over the incoming edges of every node, in single precision: no tensor over edges is made.
+"""Compiled loops of sums over the incoming edges of every node, in single precision.
 
-Edges come in the order of their destinations: those of node v at ``indptr[v]`` to ``indptr[v + 1]``, with
-their source and their number in the graph. The loops of ``add_activated`` over channels do one thing each,
-for the compiler to turn them into vector instructions; the gated mean takes eight channels at a time, so that
-its sums over a node's edges stay in registers.
+No tensor over edges is made. Edges are sorted by destination: those of node v are ``indptr[v]`` to
+``indptr[v + 1]``, with their source and their number in the graph. The loops of ``add_activated`` over
+channels do one thing each, for LLVM to vectorise them. The gated mean takes eight channels at a time, so
+that its sums over a node's edges stay in registers.
 """
 
 import numpy as np
 
 from gradformer_dgl.jit.compile import jit
-from gradformer_dgl.jit.simd import WIDTH, fma, load_first, spread, store_first, total
+from gradformer_dgl.jit.simd import WIDTH, broadcast, fma, load_first, store_first, total
 from gradformer_dgl.jit.simd_math import sigmoid
 
 EPSILON = np.float32(1e-6)
-"""Added to a sum of gates, so that a node without edges is not divided by 0."""
+"""Added to a sum of gates, so that a node without edges does not divide by 0."""
 
 
 @jit
 def add_activated(indptr, source, number, x, e, out):
-    """Set out[v] to x[v] and the sum of relu(x[u] + e[k]) over the edges k from u to v."""
+    """Set out[v] to x[v] plus the sum of relu(x[u] + e[k]) over the edges k from u to v."""
     channels = x.shape[1]
     for v in range(len(indptr) - 1):
         own, total = x[v], out[v]
@@ -62,7 +62,7 @@ def gated_mean(indptr, source, number, target, origin, message, edges, scale, me
         for c in range(0, channels, WIDTH):
             some = channels - c
             here = load_first(target, v, c, some)
-            mixed, gates = spread(np.float32(0)), spread(EPSILON)
+            mixed, gates = broadcast(np.float32(0)), broadcast(EPSILON)
             for place in range(indptr[v], indptr[v + 1]):
                 u, k = source[place], number[place]
                 x = here + load_first(origin, u, c, some)
@@ -73,9 +73,9 @@ def gated_mean(indptr, source, number, target, origin, message, edges, scale, me
                     gate = gate * scale[k]
                 mixed = fma(gate, load_first(message, u, c, some), mixed)
                 gates = gates + gate
-            inverse = spread(np.float32(1)) / gates
-            store_first(weight, v, c, inverse, some)
-            store_first(mean, v, c, mixed * inverse, some)
+            inverse_sum = broadcast(np.float32(1)) / gates
+            store_first(weight, v, c, inverse_sum, some)
+            store_first(mean, v, c, mixed * inverse_sum, some)
 
 
 @jit(fastmath=("contract",))
@@ -97,29 +97,29 @@ def gated_mean_backward(
     grad_edges,
     grad_scale,
 ):
-    """Compute the gradients of ``gated_mean``: adds to those of sources, sets those of targets and edges."""
+    """Compute the gradients of ``gated_mean``: add to those of origin and message, set the others."""
     channels = target.shape[1]
     by_edge, scaled = len(edges) > 0, len(scale) > 0
     for v in range(len(indptr) - 1):
         for c in range(0, channels, WIDTH):
             some = channels - c
             here, mixed = load_first(target, v, c, some), load_first(mean, v, c, some)
-            pull = load_first(grad, v, c, some) * load_first(weight, v, c, some)
-            into_target = spread(np.float32(0))
+            grad_sum = load_first(grad, v, c, some) * load_first(weight, v, c, some)
+            into_target = broadcast(np.float32(0))
             for place in range(indptr[v], indptr[v + 1]):
                 u, k = source[place], number[place]
                 x = here + load_first(origin, u, c, some)
                 if by_edge:
                     x = x + load_first(edges, k, c, some)
                 gate = sigmoid(x)
-                share = gate * pull
-                back = share * (load_first(message, u, c, some) - mixed)
+                of_message = gate * grad_sum
+                back = of_message * (load_first(message, u, c, some) - mixed)
                 if scaled:
                     before = np.float32(0) if c == 0 else grad_scale[k]
                     grad_scale[k] = before + total(back)
-                    share, back = share * scale[k], back * scale[k]
-                store_first(grad_message, u, c, load_first(grad_message, u, c, some) + share, some)
-                back = back * (spread(np.float32(1)) - gate)
+                    of_message, back = of_message * scale[k], back * scale[k]
+                store_first(grad_message, u, c, load_first(grad_message, u, c, some) + of_message, some)
+                back = back * (broadcast(np.float32(1)) - gate)
                 into_target = into_target + back
                 store_first(grad_origin, u, c, load_first(grad_origin, u, c, some) + back, some)
                 if by_edge:

@@ -1,10 +1,12 @@
 # mypy: allow-untyped-defs
-"""Single-precision attention over near pairs, one query and eight of its pairs at a time, in compiled loops.
+"""Compiled loops of sparse attention on the CPU in single precision, eight pairs of a query at a time.
 
-The channels of a node lie together, those of each head a multiple of eight, the vectors of the loops. Near
-nodes lie anywhere in memory: each pass reads all channels of a pair once, for all heads, after it has asked
-for them some pairs ahead. The forward pass therefore knows the largest logit of the pairs so far only, and
-scales down what it has summed where it meets a larger one.
+The channels of a node lie together, those of each head filled up to a multiple of eight. The nodes of a row
+lie anywhere in memory, so that loading them takes most of the time: a pass reads all channels of a pair
+once, for all heads, and prefetches those of the pairs ahead. The softmax is therefore an online one: it
+knows the largest logit so far, and scales down what it has summed where a larger one follows.
+
+As in ``ragged_kernel``, ``fastmath`` is "contract" alone: NaN and infinity have to reach the output.
 """
 
 import math
@@ -15,19 +17,19 @@ from gradformer_dgl.jit.compile import jit
 from gradformer_dgl.jit.prefetch import prefetch
 from gradformer_dgl.jit.simd import WIDTH, fma, gather, largest, load, store, total, totals
 from gradformer_dgl.jit.simd_math import exp_below_one
-from gradformer_dgl.kernels.attention.dropout_kernel import counters, kept, row_key
+from gradformer_dgl.kernels.attention.dropout_kernel import counters, kept_scale, row_key
 
 AHEAD = 16
-"""Rows of nodes are fetched into the processor's cache so many pairs before they are read."""
+"""Pairs between the prefetch of a node's row and its use."""
 _LINE = 16
-"""Numbers in a line of that cache."""
+"""Numbers in a cache line of 64 bytes."""
 
 
 @jit
 def _take(indices, distances, begin, end, first, others, column):
-    """Put the nodes and distances of up to eight pairs into ``others`` and ``column``; return how many.
+    """Copy the nodes and distances of up to eight pairs to ``others`` and ``column``; return their number.
 
-    The last pair stands in the places that are left.
+    The last pair fills the places that are left, so that vectors read nodes that exist.
     """
     for k in range(WIDTH):
         pair = min(begin + k, end - 1)
@@ -37,8 +39,8 @@ def _take(indices, distances, begin, end, first, others, column):
 
 
 @jit
-def _fetch(rows, indices, begin, count, first):
-    """Begin to load keys and values of the pairs that come ``AHEAD`` after ``count`` ones."""
+def _prefetch(rows, indices, begin, count, first):
+    """Prefetch the keys and values of ``count`` pairs, ``AHEAD`` pairs after ``begin``."""
     channels = rows.shape[1] // 3
     for pair in range(begin + AHEAD, min(begin + AHEAD + count, len(indices))):
         place = (first + indices[pair]) * rows.shape[1]
@@ -93,12 +95,12 @@ def _draw_keys(keys, seed, node):
 
 
 @jit(fastmath=("contract",))
-def attend(qkv, indptr, indices, distances, sizes, table, threshold, seed, out, peak, inverse):
+def attend(qkv, indptr, indices, distances, sizes, table, threshold, seed, out, row_max, inverse_sum):
     """Compute attention of all graphs.
 
-    Takes qkv (nodes, 3 * channels) and a table that is scaled by 1 / sqrt(head_dim). Writes out (nodes,
-    channels), and of every row of logits, the 0 of far pairs among them, the largest and the inverse of the
-    sum of weights, peak and inverse (nodes, heads).
+    Takes qkv (nodes, 3 * channels), the sparse pairs, and a table that is scaled by 1 / sqrt(head_dim).
+    Stores out (nodes, channels), and the largest logit of each row, the 0 of far pairs among them, and one
+    over the sum of its weights, row_max and inverse_sum (nodes, heads).
     """
     heads, channels = table.shape[0], out.shape[1]
     width = channels // heads
@@ -117,14 +119,14 @@ def attend(qkv, indptr, indices, distances, sizes, table, threshold, seed, out, 
         for node in range(first, first + size):
             begin, end = indptr[node], indptr[node + 1]
             far = size - (end - begin)
-            # A far pair has the logit 0.
-            peak[node] = 0 if far else -np.inf
+            # A far pair has the logit 0: it takes part in the row's largest logit where there is one.
+            row_max[node] = 0 if far else -np.inf
             out[node], sums[:] = 0, 0
             if threshold:
                 _draw_keys(keys, seed, node)
             for t in range(begin, end, WIDTH):
                 count = _take(indices, distances, t, end, first, others, column)
-                _fetch(qkv, indices, t, count, first)
+                _prefetch(qkv, indices, t, count, first)
                 counter = counters(t - begin)
                 for head in range(heads):
                     a = head * width
@@ -134,18 +136,18 @@ def attend(qkv, indptr, indices, distances, sizes, table, threshold, seed, out, 
                         store(weight, 0, 0, logit)
                         weight[0, count:] = -np.inf
                         logit = load(weight, 0, 0)
-                    top, high = peak[node, head], largest(logit)
+                    top, high = row_max[node, head], largest(logit)
                     if high > top:
                         shrunk = np.float32(math.exp(top - high))
                         store(sums, head, 0, load(sums, head, 0) * shrunk)
                         for c in range(a, a + width):
                             out[node, c] *= shrunk
-                        peak[node, head] = top = high
+                        row_max[node, head] = top = high
                     base = np.float32(math.exp(-top)) if far else np.float32(0)
                     w = exp_below_one(logit - top)
                     store(sums, head, 0, load(sums, head, 0) + w)
                     if threshold:
-                        w = w * kept(keys[head], counter, bound, keep_scale)
+                        w = w * kept_scale(keys[head], counter, bound, keep_scale)
                     store(weight, 0, 0, w - base)
                     for c in range(a, a + width, WIDTH):
                         mixed = load(out, node, c)
@@ -153,11 +155,11 @@ def attend(qkv, indptr, indices, distances, sizes, table, threshold, seed, out, 
                             mixed = fma(weight[0, k], load(qkv, others[k], 2 * channels + c), mixed)
                         store(out, node, c, mixed)
             for head in range(heads):
-                base = np.float32(math.exp(-peak[node, head])) if far else np.float32(0)
-                by = np.float32(1) / (total(load(sums, head, 0)) + base * np.float32(far))
-                inverse[node, head] = by
+                base = np.float32(math.exp(-row_max[node, head])) if far else np.float32(0)
+                inverse = np.float32(1) / (total(load(sums, head, 0)) + base * np.float32(far))
+                inverse_sum[node, head] = inverse
                 for c in range(head * width, (head + 1) * width):
-                    out[node, c] = (out[node, c] + base * np.float32(values[c])) * by
+                    out[node, c] = (out[node, c] + base * np.float32(values[c])) * inverse
         first += size
 
 
@@ -172,16 +174,17 @@ def attend_backward(
     threshold,
     seed,
     out,
-    peak,
-    inverse,
+    row_max,
+    inverse_sum,
     grad_out,
     grad_qkv,
     grad_table,
 ):
-    """Compute the gradients of ``attend``: adds to grad_qkv, and to grad_table (4, heads, columns).
+    """Compute the gradients of ``attend`` from a recomputation of the weights.
 
-    grad_table has four lanes, to be summed: additions to one number in a row would wait for each other. It
-    is empty where the table needs no gradient.
+    Adds to grad_qkv (nodes, 3 * channels), and to grad_table (4, heads, columns), which has no columns where
+    the table needs no gradient. Its four lanes are to be summed: consecutive additions to one number would
+    wait for each other.
     """
     heads, channels = table.shape[0], out.shape[1]
     width = channels // heads
@@ -202,25 +205,25 @@ def attend_backward(
                 a = head * width
                 mean[head], base[head] = _product(grad_out, out, node, a, width), 0
                 if size > end - begin:
-                    base[head] = np.float32(math.exp(-peak[node, head])) * inverse[node, head]
+                    base[head] = np.float32(math.exp(-row_max[node, head])) * inverse_sum[node, head]
                 for c in range(a, a + width):
                     far_grad[c] += base[head] * grad_out[node, c]
             if threshold:
                 _draw_keys(keys, seed, node)
             for t in range(begin, end, WIDTH):
                 count = _take(indices, distances, t, end, first, others, column)
-                _fetch(qkv, indices, t, count, first)
-                _fetch(grad_qkv, indices, t, count, first)
+                _prefetch(qkv, indices, t, count, first)
+                _prefetch(grad_qkv, indices, t, count, first)
                 counter = counters(t - begin)
                 for head in range(heads):
                     a = head * width
                     product = _products(qkv, node, a, qkv, others, channels + a, width)
                     g = _products(grad_out, node, a, qkv, others, 2 * channels + a, width)
                     factor = gather(table, head, load(column, 0, 0))
-                    w = exp_below_one(product * factor - peak[node, head]) * inverse[node, head]
-                    # What a pair gives: to the value, to the product of query and key, to the table.
+                    w = exp_below_one(product * factor - row_max[node, head]) * inverse_sum[node, head]
+                    # The gradients of the value, of the product of query and key, and of the table.
                     if threshold:
-                        mask = kept(keys[head], counter, bound, keep_scale)
+                        mask = kept_scale(keys[head], counter, bound, keep_scale)
                         store(of_value, 0, 0, w * mask - base[head])
                         g = g * mask
                     else:

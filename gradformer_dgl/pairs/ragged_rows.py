@@ -1,4 +1,4 @@
-"""Rows of several graphs out of one flat tensor."""
+"""Selection of the rows of some graphs from the flat tensor of many."""
 
 from functools import cached_property
 
@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Int32, Int64, Shaped
 from torch import Tensor
 
-from gradformer_dgl.pairs.ragged_kernel import copy_runs, shift_runs
+from gradformer_dgl.pairs.ragged_rows_kernel import copy_runs, shift_runs
 
 
 def starts_of(counts: Int64[Tensor, " graphs"]) -> Int64[Tensor, " graphs"]:
-    """Where the rows of each graph begin, if those of all graphs lie one after the other.
+    """Return the first row of each graph, where those of all graphs lie one after the other.
 
     Examples
     --------
@@ -22,10 +22,10 @@ def starts_of(counts: Int64[Tensor, " graphs"]) -> Int64[Tensor, " graphs"]:
 
 
 class Rows:
-    """The rows of several graphs, in the order asked for.
+    """Rows of some graphs, in the order asked for.
 
-    On the CPU they are copied run by run (compiled); on another device gathered by their numbers, and
-    nothing waits for that device.
+    On the CPU they are copied run by run in compiled loops; on another device they are gathered by index,
+    without waiting for that device.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Rows:
     counts : Tensor
         Shape (graphs,), int64, on the CPU: its number of rows.
     device : torch.device
-        Where the tensors lie that rows are taken of.
+        Device of the tensors.
 
     Examples
     --------
@@ -56,7 +56,7 @@ class Rows:
         self.counts = counts.to(device, non_blocking=True)
 
     def take(self, values: Shaped[Tensor, "all_rows *columns"]) -> Shaped[Tensor, "rows *columns"]:
-        """Return these rows of a tensor."""
+        """Return these rows of a tensor (all_rows, ...)."""
         if self.gathers:
             return _gathered(values, self.index)
         taken = values.new_empty((self.total, *values.shape[1:]))
@@ -70,20 +70,20 @@ class Rows:
     def take_shifted(
         self, ids: Int32[Tensor, " all_rows"], shifts: Int64[Tensor, " graphs"]
     ) -> Int64[Tensor, " rows"]:
-        """Return these rows of a tensor of ids, plus a number for each graph (on the CPU)."""
+        """Return these rows of a tensor of ids (all_rows,), plus a number for each graph (on the CPU)."""
         if self.gathers:
-            return ids.index_select(0, self.index) + self._spread(shifts)
+            return ids.index_select(0, self.index) + self._broadcast(shifts)
         taken = torch.empty(self.total, dtype=torch.int64)
         shift_runs(ids.numpy(), self.starts.numpy(), self.host_counts.numpy(), shifts.numpy(), taken.numpy())
         return taken
 
     @cached_property
     def index(self) -> Int64[Tensor, " rows"]:
-        """The numbers of the rows."""
-        first = self._spread(self.starts - starts_of(self.host_counts))
+        """Indices of the rows, (rows,)."""
+        first = self._broadcast(self.starts - starts_of(self.host_counts))
         return first.add_(torch.arange(self.total, device=self.device))
 
-    def _spread(self, per_graph: Tensor) -> Tensor:
+    def _broadcast(self, per_graph: Tensor) -> Tensor:
         moved = per_graph.to(self.device, non_blocking=True)
         return torch.repeat_interleave(moved, self.counts, output_size=self.total)
 

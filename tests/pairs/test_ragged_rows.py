@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradformer_dgl.pairs.ragged import Rows, starts_of
+from gradformer_dgl.pairs.ragged_rows import Rows, starts_of
 
 DTYPES = [torch.bool, torch.uint8, torch.uint16, torch.int32, torch.int64, torch.float32, torch.float64]
 

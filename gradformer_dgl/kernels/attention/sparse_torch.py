@@ -1,7 +1,7 @@
-"""Decay attention over near pairs in torch's operations: any device, any precision.
+"""Sparse attention in torch's operations: any device, any precision.
 
-The pairs are taken some rows at a time, so that no tensor over all pairs and channels is made; the backward
-pass computes the weights of these rows anew.
+The pairs are taken some rows at a time, so that no tensor over all pairs and channels is made. The backward
+pass recomputes the weights of these rows.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from gradformer_dgl.kernels.attention.dropout import kept
+from gradformer_dgl.kernels.attention.dropout import draw_mask
 from gradformer_dgl.kernels.autograd import differentiable_once
 from gradformer_dgl.pairs.sparse import SparsePairDistances
 
@@ -24,7 +24,7 @@ CHUNK = 1 << 22
 
 @dataclass(frozen=True)
 class _Rows:
-    """Some rows and their pairs: the row (from 0), the node looked at and the distance of each pair."""
+    """Some rows and their pairs, with the row (from 0), the other node and the distance of each."""
 
     rows: slice
     row: Int64[Tensor, " pairs"]
@@ -34,8 +34,8 @@ class _Rows:
     graph: Int64[Tensor, " rows"]
 
 
-def row_parts(near: SparsePairDistances, most: int) -> list[tuple[slice, slice]]:
-    """Return rows and pairs of the parts into which to cut near pairs: of so many pairs at most, or one row.
+def row_parts(sparse: SparsePairDistances, most: int) -> list[tuple[slice, slice]]:
+    """Cut sparse pairs into parts of at most ``most`` pairs, or of one row; return their rows and pairs.
 
     Examples
     --------
@@ -43,36 +43,36 @@ def row_parts(near: SparsePairDistances, most: int) -> list[tuple[slice, slice]]
     [(slice(0, 2, None), slice(0, 5, None)), (slice(2, 3, None), slice(5, 7, None))]
     """
     key = ("parts", most)
-    if key not in near.plans:
-        indptr = near.indptr.cpu().numpy()
+    if key not in sparse.plans:
+        indptr = sparse.indptr.cpu().numpy()
         cuts = [0]
         while cuts[-1] < len(indptr) - 1:
             end = int(np.searchsorted(indptr, indptr[cuts[-1]] + most, side="right")) - 1
             cuts.append(max(end, cuts[-1] + 1))
         ends = indptr[cuts].tolist()
-        near.plans[key] = [
+        sparse.plans[key] = [
             (slice(*rows), slice(*pairs)) for rows, pairs in zip(pairwise(cuts), pairwise(ends), strict=True)
         ]
-    return near.plans[key]
+    return sparse.plans[key]
 
 
-def _owner(near: SparsePairDistances) -> Int64[Tensor, " nodes"]:
-    graphs = torch.arange(len(near), device=near.device)
-    return graphs.repeat_interleave(near.node_counts.to(near.device), output_size=near.num_nodes)
+def _owner(sparse: SparsePairDistances) -> Int64[Tensor, " nodes"]:
+    graphs = torch.arange(len(sparse), device=sparse.device)
+    return graphs.repeat_interleave(sparse.node_counts.to(sparse.device), output_size=sparse.num_nodes)
 
 
-def _parts(near: SparsePairDistances, channels: int) -> Iterator[_Rows]:
-    owner, counts = _owner(near), near.node_counts.to(near.device)
-    firsts, per_row = counts.cumsum(0) - counts, near.indptr.diff()
-    for rows, pairs in row_parts(near, max(1, CHUNK // max(1, channels))):
-        here = torch.arange(rows.stop - rows.start, device=near.device)
+def _parts(sparse: SparsePairDistances, channels: int) -> Iterator[_Rows]:
+    owner, counts = _owner(sparse), sparse.node_counts.to(sparse.device)
+    firsts, per_row = counts.cumsum(0) - counts, sparse.indptr.diff()
+    for rows, pairs in row_parts(sparse, max(1, CHUNK // max(1, channels))):
+        here = torch.arange(rows.stop - rows.start, device=sparse.device)
         row = here.repeat_interleave(per_row[rows], output_size=pairs.stop - pairs.start)
         graph = owner[rows]
         yield _Rows(
             rows,
             row,
-            near.indices[pairs].long() + firsts[graph][row],
-            near.distances[pairs].long(),
+            sparse.indices[pairs].long() + firsts[graph][row],
+            sparse.distances[pairs].long(),
             (counts[graph] - per_row[rows])[:, None],
             graph,
         )
@@ -81,7 +81,7 @@ def _parts(near: SparsePairDistances, channels: int) -> Iterator[_Rows]:
 def _logits(
     part: _Rows, query: Tensor, key: Tensor, table: Float[Tensor, "heads columns"]
 ) -> tuple[Float[Tensor, "pairs heads"], Float[Tensor, "pairs heads"]]:
-    """Return the scaled products of the pairs, and their factors."""
+    """Return the scaled products of queries and keys of the pairs, and their factors."""
     products = (query[part.rows][part.row] * key[part.node]).sum(-1) * query.shape[2] ** -0.5
     return products, table.t()[part.distance]
 
@@ -89,23 +89,23 @@ def _logits(
 def _mask(part: _Rows, like: Tensor, dropout_p: float, seed: int) -> Tensor | float:
     if dropout_p == 0:
         return 1.0
-    # Each part of the rows draws for itself: the same anew in the backward pass.
-    stays, scale = kept(like.numel(), dropout_p, seed ^ (part.rows.start << 20), like.device)
+    # A seed of its own for each part, which draws the same again in the backward pass.
+    stays, scale = draw_mask(like.numel(), dropout_p, seed ^ (part.rows.start << 20), like.device)
     return stays.view_as(like).to(like.dtype).mul_(scale)
 
 
-class NearTensors(torch.autograd.Function):
-    """Attention some rows at a time; saves its inputs, its output and one number per node and head."""
+class SparseTorch(torch.autograd.Function):
+    """Attention some rows at a time; saves its inputs, its output and one tensor (nodes, heads)."""
 
     @staticmethod
     def forward(
-        ctx: Any, qkv: Tensor, table: Tensor, near: SparsePairDistances, dropout_p: float, seed: int
+        ctx: Any, qkv: Tensor, table: Tensor, sparse: SparsePairDistances, dropout_p: float, seed: int
     ) -> Tensor:
         query, key, value = qkv.unbind(1)
-        values = value.new_zeros(len(near), *value.shape[1:], dtype=torch.float64)
-        values = values.index_add_(0, _owner(near), value.double()).to(value.dtype)
+        values = value.new_zeros(len(sparse), *value.shape[1:], dtype=torch.float64)
+        values = values.index_add_(0, _owner(sparse), value.double()).to(value.dtype)
         out, log_sum = torch.empty_like(value), value.new_empty(value.shape[:2])
-        for part in _parts(near, value[0].numel() if len(value) else 1):
+        for part in _parts(sparse, value[0].numel() if len(value) else 1):
             products, factors = _logits(part, query, key, table)
             logits = products * factors
             # A far pair has the logit 0.
@@ -121,7 +121,7 @@ class NearTensors(torch.autograd.Function):
             out[part.rows] = mixed / whole[:, :, None]
             log_sum[part.rows] = top + whole.log()
         ctx.save_for_backward(qkv, table, out, log_sum)
-        ctx.near, ctx.dropout = near, (dropout_p, seed)
+        ctx.sparse, ctx.dropout = sparse, (dropout_p, seed)
         return out
 
     @staticmethod
@@ -129,21 +129,21 @@ class NearTensors(torch.autograd.Function):
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         qkv, table, out, log_sum = ctx.saved_tensors
         query, key, value = qkv.unbind(1)
-        near, scale = ctx.near, query.shape[2] ** -0.5
+        sparse, scale = ctx.sparse, query.shape[2] ** -0.5
         grad_query, grad_key, grad_value = (torch.zeros_like(value) for _ in range(3))
         by_distance = table.new_zeros(table.shape[1], table.shape[0], dtype=torch.float64)
-        far_grad = value.new_zeros(len(near), *value.shape[1:], dtype=torch.float64)
+        far_grad = value.new_zeros(len(sparse), *value.shape[1:], dtype=torch.float64)
         mean = (grad_out * out).sum(-1)
-        for part in _parts(near, value[0].numel() if len(value) else 1):
+        for part in _parts(sparse, value[0].numel() if len(value) else 1):
             products, factors = _logits(part, query, key, table)
             weights = torch.exp(products * factors - log_sum[part.rows][part.row])
             mask = _mask(part, weights, *ctx.dropout)
             base = torch.where(part.far > 0, torch.exp(-log_sum[part.rows]), 0.0)
             grad = grad_out[part.rows]
             far_grad.index_add_(0, part.graph, (base[:, :, None] * grad).double())
-            spread = grad[part.row]
-            grad_weights = (spread * value[part.node]).sum(-1) * mask
-            of_value = (weights * mask - base[part.row])[:, :, None] * spread
+            grad_of_pair = grad[part.row]
+            grad_weights = (grad_of_pair * value[part.node]).sum(-1) * mask
+            of_value = (weights * mask - base[part.row])[:, :, None] * grad_of_pair
             grad_value.index_add_(0, part.node, of_value)
             grad_logits = weights * (grad_weights - mean[part.rows][part.row])
             by_distance.index_add_(0, part.distance, (grad_logits * products).double())
@@ -151,30 +151,30 @@ class NearTensors(torch.autograd.Function):
             own = torch.zeros_like(grad)
             grad_query[part.rows] = own.index_add_(0, part.row, grad_products * key[part.node])
             grad_key.index_add_(0, part.node, grad_products * query[part.rows][part.row])
-        grad_value += far_grad.to(value.dtype)[_owner(near)]
+        grad_value += far_grad.to(value.dtype)[_owner(sparse)]
         grad_qkv = torch.stack([grad_query, grad_key, grad_value], dim=1)
         return grad_qkv, by_distance.t().to(table.dtype), None, None, None
 
 
-def near_tensors(
+def sparse_torch_attention(
     qkv: Float[Tensor, "nodes 3 heads head_dim"],
-    near: SparsePairDistances,
+    sparse: SparsePairDistances,
     table: Float[Tensor, "heads columns"],
     dropout_p: float = 0.0,
     seed: int = 0,
 ) -> Float[Tensor, "nodes heads head_dim"]:
-    """Compute decay attention over near pairs in torch's operations.
+    """Compute sparse attention in torch's operations.
 
     Parameters
     ----------
     qkv : Tensor
         Shape (nodes, 3, heads, head_dim): query, key and value, float32 or float64.
-    near : SparsePairDistances
+    sparse : SparsePairDistances
         Of the same nodes.
     table : Tensor
         Shape (heads, columns): factor by head and distance; the last, of far pairs, is not read.
     dropout_p : float
-        Probability for the weight of a near pair to be dropped.
+        Probability for the weight of a sparse pair to be dropped.
     seed : int
         Of the dropout.
 
@@ -186,8 +186,8 @@ def near_tensors(
     Examples
     --------
     >>> x = torch.ones(3, 3, 2, 5, dtype=torch.float64)
-    >>> near = SparsePairDistances.from_graph(([0], [1], 3), max_distance=1)
-    >>> near_tensors(x, near, torch.ones(2, 3, dtype=torch.float64)).shape
+    >>> sparse = SparsePairDistances.from_graph(([0], [1], 3), max_distance=1)
+    >>> sparse_torch_attention(x, sparse, torch.ones(2, 3, dtype=torch.float64)).shape
     torch.Size([3, 2, 5])
     """
-    return NearTensors.apply(qkv, table, near, dropout_p, seed)
+    return SparseTorch.apply(qkv, table, sparse, dropout_p, seed)

@@ -1,4 +1,4 @@
-"""What message passing works out of a graph once for all layers and steps, until the graph changes."""
+"""Edges of a graph in the forms that message passing reads, found once for all layers and steps."""
 
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -14,7 +14,7 @@ Value = TypeVar("Value")
 
 
 class PerGraph(Generic[Value]):
-    """Values by graph, each kept until its graph is let go, or nodes or edges are added or removed in place.
+    """Cache of a value per graph, until the graph is deleted or its nodes or edges change in place.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class PerGraph(Generic[Value]):
         self._known: WeakKeyDictionary[Graph, tuple[object, Value]] = WeakKeyDictionary()
 
     def __getitem__(self, graph: Graph) -> Value:
-        # A DGLGraph that is changed in place gets another structure; a list of edges does not change.
+        # A DGLGraph that changes in place gets another structure; an EdgeList does not change.
         structure = None if isinstance(graph, EdgeList) else graph._graph
         known = self._known.get(graph)
         if known is None or known[0] is not structure:
@@ -44,7 +44,7 @@ class PerGraph(Generic[Value]):
 
 
 def edges_of(graph: Graph) -> tuple[Int64[Tensor, " edges"], Int64[Tensor, " edges"]]:
-    """Return sources and destinations by number of the edge, whatever formats a graph is restricted to.
+    """Return sources and destinations (edges,), whatever formats a graph is restricted to.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def edges_of(graph: Graph) -> tuple[Int64[Tensor, " edges"], Int64[Tensor, " edg
 
 
 def lists_edges(graph: dgl.DGLGraph) -> bool:
-    """Whether a graph has a list of its edges, which is all that DGL's kernels need, or may make one.
+    """Tell whether a graph has a COO list of its edges, as DGL's kernels need, or may make one.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def lists_edges(graph: dgl.DGLGraph) -> bool:
 
 
 def incoming_of(graph: dgl.DGLGraph) -> tuple[Int64[Tensor, " begins"], ...]:
-    """Return where each node's incoming edges begin, their sources and their numbers, of a DGLGraph.
+    """Return the incoming edges as CSC: indptr (nodes + 1,), sources (edges,) and edge numbers (edges,).
 
     Examples
     --------
@@ -83,6 +83,6 @@ def incoming_of(graph: dgl.DGLGraph) -> tuple[Int64[Tensor, " begins"], ...]:
 
 
 def _formats(graph: dgl.DGLGraph) -> list[str]:
-    """Formats that a graph has or may make by itself."""
+    """Return the formats that a graph has or may make."""
     formats = graph.formats()
     return [*formats["created"], *formats["not created"]]

@@ -2,8 +2,9 @@ import dgl
 import pytest
 import torch
 
-from gradformer_dgl import Gradformer, PairDistances, edge_list
+from gradformer_dgl import Gradformer, PairDistances
 from gradformer_dgl.data import PackedGraphs
+from gradformer_dgl.graphs import edge_list
 from gradformer_dgl.graphs.edge_list import EdgeList
 from gradformer_dgl.preprocess import shortest_path_distances
 

@@ -1,8 +1,8 @@
-"""What a backend of dense decay attention is, and how its two passes become part of autograd.
+"""Interface of the backends of dense decay attention, and their operator in autograd and torch.compile.
 
-Run as it stands, a backend is a :class:`torch.autograd.Function`. Under :func:`torch.compile` it is one
-operator, which the compiler takes as a whole: its passes read numbers of nodes and make plans of a batch, of
-which a compiled graph can hold nothing.
+In eager mode a backend is a :class:`torch.autograd.Function`. Under :func:`torch.compile` it is a custom
+operator, which the compiler does not look into: its passes read numbers of nodes and plan a batch, which no
+compiled graph can hold.
 """
 
 import re
@@ -27,7 +27,7 @@ class Backend:
     name : str
         Its name.
     statistics : callable
-        ``statistics(qkv)`` makes empty tensors for what the forward pass keeps beside its output.
+        ``statistics(qkv)`` returns empty tensors for what the forward pass saves beside its output.
     attend : callable
         ``attend(qkv, table, distances, dropout_p, seed, out, *statistics, **options)`` fills the output and
         the statistics.
@@ -47,7 +47,7 @@ _registered: dict[str, Backend] = {}
 
 
 def register(backend: Backend) -> Backend:
-    """Make a backend known to compiled graphs, which know it by its name."""
+    """Register a backend by its name, by which the custom operator finds it."""
     _registered[backend.name] = backend
     return backend
 
@@ -66,7 +66,7 @@ def run(
     Parameters
     ----------
     backend : Backend
-        A registered one.
+        Registered.
     qkv : Tensor
         Shape (nodes, 3, heads, head_dim), contiguous.
     table : Tensor
@@ -76,7 +76,7 @@ def run(
     dropout_p : float
         Probability for an attention weight to be dropped.
     seed : int or Tensor
-        Of the dropout. A tensor (shape (), int64, on the CPU) where it is drawn within a compiled graph.
+        Of the dropout. A tensor of shape (), int64, on the CPU, within a graph of torch.compile.
     **options
         Of the backend.
 
@@ -107,7 +107,7 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, table: Tensor, backend: Backend, *rest: Any) -> Tensor:
         *batch, options = rest
-        out, statistics = _room(backend, qkv)
+        out, statistics = _allocate(backend, qkv)
         backend.attend(qkv, table, *batch, out, *statistics, **options)
         ctx.save_for_backward(qkv, table, out, *statistics)
         ctx.backend, ctx.batch, ctx.options = backend, batch, options
@@ -122,12 +122,12 @@ class _Attention(torch.autograd.Function):
         return *found, None, None, None, None, None
 
 
-def _room(backend: Backend, qkv: Tensor) -> tuple[Tensor, list[Tensor]]:
+def _allocate(backend: Backend, qkv: Tensor) -> tuple[Tensor, list[Tensor]]:
     return torch.empty_like(qkv[:, 0], memory_format=torch.contiguous_format), backend.statistics(qkv)
 
 
 def _parsed(options: str) -> dict[str, int]:
-    """Options from ``name=value,name=value``: an operator takes numbers and words, but no mapping."""
+    """Return options from ``name=value,name=value``: an operator takes strings, but no mapping."""
     return {name: int(value) for name, value in re.findall(r"(\w+)=(-?\d+)", options)}
 
 
@@ -148,7 +148,7 @@ def _attention(
     options: str,
 ) -> list[Tensor]:
     chosen = _registered[backend]
-    out, statistics = _room(chosen, qkv)
+    out, statistics = _allocate(chosen, qkv)
     batch = (PairDistances.of(values, node_counts), dropout_p, int(seed))
     chosen.attend(qkv, table, *batch, out, *statistics, **_parsed(options))
     return [out, *statistics]
@@ -156,7 +156,7 @@ def _attention(
 
 @_attention.register_fake
 def _(qkv: Tensor, table: Tensor, values: Tensor, node_counts: Tensor, *rest: Any) -> list[Tensor]:
-    out, statistics = _room(_registered[rest[2]], qkv)
+    out, statistics = _allocate(_registered[rest[2]], qkv)
     return [out, *statistics]
 
 
@@ -191,7 +191,7 @@ def _(grad_out: Tensor, qkv: Tensor, table: Tensor, *rest: Any) -> tuple[Tensor,
     return torch.empty_like(qkv), torch.empty_like(table)
 
 
-def _remember(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     *tensors, ctx.dropout_p, ctx.backend, ctx.options = inputs
     ctx.save_for_backward(*tensors, *output)
     ctx.inputs = len(tensors)
@@ -204,4 +204,4 @@ def _backward(ctx: Any, grads: list[Tensor]) -> tuple[Any, ...]:
     return grad_qkv, grad_table, *[None] * 6
 
 
-_attention.register_autograd(_backward, setup_context=_remember)
+_attention.register_autograd(_backward, setup_context=_save)

@@ -1,9 +1,9 @@
 # mypy: allow-untyped-defs
-"""Runs of a flat array, copied one after the other."""
+"""Compiled copies of runs of a flat array."""
 
 from gradformer_dgl.jit.compile import jit
 
-# The inner loops run over slices of their own: the compiler makes block copies of them.
+# The inner loops run over slices, of which LLVM makes block copies.
 
 
 @jit
