@@ -56,6 +56,7 @@ def test_autocast_runs_with_every_message_passing_and_encoder(message_passing, n
 def check(node_encoder="linear", **options):
     torch.manual_seed(3)
     batch = made_batch(node_encoder)
+    thresholds = {} if options.get("decay") == "none" else {"hop": 2.0}
     model = Gradformer(
         3,
         16,
@@ -67,7 +68,7 @@ def check(node_encoder="linear", **options):
         edge_size=3,
         encoding="rwse:4",
         encoding_norm=True,
-        hop=2.0,
+        **thresholds,
         **options,
     )
     exact, gradients = outputs_and_gradients(model, batch, enabled=False)
