@@ -5,6 +5,7 @@ import torch
 from batches import random_distances
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from masked_attention import masked_attention
 
 from gradformer_dgl import PairDistances, decay_attention
 from gradformer_dgl.kernels.attention import attention_backend, packed_decay_attention, ragged
@@ -163,15 +164,7 @@ def test_gradients_are_those_of_the_drawn_mask(backend, dtype):
         out = decay_attention(*ours[:3], distances, ours[3], 0.5, torch.Generator().manual_seed(5))
     (out * upstream).sum().backward()
     dense = [part.detach().double().requires_grad_() for part in (q, k, v, table)]
-    expected, start = [], 0
-    for graph, n in enumerate(sizes):
-        a, b, c = (part[start : start + n].transpose(0, 1) for part in dense[:3])
-        column = distances[graph].long().clamp(max=12)
-        probabilities = torch.softmax(a @ b.transpose(1, 2) / width**0.5 * dense[3][:, column], -1)
-        kept_pairs = mask[start : start + n, :, :n].transpose(0, 1)
-        expected.append((probabilities * kept_pairs @ c).transpose(0, 1))
-        start += n
-    expected = torch.cat(expected)
+    expected = masked_attention(*dense[:3], distances, dense[3], mask)
     (expected * upstream).sum().backward()
     tolerance = EXACT if dtype == torch.float64 else SINGLE
     assert_alike(

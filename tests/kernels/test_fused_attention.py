@@ -3,11 +3,12 @@ import subprocess
 import sys
 from importlib.metadata import version
 
+import batches
 import pytest
 import torch
+from masked_attention import masked_attention
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from gradformer_dgl import PairDistances
 from gradformer_dgl.kernels.attention import attention_backend, fused, packed_decay_attention
 from gradformer_dgl.kernels.attention.dispatch import BACKENDS, _fastest
 from gradformer_dgl.kernels.attention.fused import fused_attention, suits, work_list
@@ -44,13 +45,7 @@ def _bfloat16_products(monkeypatch):
 
 
 def random_distances(sizes, longest=6, dtype=torch.uint8):
-    """Distances of no particular graph and not symmetric, a tenth of them unreachable."""
-    generator = torch.Generator().manual_seed(0)
-    pairs = sum(n * n for n in sizes)
-    values = torch.randint(longest + 1, (pairs,), generator=generator)
-    unreachable = torch.rand(pairs, generator=generator) < 0.1
-    values = values.masked_fill(unreachable, torch.iinfo(dtype).max).to(dtype)
-    return PairDistances(values, torch.tensor(sizes, dtype=torch.int64)).to(DEVICE)
+    return batches.random_distances(sizes, longest, dtype=dtype).to(DEVICE)
 
 
 def inputs(sizes, dtype=torch.float32, channels=CHANNELS, columns=8):
@@ -76,16 +71,7 @@ def dense(qkv, table, grad, distances, weights_mask=None):
     if weights_mask is None:
         out = reference_attention(*qkv.unbind(1), distances, table)
     else:
-        outputs, start = [], 0
-        for graph, size in enumerate(distances.sizes):
-            q, k, v = (part.transpose(0, 1) for part in qkv[start : start + size].unbind(1))
-            column = distances[graph].long()
-            column = column.masked_fill(column == distances.unreachable, table.shape[1] - 1)
-            logits = q @ k.transpose(1, 2) / qkv.shape[3] ** 0.5 * table[:, column]
-            mask = weights_mask[start : start + size, :, :size].transpose(0, 1)
-            outputs.append((torch.softmax(logits, -1) * mask @ v).transpose(0, 1))
-            start += size
-        out = torch.cat(outputs)
+        out = masked_attention(*qkv.unbind(1), distances, table, weights_mask)
     out.backward(grad.double())
     return out.detach(), qkv.grad, table.grad
 

@@ -409,6 +409,6 @@ def test_gradients_are_exact_for_large_factors(equal, mixed):
     for ours, exact in zip(found, expected, strict=True):
         exact = exact.clone()
         if ours.shape == tensors[3].shape:
-            # Near pairs give the column of far ones no gradient.
+            # Sparse attention gives the column of far pairs no gradient.
             exact[:, -1] = 0
         assert (ours - exact).abs().max() <= 1e-5 * max(1e-3, exact.abs().max())

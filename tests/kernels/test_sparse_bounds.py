@@ -1,4 +1,4 @@
-"""What a cut-off is off by, values and gradients, beside dense attention in double precision.
+"""Error of a cut-off, in values and gradients, beside dense attention in double precision.
 
 ``NODES=5000`` compares graphs of every kind of about so many nodes.
 """

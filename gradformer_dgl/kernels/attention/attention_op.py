@@ -68,9 +68,9 @@ def run(
     backend : Backend
         Registered.
     qkv : Tensor
-        Shape (nodes, 3, heads, head_dim), contiguous.
+        Shape (nodes, 3, heads, head_dim): query, key and value, contiguous.
     table : Tensor
-        Shape (heads, columns).
+        Shape (heads, columns): factor by head and distance, the unreachable last.
     distances : PairDistances
         Of the same nodes.
     dropout_p : float

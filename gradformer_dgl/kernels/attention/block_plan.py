@@ -96,10 +96,6 @@ def plan(distances: PairDistances, columns: int, max_blocks: int | None = None) 
         Columns of the decay table, the last being that of unreachable pairs.
     max_blocks : int, optional
         The most blocks allowed.
-
-    Returns
-    -------
-    list of Block
     """
     key = ("blocks", columns, max_blocks)
     if key not in distances.plans:

@@ -143,27 +143,9 @@ def block_attention(
     seed: int | Tensor = 0,
     max_blocks: int | None = None,
 ) -> Float[Tensor, "nodes heads head_dim"]:
-    """Compute decay attention in dense blocks of graphs of similar size.
+    """Compute decay attention in dense blocks of graphs of similar size, at most ``max_blocks`` of them.
 
-    Parameters
-    ----------
-    qkv : Tensor
-        Shape (nodes, 3, heads, head_dim): query, key and value.
-    distances : PairDistances
-        Of the same nodes.
-    table : Tensor
-        Shape (heads, columns): factor by head and distance, the unreachable last.
-    dropout_p : float
-        Probability for an attention weight to be dropped.
-    seed : int or Tensor
-        Of the dropout.
-    max_blocks : int, optional
-        The most blocks; 1 pads all graphs to the largest.
-
-    Returns
-    -------
-    Tensor
-        Shape (nodes, heads, head_dim).
+    See :func:`~gradformer_dgl.kernels.attention.attention_op.run` for the other parameters.
 
     Examples
     --------

@@ -196,31 +196,13 @@ def fused_attention(
     dropout_p: float = 0.0,
     seed: int | Tensor = 0,
 ) -> Float[Tensor, "nodes heads head_dim"]:
-    """Compute decay attention in Triton kernels on a GPU.
+    """Compute decay attention in Triton kernels, for float32, bfloat16 or float16 on a GPU.
 
-    Products and sums are accumulated in single precision. The gradients of query, key and value are
-    deterministic. That of the table is summed in as many lanes as there are tiles of queries, up to 512,
-    beyond which the order of a lane's sums is left to the device; under
-    :func:`torch.use_deterministic_algorithms` every tile has a lane of its own.
-
-    Parameters
-    ----------
-    qkv : Tensor
-        Shape (nodes, 3, heads, head_dim): query, key and value; float32, bfloat16 or float16, on a GPU
-        (or anywhere with ``TRITON_INTERPRET=1``). At most 256 channels a head.
-    distances : PairDistances
-        Of the same nodes.
-    table : Tensor
-        Shape (heads, columns): factor by head and distance, the unreachable last.
-    dropout_p : float
-        Probability for an attention weight to be dropped.
-    seed : int or Tensor
-        Of the dropout.
-
-    Returns
-    -------
-    Tensor
-        Shape (nodes, heads, head_dim).
+    Takes at most 256 channels a head; on other devices with ``TRITON_INTERPRET=1``. Products and sums are
+    accumulated in single precision. The gradients of query, key and value are deterministic. That of the
+    table is summed in as many lanes as there are tiles of queries, up to 512, beyond which the order of a
+    lane's sums is left to the device; under :func:`torch.use_deterministic_algorithms` every tile has a lane
+    of its own. See :func:`~gradformer_dgl.kernels.attention.attention_op.run` for the parameters.
 
     Raises
     ------

@@ -16,6 +16,7 @@ from gradformer_dgl.kernels.attention.attention_op import Backend, register, run
 from gradformer_dgl.kernels.attention.blocks import BLOCKS
 from gradformer_dgl.kernels.attention.dropout import as_threshold
 from gradformer_dgl.kernels.attention.ragged_kernel import attend, attend_backward
+from gradformer_dgl.kernels.autograd import arrays
 from gradformer_dgl.pairs.distances import PairDistances
 
 LARGEST_FACTOR = 256.0
@@ -40,7 +41,7 @@ def _layout(distances: PairDistances) -> tuple[Any, ...]:
         sizes = torch.tensor(distances.sizes, dtype=torch.int64)
         squares = sizes.square()
         parts = (distances.values, sizes, sizes.cumsum(0) - sizes, squares.cumsum(0) - squares)
-        distances.plans["ragged"] = tuple(part.numpy() for part in parts)
+        distances.plans["ragged"] = tuple(arrays(*parts))
     return distances.plans["ragged"]
 
 
@@ -62,8 +63,8 @@ def _attend(
     if (dropout_p or qkv.requires_grad or table.requires_grad) and not takes(table):
         BLOCKS.attend(qkv, table, distances, dropout_p, seed, out)
     elif out.numel():
-        arrays = (_rows(qkv), *_layout(distances), table.detach().numpy())
-        attend(*arrays, as_threshold(dropout_p), seed, _rows(out), *(part.numpy() for part in statistics))
+        dropout = (as_threshold(dropout_p), seed)
+        attend(_rows(qkv), _layout(distances), *arrays(table), dropout, (_rows(out), *arrays(*statistics)))
 
 
 def _gradients(
@@ -82,18 +83,9 @@ def _gradients(
     grad_qkv = torch.empty_like(qkv)
     lanes = torch.zeros(8, table.shape[0], table.shape[1] if by_table else 0, dtype=torch.float64)
     if qkv.numel():
-        attend_backward(
-            _rows(qkv),
-            *_layout(distances),
-            table.detach().numpy(),
-            as_threshold(dropout_p),
-            seed,
-            _rows(out),
-            *(part.numpy() for part in statistics),
-            _rows(grad_out.contiguous()),
-            _rows(grad_qkv),
-            lanes.numpy(),
-        )
+        dropout, saved = (as_threshold(dropout_p), seed), (_rows(out), *arrays(*statistics))
+        grads = (_rows(grad_out.contiguous()), _rows(grad_qkv), lanes.numpy())
+        attend_backward(_rows(qkv), _layout(distances), *arrays(table), dropout, saved, *grads)
     return grad_qkv, lanes.sum(0).to(table.dtype) if by_table else None
 
 
@@ -109,25 +101,9 @@ def ragged_attention(
     dropout_p: float = 0.0,
     seed: int | Tensor = 0,
 ) -> Float32[Tensor, "nodes heads head_dim"]:
-    """Compute decay attention graph by graph in compiled loops on the CPU.
+    """Compute decay attention graph by graph in compiled loops, for float32 on the CPU.
 
-    Parameters
-    ----------
-    qkv : Tensor
-        Shape (nodes, 3, heads, head_dim): query, key and value, float32, on the CPU.
-    distances : PairDistances
-        Of the same nodes.
-    table : Tensor
-        Shape (heads, columns): factor by head and distance, the unreachable last.
-    dropout_p : float
-        Probability for an attention weight to be dropped.
-    seed : int or Tensor
-        Of the dropout.
-
-    Returns
-    -------
-    Tensor
-        Shape (nodes, heads, head_dim).
+    See :func:`~gradformer_dgl.kernels.attention.attention_op.run` for the parameters.
 
     Examples
     --------

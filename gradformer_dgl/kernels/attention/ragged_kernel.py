@@ -87,13 +87,16 @@ def _draw_keys(keys, seed, first, size, heads, head):
 
 
 @jit(fastmath=("contract",))
-def attend(qkv, values, sizes, node_start, pair_start, table, threshold, seed, out, row_max, inverse_sum):
+def attend(qkv, layout, table, dropout, saved):
     """Compute attention of all graphs.
 
-    Takes qkv (nodes, 3 * channels), the heads of each part side by side, values (pairs,), and sizes,
-    node_start and pair_start (graphs,). Stores out (nodes, channels), and the largest logit of each row and
-    one over the sum of its weights, row_max and inverse_sum (heads, nodes).
+    Takes qkv (nodes, 3 * channels), the heads of each part side by side, layout as values (pairs,), sizes,
+    node_start and pair_start (graphs,), a table (heads, columns), and dropout as threshold and seed. Stores
+    out (nodes, channels), and the largest logit of each row and one over the sum of its weights, row_max and
+    inverse_sum (heads, nodes).
     """
+    (values, sizes, node_start, pair_start), (threshold, seed) = layout, dropout
+    out, row_max, inverse_sum = saved
     heads, channels = table.shape[0], out.shape[1]
     head_dim = channels // heads
     rows, depth = rounded_up(sizes.max()), rounded_up(head_dim)
@@ -141,28 +144,15 @@ def attend(qkv, values, sizes, node_start, pair_start, table, threshold, seed, o
 
 
 @jit(fastmath=("contract",))
-def attend_backward(
-    qkv,
-    values,
-    sizes,
-    node_start,
-    pair_start,
-    table,
-    threshold,
-    seed,
-    out,
-    row_max,
-    inverse_sum,
-    grad_out,
-    grad_qkv,
-    grad_table,
-):
+def attend_backward(qkv, layout, table, dropout, saved, grad_out, grad_qkv, grad_table):
     """Compute the gradients of ``attend`` from a recomputation of the weights.
 
     Sets grad_qkv (nodes, 3 * channels), and adds to grad_table (8, heads, columns), which has no columns
     where the table needs no gradient. Its eight lanes are to be summed: consecutive additions to one number
     would wait for each other.
     """
+    (values, sizes, node_start, pair_start), (threshold, seed) = layout, dropout
+    out, row_max, inverse_sum = saved
     heads, channels = table.shape[0], out.shape[1]
     head_dim = channels // heads
     rows, depth = rounded_up(sizes.max()), rounded_up(head_dim)

@@ -14,26 +14,9 @@ def reference_attention(
     distances: PairDistances,
     table: Float[Tensor, "heads columns"],
 ) -> Float[Tensor, "nodes heads head_dim"]:
-    r"""Compute decay attention with one dense matrix per graph and head.
+    """Compute decay attention with one dense matrix per graph and head.
 
-    .. math::
-
-        A_{h} = \mathrm{softmax}\left(\frac{Q_h K_h^\top}{\sqrt{d}} \circ M_h\right), \quad
-        \text{out}_h = A_h V_h
-
-    Parameters
-    ----------
-    query, key, value : Tensor
-        Shape (nodes, heads, head_dim).
-    distances : PairDistances
-        Of the same nodes.
-    table : Tensor
-        Shape (heads, columns): factor by head and distance, the unreachable last.
-
-    Returns
-    -------
-    Tensor
-        Shape (nodes, heads, head_dim).
+    See :func:`~gradformer_dgl.decay_attention` for the formula and the parameters.
 
     Examples
     --------

@@ -14,13 +14,13 @@ from torch.nn import functional
 from gradformer_dgl.jit.simd import WIDTH
 from gradformer_dgl.kernels.attention.dropout import as_threshold
 from gradformer_dgl.kernels.attention.sparse_cpu_kernel import attend, attend_backward
-from gradformer_dgl.kernels.autograd import differentiable_once
+from gradformer_dgl.kernels.autograd import arrays, differentiable_once
 from gradformer_dgl.pairs.sparse import SparsePairDistances
 
 
 def _layout(sparse: SparsePairDistances) -> tuple[Any, ...]:
     sizes = torch.tensor(sparse.sizes, dtype=torch.int64)
-    return tuple(part.numpy() for part in (sparse.indptr, sparse.indices, sparse.distances, sizes))
+    return tuple(arrays(sparse.indptr, sparse.indices, sparse.distances, sizes))
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -44,31 +44,27 @@ class SparseCpu(torch.autograd.Function):
         ctx: Any, qkv: Tensor, table: Tensor, sparse: SparsePairDistances, dropout_p: float, seed: int
     ) -> Tensor:
         ctx.shape = heads, head_dim = qkv.shape[2:]
-        ctx.sparse, ctx.threshold, ctx.seed = sparse, as_threshold(dropout_p), seed
+        ctx.sparse, ctx.dropout = sparse, (as_threshold(dropout_p), seed)
         rows, scaled = _prepared(qkv, table)
         out = rows.new_empty(len(rows), rows.shape[1] // 3)
         row_max, inverse_sum = (rows.new_empty(len(rows), heads) for _ in range(2))
-        results = (part.numpy() for part in (out, row_max, inverse_sum))
-        attend(rows.numpy(), *_layout(sparse), scaled.numpy(), ctx.threshold, seed, *results)
+        saved = tuple(arrays(out, row_max, inverse_sum))
+        attend(rows.numpy(), _layout(sparse), scaled.numpy(), ctx.dropout, saved)
         ctx.save_for_backward(qkv, table, out, row_max, inverse_sum)
         return out.unflatten(1, (heads, -1))[:, :, :head_dim]
 
     @staticmethod
     @differentiable_once
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        qkv, table, *results = ctx.saved_tensors
+        qkv, table, *saved = ctx.saved_tensors
         heads, head_dim = ctx.shape
         rows, scaled = _prepared(qkv, table)
         grad = torch.zeros_like(rows)
         columns = scaled.shape[1] if ctx.needs_input_grad[1] else 0
         lanes = torch.zeros(4, heads, columns, dtype=torch.float64)
+        given = arrays(_rows(grad_out), grad, lanes)
         attend_backward(
-            rows.numpy(),
-            *_layout(ctx.sparse),
-            scaled.numpy(),
-            ctx.threshold,
-            ctx.seed,
-            *(part.numpy() for part in (*results, _rows(grad_out), grad, lanes)),
+            rows.numpy(), _layout(ctx.sparse), scaled.numpy(), ctx.dropout, tuple(arrays(*saved)), *given
         )
         grad_table = None
         if ctx.needs_input_grad[1]:
@@ -83,31 +79,14 @@ def sparse_cpu_attention(
     dropout_p: float = 0.0,
     seed: int = 0,
 ) -> Float32[Tensor, "nodes heads head_dim"]:
-    """Compute sparse attention, compiled for the CPU.
+    """Compute sparse attention in compiled loops, for float32 on the CPU.
 
-    Parameters
-    ----------
-    qkv : Tensor
-        Shape (nodes, 3, heads, head_dim): query, key and value, float32, on the CPU.
-    sparse : SparsePairDistances
-        Of the same nodes.
-    table : Tensor
-        Shape (heads, columns): factor by head and distance; the last, of far pairs, is not read.
-    dropout_p : float
-        Probability for the weight of a sparse pair to be dropped.
-    seed : int
-        Of the dropout.
-
-    Returns
-    -------
-    Tensor
-        Shape (nodes, heads, head_dim).
+    See :func:`~gradformer_dgl.kernels.attention.sparse.sparse_attention` for the parameters.
 
     Examples
     --------
-    >>> x = torch.ones(3, 3, 2, 5)
     >>> sparse = SparsePairDistances.from_graph(([0], [1], 3), max_distance=1)
-    >>> sparse_cpu_attention(x, sparse, torch.ones(2, 3)).shape
+    >>> sparse_cpu_attention(torch.ones(3, 3, 2, 5), sparse, torch.ones(2, 3)).shape
     torch.Size([3, 2, 5])
     """
     return SparseCpu.apply(qkv, table, sparse, dropout_p, seed)

@@ -95,13 +95,16 @@ def _draw_keys(keys, seed, node):
 
 
 @jit(fastmath=("contract",))
-def attend(qkv, indptr, indices, distances, sizes, table, threshold, seed, out, row_max, inverse_sum):
+def attend(qkv, pairs, table, dropout, saved):
     """Compute attention of all graphs.
 
-    Takes qkv (nodes, 3 * channels), the sparse pairs, and a table that is scaled by 1 / sqrt(head_dim).
-    Stores out (nodes, channels), and the largest logit of each row, the 0 of far pairs among them, and one
-    over the sum of its weights, row_max and inverse_sum (nodes, heads).
+    Takes qkv (nodes, 3 * channels), pairs as indptr (nodes + 1,), indices, distances (pairs,) and sizes
+    (graphs,), a table (heads, columns) that is scaled by 1 / sqrt(head_dim), and dropout as threshold and
+    seed. Stores out (nodes, channels), and the largest logit of each row, the 0 of far pairs among them, and
+    one over the sum of its weights, row_max and inverse_sum (nodes, heads).
     """
+    (indptr, indices, distances, sizes), (threshold, seed) = pairs, dropout
+    out, row_max, inverse_sum = saved
     heads, channels = table.shape[0], out.shape[1]
     width = channels // heads
     keep_scale = np.float32(2.0**32 / (2.0**32 - threshold))
@@ -164,28 +167,15 @@ def attend(qkv, indptr, indices, distances, sizes, table, threshold, seed, out, 
 
 
 @jit(fastmath=("contract",))
-def attend_backward(
-    qkv,
-    indptr,
-    indices,
-    distances,
-    sizes,
-    table,
-    threshold,
-    seed,
-    out,
-    row_max,
-    inverse_sum,
-    grad_out,
-    grad_qkv,
-    grad_table,
-):
+def attend_backward(qkv, pairs, table, dropout, saved, grad_out, grad_qkv, grad_table):
     """Compute the gradients of ``attend`` from a recomputation of the weights.
 
     Adds to grad_qkv (nodes, 3 * channels), and to grad_table (4, heads, columns), which has no columns where
     the table needs no gradient. Its four lanes are to be summed: consecutive additions to one number would
     wait for each other.
     """
+    (indptr, indices, distances, sizes), (threshold, seed) = pairs, dropout
+    out, row_max, inverse_sum = saved
     heads, channels = table.shape[0], out.shape[1]
     width = channels // heads
     keep_scale = np.float32(2.0**32 / (2.0**32 - threshold))

@@ -163,31 +163,14 @@ def sparse_torch_attention(
     dropout_p: float = 0.0,
     seed: int = 0,
 ) -> Float[Tensor, "nodes heads head_dim"]:
-    """Compute sparse attention in torch's operations.
+    """Compute sparse attention in torch's operations, for float32 or float64.
 
-    Parameters
-    ----------
-    qkv : Tensor
-        Shape (nodes, 3, heads, head_dim): query, key and value, float32 or float64.
-    sparse : SparsePairDistances
-        Of the same nodes.
-    table : Tensor
-        Shape (heads, columns): factor by head and distance; the last, of far pairs, is not read.
-    dropout_p : float
-        Probability for the weight of a sparse pair to be dropped.
-    seed : int
-        Of the dropout.
-
-    Returns
-    -------
-    Tensor
-        Shape (nodes, heads, head_dim).
+    See :func:`~gradformer_dgl.kernels.attention.sparse.sparse_attention` for the parameters.
 
     Examples
     --------
-    >>> x = torch.ones(3, 3, 2, 5, dtype=torch.float64)
     >>> sparse = SparsePairDistances.from_graph(([0], [1], 3), max_distance=1)
-    >>> sparse_torch_attention(x, sparse, torch.ones(2, 3, dtype=torch.float64)).shape
+    >>> sparse_torch_attention(torch.ones(3, 3, 2, 5), sparse, torch.ones(2, 3)).shape
     torch.Size([3, 2, 5])
     """
     return SparseTorch.apply(qkv, table, sparse, dropout_p, seed)

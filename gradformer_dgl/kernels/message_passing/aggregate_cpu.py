@@ -10,7 +10,7 @@ from gradformer_dgl.kernels.autograd import arrays, differentiable_once
 from gradformer_dgl.kernels.message_passing import aggregate_cpu_kernel as loops
 from gradformer_dgl.kernels.message_passing.graph_edges import PerGraph, incoming_of
 
-_incoming = PerGraph(lambda graph: arrays(*incoming_of(graph)))
+_incoming = PerGraph(lambda graph: tuple(arrays(*incoming_of(graph))))
 
 
 class AddActivated(torch.autograd.Function):
@@ -21,7 +21,7 @@ class AddActivated(torch.autograd.Function):
         ctx.edges = _incoming[graph]
         ctx.save_for_backward(x, e)
         out = torch.empty_like(x)
-        loops.add_activated(*ctx.edges, *arrays(x, e, out))
+        loops.add_activated(ctx.edges, *arrays(x, e, out))
         return out
 
     @staticmethod
@@ -29,7 +29,7 @@ class AddActivated(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, e = ctx.saved_tensors
         grad_x, grad_e = torch.empty_like(x), torch.empty_like(e)
-        loops.add_activated_backward(*ctx.edges, *arrays(x, e, grad.contiguous(), grad_x, grad_e))
+        loops.add_activated_backward(ctx.edges, *arrays(x, e, grad.contiguous(), grad_x, grad_e))
         return grad_x, grad_e, None
 
 
@@ -51,7 +51,7 @@ class GatedMean(torch.autograd.Function):
         scale = target.new_empty(0) if scale is None else scale
         inputs = (target, origin, message, edges, scale)
         mean, weight = torch.empty_like(target), torch.empty_like(target)
-        loops.gated_mean(*ctx.edges, *arrays(*inputs, mean, weight))
+        loops.gated_mean(ctx.edges, *arrays(*inputs, mean, weight))
         ctx.save_for_backward(*inputs, mean, weight)
         return mean
 
@@ -61,8 +61,9 @@ class GatedMean(torch.autograd.Function):
         saved = ctx.saved_tensors
         of_nodes = [torch.zeros_like(part) for part in saved[:3]]
         of_edges, of_scale = (torch.empty_like(part) for part in saved[3:5])
+        inputs, results = tuple(arrays(*saved[:5])), arrays(*saved[5:], grad.contiguous())
         loops.gated_mean_backward(
-            *ctx.edges, *arrays(*saved, grad.contiguous(), *of_nodes, of_edges, of_scale)
+            ctx.edges, inputs, *results, tuple(arrays(*of_nodes)), *arrays(of_edges, of_scale)
         )
         by_edge, scaled = ctx.given
         return *of_nodes, of_edges if by_edge else None, of_scale if scaled else None, None

@@ -1,10 +1,10 @@
 # mypy: allow-untyped-defs
 """Compiled loops of sums over the incoming edges of every node, in single precision.
 
-No tensor over edges is made. Edges are sorted by destination: those of node v are ``indptr[v]`` to
-``indptr[v + 1]``, with their source and their number in the graph. The loops of ``add_activated`` over
-channels do one thing each, for LLVM to vectorise them. The gated mean takes eight channels at a time, so
-that its sums over a node's edges stay in registers.
+No tensor over edges is made. ``incoming`` has the edges sorted by destination: those of node v are
+``indptr[v]`` to ``indptr[v + 1]``, with their source and their number in the graph. The loops of
+``add_activated`` over channels do one thing each, for LLVM to vectorise them. The gated mean takes eight
+channels at a time, so that its sums over a node's edges stay in registers.
 """
 
 import numpy as np
@@ -18,8 +18,9 @@ EPSILON = np.float32(1e-6)
 
 
 @jit
-def add_activated(indptr, source, number, x, e, out):
+def add_activated(incoming, x, e, out):
     """Set out[v] to x[v] plus the sum of relu(x[u] + e[k]) over the edges k from u to v."""
+    indptr, source, number = incoming
     channels = x.shape[1]
     for v in range(len(indptr) - 1):
         own, total = x[v], out[v]
@@ -34,8 +35,9 @@ def add_activated(indptr, source, number, x, e, out):
 
 
 @jit
-def add_activated_backward(indptr, source, number, x, e, grad, grad_x, grad_e):
+def add_activated_backward(incoming, x, e, grad, grad_x, grad_e):
     """Set grad_e and grad_x to the gradients of ``add_activated``."""
+    indptr, source, number = incoming
     channels = x.shape[1]
     grad_x[:] = grad
     for v in range(len(indptr) - 1):
@@ -50,12 +52,13 @@ def add_activated_backward(indptr, source, number, x, e, grad, grad_x, grad_e):
 
 
 @jit(fastmath=("contract",))
-def gated_mean(indptr, source, number, target, origin, message, edges, scale, mean, weight):
+def gated_mean(incoming, target, origin, message, edges, scale, mean, weight):
     """Set mean[v] to the mean of message[u] over the edges k from u to v, weighted by gates for each channel.
 
     A gate is scale[k] * sigmoid(target[v] + origin[u] + edges[k]); ``edges`` and ``scale`` may be empty. Sets
     weight[v] to 1 / (sum of the gates + EPSILON).
     """
+    indptr, source, number = incoming
     channels = target.shape[1]
     by_edge, scaled = len(edges) > 0, len(scale) > 0
     for v in range(len(indptr) - 1):
@@ -79,25 +82,11 @@ def gated_mean(indptr, source, number, target, origin, message, edges, scale, me
 
 
 @jit(fastmath=("contract",))
-def gated_mean_backward(
-    indptr,
-    source,
-    number,
-    target,
-    origin,
-    message,
-    edges,
-    scale,
-    mean,
-    weight,
-    grad,
-    grad_target,
-    grad_origin,
-    grad_message,
-    grad_edges,
-    grad_scale,
-):
+def gated_mean_backward(incoming, inputs, mean, weight, grad, of_nodes, grad_edges, grad_scale):
     """Compute the gradients of ``gated_mean``: add to those of origin and message, set the others."""
+    indptr, source, number = incoming
+    target, origin, message, edges, scale = inputs
+    grad_target, grad_origin, grad_message = of_nodes
     channels = target.shape[1]
     by_edge, scaled = len(edges) > 0, len(scale) > 0
     for v in range(len(indptr) - 1):
