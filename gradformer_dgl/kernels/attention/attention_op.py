@@ -8,7 +8,7 @@ compiled graph can hold.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -16,6 +16,16 @@ from torch import Tensor
 
 from gradformer_dgl.kernels.autograd import apply, differentiable_once
 from gradformer_dgl.pairs.distances import PairDistances
+
+
+class Inputs(NamedTuple):
+    """Inputs of dense decay attention."""
+
+    qkv: Float[Tensor, "nodes 3 heads head_dim"]
+    table: Float[Tensor, "heads columns"]
+    distances: PairDistances
+    dropout_p: float
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -29,12 +39,10 @@ class Backend:
     statistics : callable
         ``statistics(qkv)`` returns empty tensors for what the forward pass saves beside its output.
     attend : callable
-        ``attend(qkv, table, distances, dropout_p, seed, out, *statistics, **options)`` fills the output and
-        the statistics.
+        ``attend(inputs, out, *statistics, **options)`` fills the output and the statistics.
     gradients : callable
-        ``gradients(grad_out, qkv, table, distances, dropout_p, seed, by_table, out, *statistics, **options)``
-        returns the gradients of qkv and, with ``by_table``, of the table (None without).
-        Options are integers.
+        ``gradients(grad_out, inputs, by_table, out, *statistics, **options)`` returns the gradients of qkv
+        and, with ``by_table``, of the table (None without). Options are integers.
     """
 
     name: str
@@ -108,7 +116,7 @@ class _Attention(torch.autograd.Function):
     def forward(ctx: Any, qkv: Tensor, table: Tensor, backend: Backend, *rest: Any) -> Tensor:
         *batch, options = rest
         out, statistics = _allocate(backend, qkv)
-        backend.attend(qkv, table, *batch, out, *statistics, **options)
+        backend.attend(Inputs(qkv, table, *batch), out, *statistics, **options)
         ctx.save_for_backward(qkv, table, out, *statistics)
         ctx.backend, ctx.batch, ctx.options = backend, batch, options
         return out
@@ -118,7 +126,8 @@ class _Attention(torch.autograd.Function):
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         qkv, table, *made = ctx.saved_tensors
         by_table = ctx.needs_input_grad[1]
-        found = ctx.backend.gradients(grad_out, qkv, table, *ctx.batch, by_table, *made, **ctx.options)
+        inputs = Inputs(qkv, table, *ctx.batch)
+        found = ctx.backend.gradients(grad_out, inputs, by_table, *made, **ctx.options)
         return *found, None, None, None, None, None
 
 
@@ -149,8 +158,8 @@ def _attention(
 ) -> list[Tensor]:
     chosen = _registered[backend]
     out, statistics = _allocate(chosen, qkv)
-    batch = (PairDistances.of(values, node_counts), dropout_p, int(seed))
-    chosen.attend(qkv, table, *batch, out, *statistics, **_parsed(options))
+    inputs = Inputs(qkv, table, PairDistances.of(values, node_counts), dropout_p, int(seed))
+    chosen.attend(inputs, out, *statistics, **_parsed(options))
     return [out, *statistics]
 
 
@@ -178,10 +187,8 @@ def _attention_backward(
     options: str,
     made: Sequence[Tensor],
 ) -> tuple[Tensor, Tensor]:
-    batch = (PairDistances.of(values, node_counts), dropout_p, int(seed))
-    grad_qkv, grad_table = _registered[backend].gradients(
-        grad_out, qkv, table, *batch, True, *made, **_parsed(options)
-    )
+    inputs = Inputs(qkv, table, PairDistances.of(values, node_counts), dropout_p, int(seed))
+    grad_qkv, grad_table = _registered[backend].gradients(grad_out, inputs, True, *made, **_parsed(options))
     assert grad_table is not None
     return grad_qkv, grad_table
 

@@ -5,10 +5,10 @@ backward pass recomputes the attention weights of one block at a time, so that n
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from gradformer_dgl.kernels.attention.attention_op import Backend, register, run
+from gradformer_dgl.kernels.attention.attention_op import Backend, Inputs, register, run
 from gradformer_dgl.kernels.attention.block_plan import Block, plan
 from gradformer_dgl.kernels.attention.dropout import draw_mask
 from gradformer_dgl.pairs.distances import PairDistances
@@ -62,17 +62,9 @@ def _dropout(
     return cells.view(block.graphs, block.size, block.size, heads).permute(0, 3, 1, 2)
 
 
-def _attend(
-    qkv: Tensor,
-    table: Tensor,
-    distances: PairDistances,
-    dropout_p: float,
-    seed: int,
-    out: Tensor,
-    *,
-    max_blocks: int | None = None,
-) -> None:
-    stays, scale = _draw(qkv, distances, dropout_p, seed)
+def _attend(inputs: Inputs, out: Tensor, *, max_blocks: int | None = None) -> None:
+    qkv, table, distances, _, _ = inputs
+    stays, scale = _draw(inputs)
     for block in plan(distances, table.shape[1], max_blocks):
         query, key, value = (_heads_first(part) for part in _padded(block, qkv).unbind(2))
         _, weights = _weights(block, query, key, table[:, block.column].transpose(0, 1))
@@ -83,18 +75,10 @@ def _attend(
 
 
 def _gradients(
-    grad_out: Tensor,
-    qkv: Tensor,
-    table: Tensor,
-    distances: PairDistances,
-    dropout_p: float,
-    seed: int,
-    by_table: bool,
-    out: Tensor,
-    *,
-    max_blocks: int | None = None,
+    grad_out: Tensor, inputs: Inputs, by_table: bool, out: Tensor, *, max_blocks: int | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    stays, scale = _draw(qkv, distances, dropout_p, seed)
+    qkv, table, distances, _, _ = inputs
+    stays, scale = _draw(inputs)
     grad_qkv = torch.empty_like(qkv)
     exact = torch.float64 if table.dtype == torch.float64 else torch.float32
     grad_table = table.new_zeros(table.shape, dtype=exact) if by_table else None
@@ -125,13 +109,11 @@ def _gradients(
     return grad_qkv, None if grad_table is None else grad_table.to(table.dtype)
 
 
-def _draw(
-    qkv: Float[Tensor, "nodes 3 heads head_dim"], distances: PairDistances, dropout_p: float, seed: int
-) -> tuple[Tensor | None, float]:
-    if dropout_p == 0:
+def _draw(inputs: Inputs) -> tuple[Bool[Tensor, "pairs heads"] | None, float]:
+    if inputs.dropout_p == 0:
         return None, 1.0
-    pairs, heads = len(distances.values), qkv.shape[2]
-    stays, scale = draw_mask(pairs * heads, dropout_p, seed, qkv.device)
+    pairs, heads = len(inputs.distances.values), inputs.qkv.shape[2]
+    stays, scale = draw_mask(pairs * heads, inputs.dropout_p, inputs.seed, inputs.qkv.device)
     return stays.view(pairs, heads), scale
 
 

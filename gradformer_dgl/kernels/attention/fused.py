@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from gradformer_dgl.kernels.attention.attention_op import Backend, register, run
+from gradformer_dgl.kernels.attention.attention_op import Backend, Inputs, register, run
 from gradformer_dgl.kernels.attention.dropout import as_threshold
 from gradformer_dgl.pairs.distances import PairDistances
 from gradformer_dgl.support.errors import ConfigError
@@ -106,22 +106,26 @@ def work_list(distances: PairDistances, largest_tile: int = 64) -> tuple[int, In
     return distances.plans[key]
 
 
-def _options(qkv: Tensor, distances: PairDistances, dropout: bool) -> tuple[Tensor, dict[str, Any]]:
-    """Return the work list, and the compile-time constants and resources of a launch."""
+def _launch(inputs: Inputs) -> tuple[int, tuple[Any, ...], dict[str, Any]]:
+    """Return the number of work items, the arguments that all kernels take first, and their constants."""
+    qkv, table, distances, dropout_p, seed = inputs
     heads, head_dim = qkv.shape[2:]
     channels = max(16, 1 << (head_dim - 1).bit_length())
     node_bytes = channels * qkv.element_size()
     # Beyond 8 KiB a tile of nodes, the matrices over it and the accumulators outgrow the registers.
     tile, items = work_list(distances, largest_tile=max(16, min(64, 8192 // node_bytes)))
-    return items, {
+    threshold = as_threshold(dropout_p)
+    values, last = distances.values.contiguous(), table.shape[1] - 1
+    constants = {
         "HEADS": heads,
         "HEAD_DIM": head_dim,
         "CHANNELS": channels,
         "TILE": tile,
-        "DROPOUT": dropout,
+        "DROPOUT": threshold > 0,
         "num_warps": tile // 8 * max(1, node_bytes // 256),
         "num_stages": 2 if node_bytes <= 128 else 1,
     }
+    return len(items), (qkv, values, table, items, last, seed, threshold), constants
 
 
 def _statistics(qkv: Tensor) -> list[Tensor]:
@@ -129,63 +133,32 @@ def _statistics(qkv: Tensor) -> list[Tensor]:
     return [qkv.new_empty(qkv.shape[0], qkv.shape[2], dtype=torch.float32)]
 
 
-def _attend(
-    qkv: Tensor,
-    table: Tensor,
-    distances: PairDistances,
-    dropout_p: float,
-    seed: int,
-    out: Tensor,
-    log_sum: Tensor,
-) -> None:
+def _attend(inputs: Inputs, out: Tensor, log_sum: Tensor) -> None:
     from gradformer_dgl.kernels.attention.fused_kernel import attend
 
-    threshold = as_threshold(dropout_p)
-    items, options = _options(qkv, distances, threshold > 0)
-    common = (distances.values.contiguous(), table, items, table.shape[1] - 1, seed, threshold)
-    if len(items):
-        with torch.cuda.device_of(qkv):
-            attend[(len(items) * qkv.shape[2],)](qkv, *common, out, log_sum, **options)
+    items, common, options = _launch(inputs)
+    if items:
+        with torch.cuda.device_of(out):
+            attend[(items * out.shape[1],)](*common, out, log_sum, **options)
 
 
 def _gradients(
-    grad_out: Tensor,
-    qkv: Tensor,
-    table: Tensor,
-    distances: PairDistances,
-    dropout_p: float,
-    seed: int,
-    by_table: bool,
-    out: Tensor,
-    log_sum: Tensor,
+    grad_out: Tensor, inputs: Inputs, by_table: bool, out: Tensor, log_sum: Tensor
 ) -> tuple[Tensor, Tensor | None]:
     from gradformer_dgl.kernels.attention.fused_kernel import attend_backward_keys, attend_backward_queries
 
-    grad_out, threshold = grad_out.contiguous(), as_threshold(dropout_p)
-    items, options = _options(qkv, distances, threshold > 0)
-    common = (distances.values.contiguous(), table, items, table.shape[1] - 1, seed, threshold)
-    grad_qkv, mean = torch.empty_like(qkv), torch.empty_like(log_sum)
-    lanes = len(items)
-    if not torch.are_deterministic_algorithms_enabled():
-        lanes = min(lanes, LANES)
+    items, common, options = _launch(inputs)
+    table, grad_out = inputs.table, grad_out.contiguous()
+    grad_qkv, mean = torch.empty_like(inputs.qkv), torch.empty_like(log_sum)
+    lanes = items if torch.are_deterministic_algorithms_enabled() else min(items, LANES)
     sums = table.new_zeros(lanes if by_table else 0, *table.shape, dtype=torch.float32)
-    if len(items):
-        grid = (len(items) * qkv.shape[2],)
-        with torch.cuda.device_of(qkv):
+    if items:
+        grid, results = (items * out.shape[1],), (grad_out, grad_qkv, mean)
+        with torch.cuda.device_of(out):
             attend_backward_queries[grid](
-                qkv,
-                *common,
-                out,
-                log_sum,
-                grad_out,
-                grad_qkv,
-                mean,
-                sums,
-                lanes,
-                TABLE=by_table,
-                **options,
+                *common, out, log_sum, *results, sums, lanes, TABLE=by_table, **options
             )
-            attend_backward_keys[grid](qkv, *common, log_sum, grad_out, grad_qkv, mean, **options)
+            attend_backward_keys[grid](*common, log_sum, *results, **options)
     return grad_qkv, sums.sum(0).to(table.dtype) if by_table else None
 
 

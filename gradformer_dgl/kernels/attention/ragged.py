@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from gradformer_dgl.kernels.attention.attention_op import Backend, register, run
+from gradformer_dgl.kernels.attention.attention_op import Backend, Inputs, register, run
 from gradformer_dgl.kernels.attention.blocks import BLOCKS
 from gradformer_dgl.kernels.attention.dropout import as_threshold
 from gradformer_dgl.kernels.attention.ragged_kernel import attend, attend_backward
@@ -50,36 +50,22 @@ def _statistics(qkv: Tensor) -> list[Tensor]:
     return [qkv.new_empty(qkv.shape[2], qkv.shape[0]) for _ in range(2)]
 
 
-def _attend(
-    qkv: Tensor,
-    table: Tensor,
-    distances: PairDistances,
-    dropout_p: float,
-    seed: int,
-    out: Tensor,
-    *statistics: Tensor,
-) -> None:
+def _attend(inputs: Inputs, out: Tensor, *statistics: Tensor) -> None:
+    qkv, table, distances, dropout_p, seed = inputs
     # The forward pass of the loop is exact, but both passes have to draw the same dropout.
     if (dropout_p or qkv.requires_grad or table.requires_grad) and not takes(table):
-        BLOCKS.attend(qkv, table, distances, dropout_p, seed, out)
+        BLOCKS.attend(inputs, out)
     elif out.numel():
         dropout = (as_threshold(dropout_p), seed)
         attend(_rows(qkv), _layout(distances), *arrays(table), dropout, (_rows(out), *arrays(*statistics)))
 
 
 def _gradients(
-    grad_out: Tensor,
-    qkv: Tensor,
-    table: Tensor,
-    distances: PairDistances,
-    dropout_p: float,
-    seed: int,
-    by_table: bool,
-    out: Tensor,
-    *statistics: Tensor,
+    grad_out: Tensor, inputs: Inputs, by_table: bool, out: Tensor, *statistics: Tensor
 ) -> tuple[Tensor, Tensor | None]:
+    qkv, table, distances, dropout_p, seed = inputs
     if not takes(table):
-        return BLOCKS.gradients(grad_out, qkv, table, distances, dropout_p, seed, by_table, out)
+        return BLOCKS.gradients(grad_out, inputs, by_table, out)
     grad_qkv = torch.empty_like(qkv)
     lanes = torch.zeros(8, table.shape[0], table.shape[1] if by_table else 0, dtype=torch.float64)
     if qkv.numel():
