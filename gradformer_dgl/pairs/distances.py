@@ -85,13 +85,14 @@ class PairDistances:
         self.plans: dict[Any, Any] = {}
 
     @classmethod
+    def _unchecked(cls, *parts: Any) -> "PairDistances":
+        made = object.__new__(cls)
+        made._set(*parts)
+        return made
+
+    @classmethod
     def of(cls, values: Tensor, node_counts: Tensor) -> "PairDistances":
         """Return the distances that hold these tensors, with their plans; new, unchecked ones if deleted.
-
-        Parameters
-        ----------
-        values, node_counts : Tensor
-            Those of a ``PairDistances``.
 
         Examples
         --------
@@ -107,9 +108,7 @@ class PairDistances:
             and (found.node_counts is node_counts or found.sizes == node_counts.tolist())
         ):
             return found
-        made = object.__new__(cls)
-        made._set(values, node_counts, node_counts.tolist(), None)
-        return made
+        return cls._unchecked(values, node_counts, node_counts.tolist(), None)
 
     @classmethod
     def from_padded(cls, padded: Tensor, node_counts: Tensor) -> "PairDistances":
@@ -264,27 +263,17 @@ class PairDistances:
         return self._with(self.values.pin_memory(), self.node_counts.pin_memory())
 
     def selection(self, values: Tensor, node_counts: Tensor) -> "PairDistances":
-        """Return the distances of some of these graphs, selected from ``values`` by the caller.
+        """Return the distances ``values`` (pairs,) of some of these graphs, whose matrices the caller chose.
 
         They are not checked again, and ``longest`` stays that of the whole.
-
-        Parameters
-        ----------
-        values : Tensor
-            Shape (pairs,), the matrices of the chosen graphs.
-        node_counts : Tensor
-            Shape (graphs,), int64: nodes per graph.
         """
-        chosen = object.__new__(PairDistances)
-        chosen._set(values, node_counts.to(values.device), node_counts.tolist(), self.longest)
-        return chosen
+        counts = node_counts.to(values.device)
+        return PairDistances._unchecked(values, counts, node_counts.tolist(), self.longest)
 
     def _with(self, values: Tensor, node_counts: Tensor) -> "PairDistances":
         if values is self.values:
             return self
-        moved = object.__new__(PairDistances)
-        moved._set(values, node_counts, self.sizes, self._longest)
-        return moved
+        return PairDistances._unchecked(values, node_counts, self.sizes, self._longest)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "plans": {}}

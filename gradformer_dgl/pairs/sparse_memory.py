@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 
+from gradformer_dgl.graphs.structures import GraphStructures
 from gradformer_dgl.support.errors import GraphError
 from gradformer_dgl.support.memory import machine_memory
 
 if TYPE_CHECKING:
     from gradformer_dgl.pairs.sparse import SparsePairDistances
-    from gradformer_dgl.preprocess import GraphStructures
 
 SAMPLE = 1024
 """Nodes whose pairs are counted."""
@@ -56,24 +56,12 @@ class PairEstimate:
 
 
 def estimate_pairs(
-    structures: "GraphStructures", max_distance: int, directed: bool = False, sample: int = SAMPLE
+    structures: GraphStructures, max_distance: int, directed: bool = False, sample: int = SAMPLE
 ) -> PairEstimate:
-    """Estimate the number of pairs at every cut-off up to the one given from a sample of nodes.
-
-    Parameters
-    ----------
-    structures : GraphStructures
-        One graph.
-    max_distance : int
-        The largest cut-off.
-    directed : bool
-        Follow edges from source to destination only.
-    sample : int
-        Number of nodes that are searched; all, where there are no more.
+    """Estimate the pairs of one graph at every cut-off up to ``max_distance`` from a ``sample`` of its nodes.
 
     Examples
     --------
-    >>> from gradformer_dgl.preprocess import GraphStructures
     >>> ring = GraphStructures([9], [9], range(9), [*range(1, 9), 0])
     >>> estimate_pairs(ring, max_distance=2).per_node
     array([1., 3., 5.])
@@ -100,28 +88,14 @@ def estimate_pairs(
     return PairEstimate(num_nodes, per_node)
 
 
-def pairs_of_hubs(structures: "GraphStructures", directed: bool = False, most: int = HUBS) -> dict[int, int]:
-    """Count the pairs within two hops that each of the nodes with the most neighbours adds.
+def pairs_of_hubs(structures: GraphStructures, directed: bool = False, most: int = HUBS) -> dict[int, int]:
+    """Count the pairs within two hops that each of the ``most`` nodes with the most neighbours adds.
 
-    All neighbours of a hub are at most two hops apart: a hub with k of them adds (k + 1) ** 2 pairs.
-
-    Parameters
-    ----------
-    structures : GraphStructures
-        One graph.
-    directed : bool
-        Follow edges from source to destination only.
-    most : int
-        Number of nodes.
-
-    Returns
-    -------
-    dict of int to int
-        Pairs by node, most first.
+    All neighbours of a hub are at most two hops apart: a hub with k of them adds (k + 1) ** 2 pairs. Returns
+    pairs by node, most first.
 
     Examples
     --------
-    >>> from gradformer_dgl.preprocess import GraphStructures
     >>> star = GraphStructures([5], [4], [0, 0, 0, 0], [1, 2, 3, 4])
     >>> pairs_of_hubs(star, most=2)
     {0: 25, 1: 4}
@@ -138,7 +112,7 @@ def pairs_of_hubs(structures: "GraphStructures", directed: bool = False, most: i
 
 
 def require_memory(
-    structures: "GraphStructures",
+    structures: GraphStructures,
     max_distance: int,
     directed: bool = False,
     memory: int | None = None,
@@ -151,7 +125,7 @@ def require_memory(
     structures : GraphStructures
         The graphs; none is searched where all their pairs would fit.
     max_distance, directed
-        See :func:`estimate_pairs`.
+        Cut-off in hops; whether edges are followed from source to destination only.
     memory : int, optional
         Bytes there are; those of this machine if not given.
     node_bytes : float
@@ -203,7 +177,7 @@ def require_memory(
 
 
 def _pairs_of_many(
-    structures: "GraphStructures", graphs: np.ndarray, max_distance: int, directed: bool
+    structures: GraphStructures, graphs: np.ndarray, max_distance: int, directed: bool
 ) -> float:
     """Estimate the number of pairs of many graphs from a sample of them."""
     looked = graphs
@@ -219,7 +193,7 @@ def _pairs_of_many(
 def require_step(
     sparse: "SparsePairDistances", node_bytes: float, beside: float = 0.0, memory: int | None = None
 ) -> float:
-    """Raise an error if a training step does not fit into memory beside the sparse pairs.
+    """Return the bytes of a training step, about; raise an error if it does not fit beside the sparse pairs.
 
     Parameters
     ----------
@@ -231,11 +205,6 @@ def require_step(
         Bytes of other data.
     memory : int, optional
         Bytes there are; those of this machine if not given.
-
-    Returns
-    -------
-    float
-        Bytes of the step, about.
 
     Raises
     ------
@@ -267,7 +236,7 @@ def require_step(
     )
 
 
-def _hubs(structures: "GraphStructures", pairs: float, max_distance: int, directed: bool) -> str:
+def _hubs(structures: GraphStructures, pairs: float, max_distance: int, directed: bool) -> str:
     if max_distance < 2:
         return ""
     percentages = [
