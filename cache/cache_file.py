@@ -26,18 +26,7 @@ class ForeignFileError(CacheError):
 
 
 class CacheFile:
-    """A cache file, open for reading: once in every process, whatever is forked or pickled.
-
-    Parameters
-    ----------
-    path : path-like
-        The file.
-
-    Raises
-    ------
-    CacheError
-        Where it cannot be what a cache is; nothing is taken at its word that would cost memory.
-    """
+    """A cache file, open for reading: once in every process, whatever is forked or pickled."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)

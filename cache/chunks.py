@@ -49,15 +49,7 @@ def inflate(data: bytes | memoryview, size: int) -> bytes:
 
 
 def fletcher32(data: bytes | memoryview) -> int:
-    """Compute the Fletcher-32 checksum as HDF5 does: big-endian words of 16 bits, sums modulo 65,535.
-
-    An odd last byte counts as the high byte of a word; the second sum is the high half of the result.
-
-    Examples
-    --------
-    >>> hex(fletcher32(b"abcdef"))
-    '0x50562a2d'
-    """
+    """Compute the Fletcher-32 checksum of HDF5: big-endian 16-bit words, sums modulo 65,535."""
     return int(_checksums([data])[0])
 
 
@@ -93,13 +85,7 @@ def _checksummed(packed: list[bytes]) -> list[bytes]:
 
 
 def decode_chunk(layout: ArrayLayout, data: bytes) -> np.ndarray:
-    """Decode one chunk to all its rows.
-
-    Raises
-    ------
-    ChecksumError
-        Where the checksum, the compressed stream or the length is not right.
-    """
+    """Decode one chunk to all its rows, or raise `ChecksumError` where it is not as it was written."""
     packed = memoryview(data)[:-4]
     if len(data) < 4 or fletcher32(packed) != int.from_bytes(data[-4:], "little"):
         raise ChecksumError("checksum differs")
@@ -111,19 +97,7 @@ def decode_chunk(layout: ArrayLayout, data: bytes) -> np.ndarray:
 
 @dataclass(frozen=True)
 class EncodedRows:
-    """A range of rows of one array: whole chunks encoded, what belongs to shared chunks as it is.
-
-    Parameters
-    ----------
-    start : int
-        Number of the first row.
-    head : numpy.ndarray
-        Rows before the first chunk boundary.
-    chunks : list of bytes
-        Encoded chunks from that boundary on.
-    tail : numpy.ndarray
-        Rows after the last whole chunk.
-    """
+    """Rows of an array from number ``start`` on: whole chunks encoded, the rows around them as they are."""
 
     start: int
     head: np.ndarray
@@ -132,10 +106,7 @@ class EncodedRows:
 
 
 def encode_rows(layout: ArrayLayout, start: int, rows: np.ndarray) -> EncodedRows:
-    """Encode all chunks that lie whole within the rows from number ``start`` on.
-
-    Rows on both sides that share a chunk with others stay as they are.
-    """
+    """Encode the chunks that lie whole within the rows from number ``start`` on; leave the other rows."""
     size = layout.chunk_rows
     boundary = min(-start % size, len(rows))
     last = boundary + (len(rows) - boundary) // size * size

@@ -61,19 +61,7 @@ CHUNK_BYTES = 24 << 10
 
 @dataclass(frozen=True)
 class ArrayLayout:
-    """Layout of one array in the file.
-
-    Parameters
-    ----------
-    name : str
-        Path of the data set in the file.
-    dtype : numpy.dtype
-        Type of its entries.
-    shape : tuple of int
-        ``(rows,)`` or ``(rows, columns)``.
-    rows_per_chunk : int, optional
-        Rows of one chunk; by default as many as `CHUNK_BYTES` hold.
-    """
+    """Layout of one array of the file, of shape ``(rows,)`` or ``(rows, columns)``."""
 
     name: str
     dtype: np.dtype
@@ -124,14 +112,7 @@ def extra_distances_array(name: str) -> str:
 
 
 def stored_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return root attributes, ASCII strings or integers by name, as they are to be written: with a checksum.
-
-    Examples
-    --------
-    >>> stored = stored_attributes({"layout": "sparse"})
-    >>> stored["layout"], sorted(stored)
-    ('sparse', ['attributes-crc32', 'layout'])
-    """
+    """Return root attributes, ASCII strings or integers by name, with their checksum added."""
     plain = {name: plain_attribute(value) for name, value in attributes.items()}
     return {**plain, ATTRIBUTES_CHECKSUM: attributes_checksum(plain)}
 

@@ -15,21 +15,9 @@ _OBJECT_HEAD = 16
 
 
 def check_string_heap(path: Path) -> None:
-    """Check that every object in a file's last heap of strings takes some space within it.
+    """Check that every object in a file's last heap of strings takes some space in it, else `ValueError`.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        An HDF5 file. One that has no such heap passes.
-
-    Raises
-    ------
-    ValueError
-        Where HDF5 could not walk the heap to its end.
-
-    Notes
-    -----
-    "HDF5 File Format Specification Version 3.0", section III.E, Global Heap.
+    See "HDF5 File Format Specification Version 3.0", section III.E, Global Heap.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         begin = content.rfind(_HEAD)

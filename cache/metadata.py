@@ -18,13 +18,7 @@ class CacheMetadata(CacheFile):
         return self._rows(cache_format.FINGERPRINTS, 0, len(self))
 
     def weight_fingerprints(self) -> UInt64[np.ndarray, "graphs"]:
-        """Return the hash of each graph's edge weights, shape ``(graphs,)``, of a cache that is ``weighted``.
-
-        Raises
-        ------
-        CacheError
-            Where no edge weights went into the cache.
-        """
+        """Return the hash of each graph's edge weights, shape ``(graphs,)``, of a weighted cache."""
         if not self.weighted:
             raise CacheError(
                 f"{self.path} knows no edge weights: preprocess again with `--extra-distances weighted`"

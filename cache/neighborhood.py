@@ -45,13 +45,7 @@ class Neighborhood:
 
     @classmethod
     def from_rows(cls, rows: Shaped[np.ndarray, "rows nodes"]) -> "Neighborhood":
-        """Take the reachable pairs out of rows of a distance matrix.
-
-        Parameters
-        ----------
-        rows : numpy.ndarray
-            Shape ``(rows, nodes)``, uint8 or uint16, the largest value of the type where there is no path.
-        """
+        """Take the reachable pairs of rows of a distance matrix, shape ``(rows, nodes)``, unsigned."""
         near = rows != np.iinfo(rows.dtype).max
         indptr = np.concatenate([[0], np.cumsum(near.sum(1, dtype=np.int64))])
         return cls(indptr, np.nonzero(near)[1].astype(np.int32), rows[near], rows.shape[1])

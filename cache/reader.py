@@ -21,7 +21,8 @@ class DistanceCache(CacheMetadata):
 
     Opening checks the header and reads the node counts; the rest is read on demand, checksums verified.
     Every process opens the file for itself: a cache may be pickled, sent to spawned workers and used after a
-    fork.
+    fork. Reading raises `CacheError` where a checksum differs, where the cache does not hold what is asked
+    for, or where it does not fit into memory, and `IndexError` where there is no such graph or node.
 
     Parameters
     ----------
@@ -87,13 +88,6 @@ class DistanceCache(CacheMetadata):
         -------
         numpy.ndarray
             Shape ``(stop - start, nodes)``, as `read` gives them.
-
-        Raises
-        ------
-        CacheError
-            Where the layout is sparse, the rows do not fit into memory, or a checksum differs.
-        IndexError
-            Where there is no such graph or node.
         """
         graph = self._graph(index)
         start, stop = self._row_range(graph, start, stop)
@@ -145,14 +139,6 @@ class DistanceCache(CacheMetadata):
         -------
         numpy.ndarray
             Shape ``(pairs,)``, uint8 or uint16, the largest value of the type where there is no path.
-
-        Raises
-        ------
-        CacheError
-            Where a checksum differs, naming the array and the graphs concerned; where the layout is sparse,
-            or the distances do not fit into memory.
-        IndexError
-            Where there are no such graphs.
         """
         stop = len(self) if stop is None else stop
         if not 0 <= start <= stop <= len(self):
@@ -178,15 +164,7 @@ class DistanceCache(CacheMetadata):
         Returns
         -------
         Neighborhood
-            For each of these nodes those within reach (and within ``max_distance``) and their distances;
-            ``dgl.graph(("csr", (near.indptr, near.indices, [])))`` has an edge for each.
-
-        Raises
-        ------
-        CacheError
-            Where a checksum differs, or what is stored cannot be.
-        IndexError
-            Where there is no such graph or node.
+            For each of these nodes those within reach (and within ``max_distance``) and their distances.
 
         Examples
         --------
@@ -246,73 +224,30 @@ class DistanceCache(CacheMetadata):
         numpy.ndarray
             Shape ``(nodes, nodes)``, int64.
 
-        Raises
-        ------
-        CacheError
-            As for ``cache[index]``.
-
         Examples
         --------
+        >>> import tempfile
         >>> from gradformer_dgl.preprocess import preprocess_graphs
-        >>> import dgl, tempfile, torch
-        >>> graphs = [([0, 1], [1, 2], 3), ([], [], 2)]
-        >>> folder = tempfile.TemporaryDirectory()
-        >>> cache = preprocess_graphs(graphs, folder.name + "/two.h5", n_jobs=1)
-        >>> padded = torch.full((2, 3, 3), -1)
-        >>> for graph, num_nodes in enumerate(cache.node_counts):
-        ...     padded[graph, :num_nodes, :num_nodes] = torch.from_numpy(cache.as_graphormer_bias(graph))
-        >>> padded[1]
-        tensor([[ 0, -1, -1],
-                [-1,  0, -1],
-                [-1, -1, -1]])
-        >>> dgl.nn.SpatialEncoder(max_dist=20, num_heads=8)(padded).shape
-        torch.Size([2, 3, 3, 8])
-        >>> folder.cleanup()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     preprocess_graphs([([0], [1], 3)], folder + "/one.h5", n_jobs=1).as_graphormer_bias(0)
+        array([[ 0,  1, -1],
+               [ 1,  0, -1],
+               [-1, -1,  0]])
         """
         distances = self[index]
-        bias = distances.astype(np.int64)
-        bias[distances == np.iinfo(self.dtype).max] = -1
-        return bias
+        return np.where(distances == np.iinfo(self.dtype).max, -1, distances.astype(np.int64))
 
     def extra_distance(self, name: str, index: SupportsIndex) -> Float32[np.ndarray, "nodes nodes"]:
-        """Return another distance between all nodes of one graph.
+        """Return another distance between all nodes of one graph, such as ``"resistance"``.
 
-        Parameters
-        ----------
-        name : str
-            One of ``extra_distances``, for example ``"resistance"``.
-        index : int
-            The graph.
-
-        Returns
-        -------
-        numpy.ndarray
-            Shape ``(nodes, nodes)``, float32, ``[i, j]`` from i to j, inf where there is no path.
-
-        Raises
-        ------
-        CacheError
-            Where the cache does not hold it, or a checksum differs.
+        Of shape ``(nodes, nodes)``, ``[i, j]`` from i to j, inf where there is no path.
         """
         return self._square(self._extra_array(name), index)
 
     def read_extra_distances(self, name: str) -> Float32[np.ndarray, "pairs"]:
         """Return another distance of all graphs, one row-major matrix after the other.
 
-        Parameters
-        ----------
-        name : str
-            One of ``extra_distances``.
-
-        Returns
-        -------
-        numpy.ndarray
-            Shape ``(pairs,)``, float32, inf where there is no path.
-
-        Raises
-        ------
-        CacheError
-            Where the cache does not hold it, a checksum differs, or it does not fit into memory.
+        Of shape ``(pairs,)``, inf where there is no path.
         """
         array = self._extra_array(name)
         self._require_memory(4 * int(self._pairs[-1]), f"all {name} distances", "read graph by graph")
@@ -342,11 +277,6 @@ class DistanceCache(CacheMetadata):
         -------
         numpy.ndarray
             Shape ``(nodes, k)``, float32.
-
-        Raises
-        ------
-        CacheError
-            Where the cache does not hold it, or a checksum differs.
         """
         found = [known for known in self.encodings if name in (known, known.rpartition(":")[0])]
         if len(found) != 1:

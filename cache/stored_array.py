@@ -32,13 +32,7 @@ class BrokenRowsError(Exception):
 
 
 class StoredArray:
-    """Rows of one data set.
-
-    Parameters
-    ----------
-    dataset : h5py.Dataset
-        The data set, in a file open for reading.
-    """
+    """Rows of one data set, in a file open for reading."""
 
     def __init__(self, dataset: h5py.Dataset) -> None:
         chunks = dataset.chunks
@@ -46,7 +40,7 @@ class StoredArray:
         self.layout = ArrayLayout(name, dataset.dtype, dataset.shape, chunks[0] if chunks else None)
         # Written by this package: decoded here, faster than by HDF5. Anything else (a repacked file) by HDF5.
         direct = chunks == self.layout.chunk_shape and _filters(dataset) == _FILTERS[self.layout.shuffled]
-        self._decode = functools.partial(_decode_chunk if direct else _read_chunk, dataset, self.layout)
+        self._decode = functools.partial(_chunk_rows, dataset, self.layout, direct)
         # Graphs are asked for one by one, and many share a chunk.
         chunk_bytes = self.layout.chunk_rows * self.layout.row_bytes
         self._kept = functools.lru_cache(max(1, KEPT_BYTES // max(1, chunk_bytes)))(self._decode)
@@ -57,13 +51,7 @@ class StoredArray:
         return int(self._decode.args[0].id.get_storage_size())
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """Return the rows ``start .. stop``.
-
-        Raises
-        ------
-        BrokenRowsError
-            Where they cannot be read, with the range of rows concerned.
-        """
+        """Return the rows ``start .. stop``, or raise `BrokenRowsError` with the range of rows concerned."""
         if stop <= start:
             return np.empty((0, *self.layout.shape[1:]), self.layout.dtype)
         size = self.layout.chunk_rows
@@ -91,28 +79,18 @@ def _filters(dataset: h5py.Dataset) -> list[int]:
     return [properties.get_filter(place)[0] for place in range(properties.get_nfilters())]
 
 
-def _decode_chunk(dataset: h5py.Dataset, layout: ArrayLayout, index: int) -> np.ndarray:
+def _chunk_rows(dataset: h5py.Dataset, layout: ArrayLayout, direct: bool, index: int) -> np.ndarray:
     begin = index * layout.chunk_rows
     try:
+        if not direct:
+            return dataset[begin : begin + layout.chunk_rows]
         skipped, data = dataset.id.read_direct_chunk((begin,) + (0,) * (len(layout.shape) - 1))
         if skipped:
             raise ChecksumError("filters were left out")
         return decode_chunk(layout, data)
-    except (*LOW_LEVEL_ERRORS, ChecksumError) as error:
-        raise _broken(layout, begin, error) from error
-
-
-def _read_chunk(dataset: h5py.Dataset, layout: ArrayLayout, index: int) -> np.ndarray:
-    begin = index * layout.chunk_rows
-    try:
-        return dataset[begin : begin + layout.chunk_rows]
     except LOW_LEVEL_ERRORS as error:
-        raise _broken(layout, begin, error) from error
-
-
-def _broken(layout: ArrayLayout, begin: int, error: Exception) -> BrokenRowsError:
-    end = min(begin + layout.chunk_rows, layout.rows)
-    return BrokenRowsError(begin, end, " ".join(str(error).split()))
+        end = min(begin + layout.chunk_rows, layout.rows)
+        raise BrokenRowsError(begin, end, " ".join(str(error).split())) from error
 
 
 def open_array(
@@ -120,12 +98,7 @@ def open_array(
 ) -> StoredArray:
     """Return an array after a look at its header, before any memory is taken for it.
 
-    ``kinds`` are the types that its entries may have, ``dimensions`` is the number of its axes.
-
-    Raises
-    ------
-    ValueError
-        Where it is missing or cannot be what a cache holds, with the reason.
+    ``kinds`` are the types that its entries may have. What a cache cannot hold raises `ValueError`.
     """
     dataset = file.get(name)
     if not isinstance(dataset, h5py.Dataset):

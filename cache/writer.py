@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import operator
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ import h5py
 import numpy as np
 
 from gradformer_dgl.cache import format as cache_format
-from gradformer_dgl.cache.chunks import EncodedRows, encode_chunk, encode_rows
+from gradformer_dgl.cache.chunks import EncodedRows, encode_chunk
 from gradformer_dgl.cache.format import ArrayLayout
 from gradformer_dgl.support.atomic_write import sync
 from gradformer_dgl.support.errors import CacheError
@@ -20,25 +21,7 @@ from gradformer_dgl.version import __version__
 
 @dataclasses.dataclass(frozen=True)
 class CachePlan:
-    """Contents of a cache, apart from the values.
-
-    Parameters
-    ----------
-    dtype : numpy.dtype
-        Type of the distances, ``uint8`` or ``uint16``.
-    layout : str
-        ``"dense"`` or ``"sparse"``.
-    encodings : mapping of str to int
-        Columns of each node encoding.
-    extra_distances : tuple of str
-        Names of the other distances.
-    weighted : bool
-        Whether edge weights went into them.
-    directed : bool
-        Whether distances follow the direction of edges.
-    max_distance : int or None
-        The cut-off.
-    """
+    """Contents of a cache, apart from the values; ``encodings`` gives the columns of each."""
 
     dtype: np.dtype
     layout: str = cache_format.DENSE
@@ -49,10 +32,7 @@ class CachePlan:
     max_distance: int | None = None
 
     def layouts(self, sizes: "CacheSizes | None" = None) -> dict[str, ArrayLayout]:
-        """Return the layout of each array that grows with the graphs, by name.
-
-        Without sizes the arrays are taken as endless: what is encoded with such layouts fits all sizes.
-        """
+        """Return the layout of each array by name; encoded with that of endless ones, rows fit all sizes."""
         sizes = ENDLESS if sizes is None else sizes
         u64, i32, f32 = np.dtype(np.uint64), np.dtype(np.int32), np.dtype(np.float32)
         found = [
@@ -85,29 +65,17 @@ class CacheSizes:
     pairs: int
     sparse_pairs: int = 0
 
+    def __add__(self, other: "CacheSizes") -> "CacheSizes":
+        return CacheSizes(*map(operator.add, dataclasses.astuple(self), dataclasses.astuple(other)))
+
 
 ENDLESS = CacheSizes(*[1 << 62] * 4)
 
 
 class CacheWriter:
-    """Write one cache file; the final name changes only in `finish`, and at once.
+    """Writer of one cache file, whose final name changes only in `finish`, and at once.
 
-    Rows of each array are added in order. As a context manager it removes what it wrote where it was left
-    without `finish`.
-
-    Parameters
-    ----------
-    path : path-like
-        The final name.
-    plan : CachePlan
-        What it holds.
-    sizes : CacheSizes
-        How much of it.
-
-    Raises
-    ------
-    CacheError
-        Where the file cannot be written.
+    As a context manager it removes what it wrote where it was left without `finish`.
     """
 
     def __init__(self, path: str | os.PathLike[str], plan: CachePlan, sizes: CacheSizes) -> None:
@@ -152,10 +120,7 @@ class CacheWriter:
             self._pending[name] = np.concatenate([pending, rows.tail])
 
     def finish(self, histogram: np.ndarray, data_fingerprint: str) -> None:
-        """Write what is left, make it durable, and give the file its final name.
-
-        ``data_fingerprint`` is one hash of all graphs' fingerprints.
-        """
+        """Write what is left with one hash of all fingerprints, make it durable, and name the file."""
         assert self._file is not None
         with self._writing():
             for name, layout in self.layouts.items():
@@ -164,7 +129,7 @@ class CacheWriter:
                     self._write_chunk(layout, encode_chunk(layout, pending), len(pending))
                 if self._rows_written[name] != layout.rows and not layout.empty:
                     raise ValueError(f"{name} has {self._rows_written[name]} rows of {layout.rows}")
-            self._write_whole(cache_format.HISTOGRAM, histogram.astype(np.int64))
+            self._write_histogram(histogram.astype(np.int64))
             attributes = self._attributes(histogram, data_fingerprint)
             self._file.attrs.update(cache_format.stored_attributes(attributes))
             self._datasets.clear()
@@ -227,16 +192,13 @@ class CacheWriter:
         )
         self._datasets[layout.name] = dataset.id
 
-    def _write_whole(self, name: str, values: np.ndarray) -> None:
-        layout = ArrayLayout(name, values.dtype, values.shape)
+    def _write_histogram(self, histogram: np.ndarray) -> None:
+        layout = ArrayLayout(cache_format.HISTOGRAM, histogram.dtype, histogram.shape)
         self._create(layout)
-        if not layout.empty:
-            self._rows_written[name] = 0
-            encoded = encode_rows(layout, 0, values)
-            for chunk in encoded.chunks:
-                self._write_chunk(layout, chunk)
-            if len(encoded.tail):
-                self._write_chunk(layout, encode_chunk(layout, encoded.tail), len(encoded.tail))
+        self._rows_written[layout.name] = 0
+        for first in range(0, len(histogram), layout.chunk_rows):
+            rows = histogram[first : first + layout.chunk_rows]
+            self._write_chunk(layout, encode_chunk(layout, rows), len(rows))
 
     def _write_chunk(self, layout: ArrayLayout, chunk: bytes, rows: int | None = None) -> None:
         first = self._rows_written[layout.name]

@@ -12,21 +12,8 @@ from gradformer_dgl.support.registry import Part, is_code
 def call_checked(part: Part, arguments: tuple[Any, ...], shape: tuple[int, ...], label: str) -> np.ndarray:
     """Call the function of a part, or an instance of its class, and check the result.
 
-    Parameters
-    ----------
-    part : Part
-        Names the function, or a class that is made without arguments and can be called.
-    arguments : tuple
-        What it is called with.
-    shape : tuple of int
-        Shape of the result, a float32 array without NaN and, where it has two axes, without infinity.
-    label : str
-        What it is, for messages.
-
-    Raises
-    ------
-    ConfigError
-        Where the result is not of this kind, or code of a user's own fails.
+    It is float32 of this shape without NaN and, where it has two axes, without infinity. ``label`` is for
+    messages.
     """
     compute: Any = part.load()
     try:

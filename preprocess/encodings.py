@@ -29,15 +29,7 @@ ENCODINGS = Registry(
 
 @dataclass(frozen=True)
 class NodeEncoding:
-    """One node encoding of a certain width.
-
-    Parameters
-    ----------
-    kind : str
-        Name in the registry, or ``module:name`` of one of a user's own.
-    columns : int
-        Channels per node.
-    """
+    """One node encoding of a certain width; the kind is a name in the registry or ``module:name``."""
 
     kind: str
     columns: int
@@ -48,37 +40,16 @@ class NodeEncoding:
         return f"{self.kind}:{self.columns}"
 
     def __call__(self, structures: GraphStructures, directed: bool) -> Float32[np.ndarray, "nodes channels"]:
-        """Compute it for all nodes of all graphs, one graph after the other.
-
-        Raises
-        ------
-        ConfigError
-            Where one of a user's own fails, or returns something else than it should.
-        """
+        """Compute it for all nodes of all graphs, one graph after the other, shape ``(nodes, columns)``."""
         shape = (int(structures.node_counts.sum()), self.columns)
         arguments = (structures, self.columns, directed)
         return call_checked(ENCODINGS.part(self.kind), arguments, shape, f"encoding {self.name}")
 
 
 def parse_encodings(names: Iterable[str]) -> tuple[NodeEncoding, ...]:
-    """Return the encodings that names such as ``rwse:20``, ``lappe:8`` and ``degree`` stand for.
+    """Return the encodings that ``rwse:20``, ``degree``, ``module:name:8`` and the like stand for, each once.
 
-    Parameters
-    ----------
-    names : iterable of str
-        ``name:k`` with k columns; for an encoding that has one width only, ``name`` says the same. One of a
-        user's own is ``module:name:k`` or, where its ``facts`` say its ``columns``, ``module:name``: a number
-        after the last colon is a width, anything else a name. Repeated names count once.
-
-    Raises
-    ------
-    ConfigError
-        Where an encoding does not exist, or not with k columns.
-
-    Examples
-    --------
-    >>> [encoding.name for encoding in parse_encodings(["rwse:20", "lappe:8", "degree"])]
-    ['rwse:20', 'lappe:8', 'degree:2']
+    A number after the last colon is a width, anything else a name.
     """
     if isinstance(names, str):
         names = (names,)

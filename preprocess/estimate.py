@@ -29,37 +29,23 @@ def tell_how_long(path: str, task: Task, sizes: CacheSizes, workers: int) -> Non
     pair_bytes = part.summary.dtype.itemsize + 4 * len(plan.extra_distances)
     content = pair_bytes * sizes.pairs + 4 * sum(plan.encodings.values()) * sizes.nodes
     logger.info(
-        "%s: %s graphs, %s nodes, %s pairs; about %s before compression, and %s",
+        "%s: %s; about %s before compression, and %s",
         path,
-        f"{sizes.graphs:,}",
-        f"{sizes.nodes:,}",
-        f"{sizes.pairs:,}",
+        f"{sizes.graphs:,} graphs, {sizes.nodes:,} nodes, {sizes.pairs:,} pairs",
         bytes_text(content),
         duration_text(seconds),
     )
 
 
 def duration_text(seconds: float) -> str:
-    """Return a duration in a unit that suits it.
-
-    Examples
-    --------
-    >>> duration_text(0.25), duration_text(48.3), duration_text(600), duration_text(12345)
-    ('0.25 s', '48 s', '10 min', '3.4 h')
-    """
+    """Return a duration in a unit that suits it."""
     if seconds < 90:
         return f"{seconds:.2g} s"
     return f"{seconds / 60:.2g} min" if seconds < 5400 else f"{seconds / 3600:.2g} h"
 
 
 def bytes_text(count: float) -> str:
-    """Return a size in a unit that suits it.
-
-    Examples
-    --------
-    >>> bytes_text(1500), bytes_text(3.2e6), bytes_text(4.56e10)
-    ('1.5 kB', '3.2 MB', '46 GB')
-    """
+    """Return a size in a unit that suits it."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 999.5:
             return f"{count:.2g} {unit}" if count < 99.5 else f"{count:.0f} {unit}"

@@ -39,35 +39,13 @@ def extra_distances(
 
     The result has shape ``(pairs,)``, row-major matrices one after the other; infinite without a path.
     ``first_graph`` is the number of the first graph, for messages.
-
-    Raises
-    ------
-    ConfigError
-        Where there is no such distance, or it does not go with these options.
-    GraphError
-        Where a graph has edge weights that it does not go with.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.preprocess import GraphStructures
-    >>> triangle = GraphStructures([3], [3], [0, 1, 2], [1, 2, 0], [0.5, 0.5, 4])
-    >>> extra_distances(triangle, "weighted").reshape(3, 3)
-    array([[0. , 0.5, 1. ],
-           [0.5, 0. , 0.5],
-           [1. , 0.5, 0. ]], dtype=float32)
     """
     arguments = (structures, directed, first_graph)
     return call_checked(_part(name), arguments, (structures.num_pairs,), f"extra distance {name}")
 
 
 def parse_extra_distances(names: Iterable[str], directed: bool) -> tuple[tuple[str, ...], bool]:
-    """Return the distances that names stand for, each once, and whether edge weights go into them.
-
-    Raises
-    ------
-    ConfigError
-        Where there is no such distance, or none of directed graphs.
-    """
+    """Return the distances that names stand for, each once, and whether edge weights go into them."""
     chosen = tuple(dict.fromkeys((names,) if isinstance(names, str) else names))
     facts = {name: _part(name).facts for name in chosen}
     for name in chosen:

@@ -20,24 +20,15 @@ TIE = 1e-6
 def laplacian_eigenvectors(
     structures: GraphStructures, columns: int, directed: bool = False
 ) -> Float32[np.ndarray, "nodes channels"]:
-    r"""Compute eigenvectors 1 .. k of the symmetric normalised Laplacian, by ascending eigenvalue.
+    """Compute eigenvectors 1 .. k of the symmetric normalised Laplacian, by ascending eigenvalue.
 
     .. math:: L = I - D^{-1/2} A D^{-1/2}
 
     of Dwivedi and Bresson, *A Generalization of Transformer Networks to Graphs* (2021), on the simple
-    undirected graph; eigenvector 0 is dropped. Directed edges count both ways. D is at least 1: an isolated
-    node is an eigenvector of eigenvalue 1. Unit norm; the first of a vector's largest entries in magnitude is
-    positive. Where a graph has fewer than k + 1 nodes the last columns are 0. A graph of c components has
-    eigenvalue 0 c times: the basis of such an eigenspace (as of any repeated eigenvalue) is whatever the
-    solver finds, the same in every run on a machine. The shape is ``(nodes, k)``; ``directed`` makes no
-    difference.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.preprocess import GraphStructures
-    >>> laplacian_eigenvectors(GraphStructures([2], [1], [0], [1]), 2).round(3)
-    array([[ 0.707,  0.   ],
-           [-0.707,  0.   ]], dtype=float32)
+    undirected graph; eigenvector 0 is dropped. D is at least 1: an isolated node is an eigenvector of
+    eigenvalue 1. Unit norm; the first of a vector's largest entries in magnitude is positive. Where a graph
+    has fewer than k + 1 nodes the last columns are 0. The basis of the eigenspace of a repeated eigenvalue is
+    whatever the solver finds, the same in every run on a machine. The shape is ``(nodes, k)``.
     """
     graphs = _normalised(SimpleGraphs.of(structures, directed=False))
     result = np.zeros((int(structures.node_counts.sum()), columns), np.float32)

@@ -12,22 +12,11 @@ from gradformer_dgl.preprocess.parts import Part, PartSummary, placed_rows
 
 
 class Merge:
-    """Write finished parts to the cache file, whatever the order in which they are finished.
+    """Writer of finished parts to the cache file, whatever the order in which they are finished.
 
     Where it is known how much the file will hold, a part is written as soon as those before it are, while
     others are still computed; else all of them in the end. As a context manager it removes what it wrote
-    where it was left without `finish`.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The cache file.
-    plan : CachePlan
-        What it holds. The type of the distances is the smallest that fits all parts, this or a wider one.
-    load : callable
-        Gives the part of a summary.
-    sizes : CacheSizes, optional
-        How much the file will hold, where that is known before the parts are.
+    where it was left without `finish`. ``load`` gives the part of a summary.
     """
 
     def __init__(
@@ -62,7 +51,7 @@ class Merge:
         while self._writer is not None and self._written in self.summaries:
             summary = self.summaries[self._written]
             if summary.dtype.itemsize > self._writer.plan.dtype.itemsize:
-                # What is written is too narrow: all of it is written again in the end.
+                # The type of what is written is too narrow: all of it is written again in the end.
                 self._writer.abort()
                 self._writer = None
             else:
@@ -73,9 +62,9 @@ class Merge:
         self.write()
         if self._writer is None:
             summaries = self.summaries.values()
-            totals = zip(*(dataclasses.astuple(summary.sizes) for summary in summaries), strict=True)
+            total = sum((summary.sizes for summary in summaries), CacheSizes(0, 0, 0))
             dtype = max((summary.dtype for summary in summaries), key=lambda dtype: dtype.itemsize)
-            self._begin(CacheSizes(*map(sum, totals)), dtype)
+            self._begin(total, dtype)
         self.write()
         assert self._writer is not None
         longest = int(np.flatnonzero(self._histogram)[-1]) if self._histogram.any() else 0

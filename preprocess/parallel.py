@@ -25,22 +25,7 @@ _Result = TypeVar("_Result", bound=_Numbered)
 
 
 class Engine:
-    """Apply a function to tasks, at most a few of which are held at a time.
-
-    Parameters
-    ----------
-    n_jobs : int
-        Workers, as in joblib: -1 for one per core, or for all of a cluster.
-    backend : str
-        ``"threading"``, ``"loky"`` (processes), ``"dask"`` or ``"ray"``.
-    scheduler : str, optional
-        Address of the Dask scheduler or the Ray cluster; without it one is started on this machine.
-
-    Raises
-    ------
-    ConfigError
-        Where there is no such backend, or its package is not installed.
-    """
+    """Parallel application of a function to tasks, at most a few of which are held at a time."""
 
     def __init__(self, n_jobs: int, backend: str = "threading", scheduler: str | None = None) -> None:
         if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
@@ -67,13 +52,8 @@ class Engine:
         """Yield the results in the order in which they are finished.
 
         Tasks are drawn when there is room for them, from a thread of joblib's too. Where a worker process
-        dies, the tasks that it may have held are given to new ones. Nothing runs any more once the generator
-        is closed, which is left to the caller where it stops early.
-
-        Raises
-        ------
-        GradformerError
-            What the function or the tasks raise, or where workers keep dying.
+        dies, the tasks that it may have held are given to new ones. A caller that stops early closes the
+        generator: then nothing runs any more.
         """
         from joblib import delayed
         from joblib.externals.loky.process_executor import BrokenProcessPool

@@ -24,14 +24,7 @@ _CHECKSUM_BYTES = 4
 class PartStore:
     """Finished parts in a folder beside the target; each is there whole or not at all.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The folder, of a path that means the same to all workers.
-    options : dict
-        The options that the parts are computed with. Parts made with others are removed.
-    resume : bool
-        Keep parts made with the same options.
+    Its path means the same to all workers. Parts made with other options are removed.
     """
 
     def __init__(self, folder: Path, options: dict[str, Any], resume: bool) -> None:

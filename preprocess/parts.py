@@ -29,18 +29,10 @@ class PartSummary:
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Encoded rows of each array of the cache, and the distance histogram.
+    """Encoded rows of each array of the cache by its name, and the distance histogram, ``(distances,)``.
 
-    Parameters
-    ----------
-    summary : PartSummary
-        Place, size and type.
-    identity : numpy.ndarray
-        What the part was computed from: where it lies, and the fingerprints of its graphs.
-    rows : dict
-        By name of the array. Those of sparse pairs begin at 0, for their place is known in the end only.
-    histogram : numpy.ndarray
-        Number of pairs at each finite distance.
+    Rows of sparse pairs begin at 0, for their place is known in the end only. The identity says what the part
+    was computed from: where it lies, and the fingerprints of its graphs.
     """
 
     summary: PartSummary
@@ -60,13 +52,7 @@ class Part:
 
 
 def compute_part(task: Task) -> Part:
-    """Compute and encode everything that the cache holds of a task's graphs, in the smallest type that fits.
-
-    Raises
-    ------
-    DistanceOverflowError
-        Where a finite distance exceeds 16 bits.
-    """
+    """Compute and encode all that the cache holds of a task's graphs, in the smallest type that fits."""
     try:
         return _computed(task, np.dtype(np.uint8))
     except DistanceOverflowError:

@@ -168,20 +168,16 @@ def preprocess_graphs(
     return DistanceCache(path)
 
 
+@dataclasses.dataclass(frozen=True)
 class _Run:
     """One pass over the graphs with one set of options."""
 
-    def __init__(
-        self,
-        path: Path,
-        plan: CachePlan,
-        encodings: tuple[NodeEncoding, ...],
-        engine: Engine,
-        resume: bool,
-        part_bytes: int,
-    ) -> None:
-        self.path, self.plan, self.encodings, self.engine = path, plan, encodings, engine
-        self.resume, self.part_bytes = resume, part_bytes
+    path: Path
+    plan: CachePlan
+    encodings: tuple[NodeEncoding, ...]
+    engine: Engine
+    resume: bool
+    part_bytes: int
 
     def into_file(
         self, pieces: Iterable[GraphStructures], report: Report, sizes: CacheSizes | None = None

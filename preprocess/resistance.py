@@ -17,24 +17,9 @@ def resistance_distances(
     .. math:: r_{ij} = L^+_{ii} + L^+_{jj} - 2 L^+_{ij}
 
     of Klein and Randić, *Resistance distance* (1993), with the Laplacian L of the simple undirected graph.
-    It is the number of hops where there is one path only, less where there are several. Computed in float64
-    from the inverse of :math:`L + \sum_c 1_c 1_c^T / |c|` over the components c, the constants of which
-    cancel: time grows with the third power of a graph's nodes, memory with the second.
-
-    The result has shape ``(pairs,)``, row-major matrices one after the other; infinite between components.
-
-    Raises
-    ------
-    ConfigError
-        Where ``directed`` is set.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.preprocess import GraphStructures
-    >>> resistance_distances(GraphStructures([3], [3], [0, 1, 2], [1, 2, 0])).reshape(3, 3).round(4)
-    array([[0.    , 0.6667, 0.6667],
-           [0.6667, 0.    , 0.6667],
-           [0.6667, 0.6667, 0.    ]], dtype=float32)
+    Computed in float64 from the inverse of :math:`L + \sum_c 1_c 1_c^T / |c|` over the components c, the
+    constants of which cancel. The shape is ``(pairs,)``, row-major matrices one after the other; infinite
+    between components.
     """
     if directed:
         raise ConfigError("the resistance distance is one of undirected graphs: leave out directed or it")

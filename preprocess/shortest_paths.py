@@ -56,46 +56,11 @@ def packed_distances(
 ) -> tuple[Shaped[np.ndarray, "pairs"], UInt64[np.ndarray, "graphs"], Int64[np.ndarray, "distances"]]:
     """Compute distances, fingerprints and the distance histogram of many graphs, without Python per graph.
 
-    Parameters
-    ----------
-    structures : GraphStructures
-        The graphs.
-    dtype : numpy.dtype
-        ``uint8`` or ``uint16``; its largest value marks pairs without a path (within the cut-off).
-    directed : bool
-        Follow edges from source to destination only. Otherwise every edge counts both ways.
-    max_distance : int, optional
-        Pairs farther apart count as unreachable.
-    first_graph : int
-        Number of the first graph, for messages.
-    rows : tuple of int, optional
-        First row and the one after the last, of the matrix of a single graph: only these are computed, in
-        memory for the result and some 500 bytes a node beside it.
-
-    Returns
-    -------
-    distances : numpy.ndarray
-        Row-major matrices, one after the other, shape ``(pairs,)``; ``[i, j]`` is from i to j. With ``rows``
-        these rows, shape ``((stop - start) * nodes,)``.
-    fingerprints : numpy.ndarray
-        Hash of each graph's structure, shape ``(graphs,)``.
-    histogram : numpy.ndarray
-        Number of these pairs at each finite distance, up to the largest.
-
-    Raises
-    ------
-    DistanceOverflowError
-        Where a finite distance is not below the largest value of ``dtype``.
-    ConfigError
-        Where there are no such rows, or more than one graph to take them from.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.preprocess import GraphStructures
-    >>> path = GraphStructures([4], [3], [0, 1, 2], [1, 2, 3])
-    >>> packed_distances(path, "uint8", rows=(1, 3))[0].reshape(2, 4)
-    array([[1, 0, 1, 2],
-           [2, 1, 0, 1]], dtype=uint8)
+    The distances have shape ``(pairs,)``, uint8 or uint16: row-major matrices one after the other, ``[i, j]``
+    from i to j, the largest value where there is no path within the cut-off. A distance that does not fit
+    raises `DistanceOverflowError`, with the number of the graph counted from ``first_graph``. With ``rows``,
+    the first row and the one after the last of a single graph, only these are computed, in memory for the
+    result and some 500 bytes a node beside it.
     """
     from gradformer_dgl.preprocess.shortest_paths_kernels import pair_distances, row_distances
 
@@ -103,17 +68,17 @@ def packed_distances(
     prints = np.empty(len(structures), np.uint64)
     histogram = np.zeros(1 << (8 * dtype.itemsize), np.int64)
     limit = NO_LIMIT if max_distance is None else max_distance
-    edges = (structures.node_counts, structures.edge_counts, structures.src, structures.dst)
     if rows is None:
         num_pairs = structures.num_pairs
         # The kernel writes 64 entries at a time, beyond the last pair too.
         distances = np.empty(num_pairs + 64, dtype)
-        failed = pair_distances(*edges, directed, limit, distances, prints, histogram)
+        failed = pair_distances(*structures.arrays, directed, limit, distances, prints, histogram)
     else:
         start, stop = checked_rows(structures, rows)
         num_pairs = (stop - start) * int(structures.node_counts[0])
         distances = np.empty(num_pairs, dtype)
-        failed = row_distances(*edges, directed, limit, start, stop, distances, prints, histogram)
+        outputs = (distances, prints, histogram)
+        failed = row_distances(*structures.arrays, directed, limit, start, stop, *outputs)
     if failed >= 0:
         raise overflow(first_graph + failed, dtype)
     longest = int(np.flatnonzero(histogram)[-1]) if histogram.any() else 0

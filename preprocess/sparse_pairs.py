@@ -32,48 +32,10 @@ def packed_sparse_pairs(
 ) -> SparsePairDistances:
     """Find the nodes within reach of every node of many graphs and their distances, without Python per graph.
 
-    Parameters
-    ----------
-    structures, directed, first_graph
-        As for `packed_distances`.
-    dtype : numpy.dtype
-        ``uint8`` or ``uint16``; distances are below its largest value.
-    max_distance : int, optional
-        Hops within reach; without it, all that there is a path to.
-    rows : tuple of int, optional
-        First node and the one after the last, of a single graph: only the neighbourhoods of these are
-        searched. Blocks of one `GraphStructures` object share the work of preparing its graph.
-
-    Returns
-    -------
-    counts : numpy.ndarray
-        Number of nodes within reach of each node, itself included, shape ``(nodes,)`` (with ``rows``, of
-        these nodes).
-    nodes : numpy.ndarray
-        Their ids within the graph, ascending for each node, shape ``(sparse_pairs,)``.
-    distances : numpy.ndarray
-        Their distances in hops, shape ``(sparse_pairs,)``; 0 for the node itself.
-    fingerprints : numpy.ndarray
-        Hash of each graph's structure, shape ``(graphs,)``.
-    histogram : numpy.ndarray
-        Number of these pairs at each distance, up to the largest.
-
-    Raises
-    ------
-    DistanceOverflowError
-        Where a distance is not below the largest value of ``dtype``.
-    ConfigError
-        Where there are no such rows, or more than one graph to take them from.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.preprocess import GraphStructures
-    >>> path = GraphStructures([4], [3], [0, 1, 2], [1, 2, 3])
-    >>> counts, nodes, distances, _, _ = packed_sparse_pairs(path, "uint8", max_distance=1)
-    >>> counts, nodes
-    (array([2, 3, 3, 2], dtype=int32), array([0, 1, 0, 1, 2, 1, 2, 3, 2, 3], dtype=int32))
-    >>> distances
-    array([0, 1, 1, 0, 1, 1, 0, 1, 1, 0], dtype=uint8)
+    Returned are the number of nodes within reach of each node, itself included, shape ``(nodes,)``, their ids
+    within the graph, ascending for each node, and their distances in hops, both ``(sparse_pairs,)``, and
+    fingerprints and histogram as of `packed_distances`, which explains the arguments. Blocks of ``rows`` of
+    one `GraphStructures` object share the work of preparing its graph.
     """
     from gradformer_dgl.preprocess.sparse_pairs_kernels import sparse_pairs, sparse_rows
 
@@ -88,9 +50,8 @@ def packed_sparse_pairs(
     nodes, distances = (np.empty(FIRST_GUESS * len(counts), kind) for kind in (np.dtype(np.int32), dtype))
     if rows is None:
         prints = np.empty(len(structures), np.uint64)
-        edges = (structures.node_counts, structures.edge_counts, structures.src, structures.dst)
         nodes, distances, filled, failed = sparse_pairs(
-            *edges, directed, limit, counts, nodes, distances, prints, histogram
+            *structures.arrays, directed, limit, counts, nodes, distances, prints, histogram
         )
     else:
         offsets, heads, fingerprint = _LAST_GRAPH.heads_by_tail(structures, directed)
@@ -125,9 +86,7 @@ class _LastGraph:
             edges = self._edges
             if owner is not structures or self._directed != directed or edges is None:
                 self._owner = self._edges = None
-                edges = heads_by_tail(
-                    structures.node_counts, structures.edge_counts, structures.src, structures.dst, directed
-                )
+                edges = heads_by_tail(*structures.arrays, directed)
                 self._owner = weakref.ref(structures, self._forget)
                 self._directed, self._edges = directed, edges
             return edges

@@ -30,26 +30,11 @@ SAMPLES, SAMPLE_ROWS = 4, 64
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Input of one part; plain arrays and numbers, so that it can be sent anywhere.
-
-    Parameters
-    ----------
-    number : int
-        Place among the parts.
-    structures : GraphStructures
-        Its graphs.
-    rows : tuple of int or None
-        Where it is some rows of one large graph, the first of them and the one after the last.
-    before : CacheSizes
-        Graphs, nodes and pairs of the parts before it.
-    plan : CachePlan
-        Contents of the cache; the type of the distances is found by the part.
-    encodings : tuple of NodeEncoding
-        Node encodings to compute.
-    """
+    """Input of one part, plain arrays and numbers that can be sent anywhere."""
 
     number: int
     structures: GraphStructures
+    # The first and the one after the last, where it is some rows of one large graph.
     rows: tuple[int, int] | None
     before: CacheSizes
     plan: CachePlan
@@ -82,15 +67,7 @@ def cut_tasks(
     encodings: tuple[NodeEncoding, ...],
     part_bytes: int | None = None,
 ) -> Iterator[Task]:
-    """Yield the tasks of all graphs in order, holding no more graphs than those of one task.
-
-    A task gives about ``part_bytes`` of results, `PART_BYTES` by default.
-
-    Raises
-    ------
-    GraphError
-        Where a graph is too large for the layout, with the size that it would take and what to do.
-    """
+    """Yield the tasks of all graphs in order, each of some ``part_bytes`` of results."""
     number = 0
     before = CacheSizes(0, 0, 0)
     size = PART_BYTES if part_bytes is None else part_bytes
@@ -98,11 +75,8 @@ def cut_tasks(
     def task(structures: GraphStructures, rows: tuple[int, int] | None = None) -> Task:
         nonlocal number, before
         made = Task(number, structures, rows, before, plan, encodings)
-        sizes = made.sizes
         number += 1
-        before = CacheSizes(
-            before.graphs + sizes.graphs, before.nodes + sizes.nodes, before.pairs + sizes.pairs
-        )
+        before += made.sizes
         return made
 
     # Graphs that wait for others to fill a part with.

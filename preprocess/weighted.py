@@ -20,25 +20,8 @@ def weighted_distances(
 ) -> Float32[np.ndarray, "pairs"]:
     """Compute the lengths of the shortest paths, the length of a path being the sum of its edges' weights.
 
-    Of parallel edges the one of least weight counts, self loops never. An edge of weight 0 is an edge: its
-    ends have distance 0. Summed in float64. The result has shape ``(pairs,)``, row-major matrices one after
-    the other; infinite without a path. ``first_graph`` is the number of the first graph, for messages.
-
-    Raises
-    ------
-    ConfigError
-        Where the graphs have no weights.
-    GraphError
-        Where a weight is negative, infinite or NaN, or a graph's weights are so large that a path's length
-        does not fit float32.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.preprocess import GraphStructures
-    >>> weighted_distances(GraphStructures([3], [2], [0, 0], [1, 1], [2.5, 1.5])).reshape(3, 3)
-    array([[0. , 1.5, inf],
-           [1.5, 0. , inf],
-           [inf, inf, 0. ]], dtype=float32)
+    Of parallel edges the one of least weight counts. An edge of weight 0 is an edge: its ends have distance
+    0. The shape is ``(pairs,)``, row-major matrices one after the other; infinite without a path.
     """
     _check_weights(structures, first_graph)
     graphs = SimpleGraphs.of(structures, directed, structures.weights)

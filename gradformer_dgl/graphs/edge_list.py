@@ -92,13 +92,7 @@ Graph: TypeAlias = dgl.DGLGraph | EdgeList
 
 @cache
 def dgl_has_graphs_on(device_type: str) -> bool:
-    """Return whether the installed DGL has graphs on a kind of device.
-
-    Examples
-    --------
-    >>> dgl_has_graphs_on("cpu")
-    True
-    """
+    """Return whether the installed DGL has graphs on a kind of device."""
     if device_type == "cpu":
         return True
     try:
@@ -115,15 +109,7 @@ def batched_graph(
     node_counts: Int64[Tensor, " graphs"],
     edge_counts: Int64[Tensor, " graphs"],
 ) -> Graph:
-    """Return the graph of a batch: DGL's wherever DGL has graphs on that device, else an `EdgeList`.
-
-    Examples
-    --------
-    >>> batched_graph(torch.tensor([0]), torch.tensor([1]), 2, torch.tensor([2]), torch.tensor([1]))
-    Graph(num_nodes=2, num_edges=1,
-          ndata_schemes={}
-          edata_schemes={})
-    """
+    """Return the graph of a batch: DGL's wherever DGL has graphs on that device, else an `EdgeList`."""
     if not dgl_has_graphs_on(src.device.type):
         return EdgeList(src, dst, num_nodes, node_counts, edge_counts)
     graph = dgl.graph((src, dst), num_nodes=num_nodes)

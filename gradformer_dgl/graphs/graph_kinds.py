@@ -132,15 +132,7 @@ def _graph_of(item: Any) -> Any:
 
 
 def edges_of(item: Any, index: int = 0, edge_weight: str | None = None) -> Edges:
-    """Return ``(src, dst, num_nodes, weights)`` of one graph, see `GraphStructures.from_graphs`.
-
-    ``index`` is the graph's number, for messages.
-
-    Raises
-    ------
-    GraphError
-        Where it is no graph, or not a valid one.
-    """
+    """Return ``(src, dst, num_nodes, weights)`` of one graph; ``index`` is its number, for messages."""
     graph = _graph_of(item)
     for matches, read in KINDS:
         if matches(graph):

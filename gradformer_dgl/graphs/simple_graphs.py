@@ -17,16 +17,8 @@ MOST_STACKED = 1 << 17
 class SimpleGraphs:
     """The edges of many graphs by source: no self loops, of parallel edges the one of least weight.
 
-    Parameters
-    ----------
-    node_counts : numpy.ndarray
-        Nodes of each graph, shape ``(graphs,)``.
-    offsets : numpy.ndarray
-        Where the edges of each node begin, and the number of all, shape ``(nodes + 1,)``.
-    targets : numpy.ndarray
-        Where each edge ends, ascending for each node, numbered through all graphs, shape ``(edges,)``.
-    weights : numpy.ndarray
-        Their weights, 1 where the graphs have none, shape ``(edges,)``.
+    ``offsets`` says where the edges of each node begin, ``targets`` where each edge ends: ascending for each
+    node, numbered through all graphs. Weights are 1 where the graphs have none.
     """
 
     node_counts: Int64[np.ndarray, "graphs"]

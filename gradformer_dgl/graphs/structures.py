@@ -110,11 +110,6 @@ class GraphStructures:
             graph that has this name, the stored values of a matrix, the fourth member of
             ``(src, dst, num_nodes, weights)``.
 
-        Returns
-        -------
-        GraphStructures
-            The graphs in the same order.
-
         Raises
         ------
         GraphError
@@ -153,6 +148,11 @@ class GraphStructures:
         """Number of node pairs: the sum of squared node counts."""
         return int(np.square(self.node_counts).sum())
 
+    @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Node counts, edge counts, sources and destinations, as compiled functions take them."""
+        return self.node_counts, self.edge_counts, self.src, self.dst
+
     def __len__(self) -> int:
         return len(self.node_counts)
 
@@ -160,35 +160,23 @@ class GraphStructures:
         """Return the graphs from ``start`` to before ``stop``, a view of the arrays."""
         first, end = self._edge_offsets[start], self._edge_offsets[stop]
         part = object.__new__(GraphStructures)
-        for name, value in (
-            ("node_counts", self.node_counts[start:stop]),
-            ("edge_counts", self.edge_counts[start:stop]),
-            ("src", self.src[first:end]),
-            ("dst", self.dst[first:end]),
-            ("weights", None if self.weights is None else self.weights[first:end]),
-        ):
-            object.__setattr__(part, name, value)
+        part.__dict__.update(
+            node_counts=self.node_counts[start:stop],
+            edge_counts=self.edge_counts[start:stop],
+            src=self.src[first:end],
+            dst=self.dst[first:end],
+            weights=None if self.weights is None else self.weights[first:end],
+        )
         return part
 
 
 def as_structures(graphs: Any, edge_weight: str | None = None) -> GraphStructures:
-    """Return the structure of whatever holds graphs: structures, a packed data set, an iterable of graphs.
-
-    Parameters
-    ----------
-    graphs : GraphStructures, object with a ``structures()`` method, or iterable
-        The graphs; the items of an iterable are graphs, or the structures of many graphs each.
-    edge_weight : str, optional
-        As in `GraphStructures.from_graphs`.
-    """
+    """Return the structure of whatever holds graphs: structures, a packed data set, an iterable of either."""
     return GraphStructures.concatenate(structure_stream(graphs, edge_weight))
 
 
 def structure_stream(graphs: Any, edge_weight: str | None = None) -> Iterator[GraphStructures]:
-    """Return the structure of graphs piece by piece, a few thousand graphs converted at a time.
-
-    Takes and raises what `as_structures` does.
-    """
+    """Return the structure of graphs piece by piece, a few thousand graphs converted at a time."""
     if isinstance(graphs, GraphStructures):
         return iter((graphs,))
     if callable(getattr(graphs, "structures", None)):

@@ -31,22 +31,8 @@ def jit(function: Callable[..., Any] | None = None, *, fastmath: tuple[str, ...]
     """Compile a function at its first call, for one thread, without the GIL; kept on disk where possible.
 
     The places are those of numba: the folder of ``NUMBA_CACHE_DIR``, ``__pycache__`` beside the source, the
-    user's cache folder. Where none is writable the function is compiled anew in every process.
-
-    Parameters
-    ----------
-    function : callable
-        A function of scalars and NumPy arrays in the subset of Python that numba compiles.
-    fastmath : tuple of str
-        What LLVM may do to floating-point arithmetic, such as ``"contract"``: fuse products with sums.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.jit.compile import jit
-    >>> def add(a, b):
-    ...     return a + b
-    >>> jit(add)(2, 3)
-    5
+    user's cache folder. ``fastmath`` is what LLVM may do to floating-point arithmetic, such as
+    ``"contract"``.
     """
     if function is None:
         return functools.partial(jit, fastmath=fastmath)

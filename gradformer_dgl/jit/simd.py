@@ -6,19 +6,6 @@ it computes the end of a row that does not fill a vector number by number. The i
 what a vector is, and mask its end. They can be called in compiled functions only.
 
 Eight numbers of 32 bits are one register of AVX2, half of one of AVX-512, and two of NEON or SSE.
-
-Examples
---------
->>> import numpy as np
->>> from gradformer_dgl.jit.compile import jit
->>> from gradformer_dgl.jit.simd import broadcast, fma, load, store
->>> @jit
-... def double_and_add_one(x, y):
-...     store(y, 0, 0, fma(np.float32(2), load(x, 0, 0), broadcast(np.float32(1))))
->>> x, y = np.arange(8, dtype=np.float32)[None], np.zeros((1, 8), np.float32)
->>> double_and_add_one(x, y)
->>> y
-array([[ 1.,  3.,  5.,  7.,  9., 11., 13., 15.]], dtype=float32)
 """
 
 import operator
@@ -54,15 +41,10 @@ floats, ints = _Floats(), _Ints()
 
 
 @register_model(_Floats)
-class _FloatsModel(models.PrimitiveModel):
-    def __init__(self, manager, kind) -> None:
-        super().__init__(manager, kind, _FLOATS)
-
-
 @register_model(_Ints)
-class _IntsModel(models.PrimitiveModel):
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager, kind) -> None:
-        super().__init__(manager, kind, _INTS)
+        super().__init__(manager, kind, _FLOATS if kind == floats else _INTS)
 
 
 def _broadcast(builder, number, kind) -> Any:
@@ -79,15 +61,20 @@ def _vector(context, builder, value, kind) -> Any:
     return _broadcast(builder, context.cast(builder, value, kind, types.int32), _INTS)
 
 
-def _address(context, builder, kind, array_type, array, *indices) -> Any:
-    """Return a pointer to an element of an array, as one to a vector that begins there."""
+def _address(context, builder, kind, array_types, array, further=0) -> Any:
+    """Return a pointer to ``array[row + further, column]``, as one to a vector that begins there.
+
+    The array is given with its row and its column, values and types.
+    """
+    (array_type, *index_types), (array, *indices) = array_types, array
+    row, column = (
+        context.cast(builder, index, kind, types.intp)
+        for index, kind in zip(indices, index_types, strict=True)
+    )
+    place = (builder.add(row, ir.Constant(_LONG, further)), column)
     view = context.make_array(array_type)(context, builder, array)
-    pointer = cgutils.get_item_pointer(context, builder, array_type, view, indices, wraparound=False)
+    pointer = cgutils.get_item_pointer(context, builder, array_type, view, place, wraparound=False)
     return builder.bitcast(pointer, kind.as_pointer())
-
-
-def _index(context, builder, value, kind, further=0) -> Any:
-    return builder.add(context.cast(builder, value, kind, types.intp), ir.Constant(_LONG, further))
 
 
 def _first(context, builder, count, kind) -> Any:
@@ -128,9 +115,8 @@ def load(typing, array, row, column):
     is_float = array.dtype == types.float32
 
     def build(context, builder, signature, args):
-        place = (_index(context, builder, args[1], row), _index(context, builder, args[2], column))
         kind = _FLOATS if is_float else _INTS
-        return builder.load(_address(context, builder, kind, array, args[0], *place), align=4)
+        return builder.load(_address(context, builder, kind, signature.args, args), align=4)
 
     return (floats if is_float else ints)(array, row, column), build
 
@@ -140,8 +126,7 @@ def load_first(typing, array, row, column, count):
     """Return ``array[row, column : column + count]`` of a float32 array and zeros; no more is read."""
 
     def build(context, builder, signature, args):
-        place = (_index(context, builder, args[1], row), _index(context, builder, args[2], column))
-        pointer = _address(context, builder, _FLOATS, array, args[0], *place)
+        pointer = _address(context, builder, _FLOATS, signature.args[:3], args[:3])
         return _masked_load(builder, pointer, _first(context, builder, args[3], count))
 
     return floats(array, row, column, count), build
@@ -152,8 +137,8 @@ def store(typing, array, row, column, x):
     """Set ``array[row, column : column + 8]``."""
 
     def build(context, builder, signature, args):
-        place = (_index(context, builder, args[1], row), _index(context, builder, args[2], column))
-        builder.store(args[3], _address(context, builder, args[3].type, array, args[0], *place), align=4)
+        pointer = _address(context, builder, args[3].type, signature.args[:3], args[:3])
+        builder.store(args[3], pointer, align=4)
         return context.get_dummy_value()
 
     return types.void(array, row, column, x), build
@@ -164,8 +149,7 @@ def store_first(typing, array, row, column, x, count):
     """Set ``array[row, column : column + count]`` of a float32 array to the first numbers of a vector."""
 
     def build(context, builder, signature, args):
-        place = (_index(context, builder, args[1], row), _index(context, builder, args[2], column))
-        pointer = _address(context, builder, _FLOATS, array, args[0], *place)
+        pointer = _address(context, builder, _FLOATS, signature.args[:3], args[:3])
         mask = _first(context, builder, args[4], count)
         _call(builder, "llvm.masked.store.v8f32.p0", ir.VoidType(), args[3], pointer, _ALIGNMENT, mask)
         return context.get_dummy_value()
@@ -179,8 +163,7 @@ def gather(typing, table, row, columns):
 
     def build(context, builder, signature, args):
         start = ir.Constant(_LONG, 0)
-        row_index = _index(context, builder, args[1], row)
-        base = _address(context, builder, _FLOAT, table, args[0], row_index, start)
+        base = _address(context, builder, _FLOAT, (table, row, types.intp), (*args[:2], start))
         found = ir.Constant(_FLOATS, ir.Undefined)
         for k in range(WIDTH):
             place = ir.Constant(_INT, k)
@@ -205,8 +188,7 @@ def transpose_tile(typing, source, row, column, rows, columns, scale, target, ta
         factor = _broadcast(builder, args[5], _FLOATS)
         vectors = []
         for k in range(WIDTH):
-            place = (_index(context, builder, args[1], row, k), _index(context, builder, args[2], column))
-            pointer = _address(context, builder, _FLOATS, source, args[0], *place)
+            pointer = _address(context, builder, _FLOATS, signature.args[:3], args[:3], k)
             there = builder.icmp_signed("<", ir.Constant(_INT, k), count)
             mask = builder.select(there, read, ir.Constant(read.type, None))
             vectors.append(builder.fmul(_masked_load(builder, pointer, mask), factor))
@@ -216,11 +198,8 @@ def transpose_tile(typing, source, row, column, rows, columns, scale, target, ta
                 if not k & half:
                     vectors[k], vectors[k + half] = _exchanged(builder, vectors[k], vectors[k + half], half)
         for k, vector in enumerate(vectors):
-            place = (
-                _index(context, builder, args[7], target_row, k),
-                _index(context, builder, args[8], target_column),
-            )
-            builder.store(vector, _address(context, builder, _FLOATS, target, args[6], *place), align=4)
+            pointer = _address(context, builder, _FLOATS, signature.args[6:], args[6:], k)
+            builder.store(vector, pointer, align=4)
         return context.get_dummy_value()
 
     kinds = (source, row, column, rows, columns, scale, target, target_row, target_column)

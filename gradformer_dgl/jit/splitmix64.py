@@ -13,13 +13,7 @@ GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
 
 
 def mix64_array(x):
-    """Mix every number of a uint64 array; see :func:`mix64`, which is compiled from this.
-
-    Examples
-    --------
-    >>> [hex(number) for number in mix64_array(np.array([1, 2], np.uint64) * GOLDEN_GAMMA).tolist()]
-    ['0xe220a8397b1dcdaf', '0x6e789e6aa1b965f4']
-    """
+    """Mix every number of a uint64 array; see :func:`mix64`, which is compiled from this."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))

@@ -15,33 +15,8 @@ _DRAFT = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
 def drafted(file: Path, durable: bool = True) -> Iterator[Path]:
     """Give a draft to write to, which takes the place of the file when the block ends without an error.
 
-    The file can be read by whom the umask says, also where a library writes files for its user alone.
-
-    Parameters
-    ----------
-    file : Path
-        The file to write; one that is there stays until the new one is whole.
-    durable : bool
-        Wait until the draft is on the disk, so that a loss of power leaves the old file or the new one.
-
-    Yields
-    ------
-    Path
-        The draft, a hidden file in the same folder, still empty. No other thread or process has the same.
-
-    Raises
-    ------
-    OSError
-        Where the disk is full or the folder may not be written; no draft is left behind.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with drafted(Path(folder) / "notes.txt") as draft:
-    ...         _ = draft.write_text("whole")
-    ...     [file.name for file in Path(folder).iterdir()]
-    ['notes.txt']
+    The file can be read by whom the umask says, also where a library writes files for its user alone. With
+    ``durable``, a loss of power leaves the old file or the new one.
     """
     draft = file.with_name(f".{file.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:

@@ -15,14 +15,7 @@ _NAME = "dgl.graphbolt"
 
 
 class AbsentGraphBolt(ModuleType):
-    """Stands in for GraphBolt, and says so to whoever wants something of it.
-
-    Examples
-    --------
-    >>> AbsentGraphBolt("dgl.graphbolt").ItemSet
-    Traceback (most recent call last):
-    ImportError: GraphBolt has no ItemSet here: the installed DGL has no GraphBolt for the installed torch
-    """
+    """Stands in for GraphBolt, and says so to whoever wants something of it."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -33,10 +26,7 @@ class AbsentGraphBolt(ModuleType):
 
 
 def keep_graphbolt_out() -> None:
-    """Let ``import dgl`` pass GraphBolt by, where it is there but has no library for the installed torch.
-
-    Does nothing where DGL is imported already, has no GraphBolt, or has one that works.
-    """
+    """Let ``import dgl`` pass GraphBolt by, where it is there but has no library for the installed torch."""
     if "dgl" in sys.modules or _NAME in sys.modules:
         return
     found = importlib.util.find_spec("dgl")

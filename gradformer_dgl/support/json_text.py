@@ -6,13 +6,7 @@ from typing import Any
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """Return a value as JSON; what is not finite, which JSON has no number for, becomes null.
-
-    Examples
-    --------
-    >>> json_text({"test": float("nan"), "runs": [1.5, float("inf")]})
-    '{"test": null, "runs": [1.5, null]}'
-    """
+    """Return a value as JSON; what is not finite, which JSON has no number for, becomes null."""
     return json.dumps(_finite(value), indent=indent, allow_nan=False)
 
 

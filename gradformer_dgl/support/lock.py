@@ -12,15 +12,9 @@ from gradformer_dgl.support.errors import CacheError
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold the right to write ``path``, or say who holds it.
+    """Hold the right to write ``path``, or raise a `CacheError` that says who holds it.
 
-    The lock is the operating system's, on a file beside the target: it vanishes with the process that holds
-    it, however that ends.
-
-    Raises
-    ------
-    CacheError
-        Where another process holds it, or the folder cannot be written.
+    The lock is the operating system's, on a file beside the target: it vanishes with its process.
     """
     lock = path.with_name(path.name + ".lock")
     try:

@@ -11,33 +11,9 @@ _logger = logging.getLogger("gradformer_dgl")
 class Progress:
     """Progress of a piece of work and of the tasks in it; silent unless it is to be shown.
 
-    Parameters
-    ----------
-    name : str
-        The work: the name of its bar. Without a name only the tasks have bars.
-    shown : bool
-        Show the progress.
-    keep : {"always", "done", "never"}
-        When the bars stay on the terminal after the end. ``"done"`` removes them after an error, so that
-        the error is what there is to read.
-    anywhere : bool
-        Show the bar also where stderr is no terminal, such as in a notebook.
-    lines : int
-        Lines of text for each task where stderr is no terminal, beside the line that says it is finished.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.support.progress import Progress
-    >>> class Counter(Progress):
-    ...     tasks = 0
-    ...
-    ...     def finished(self, title, text):
-    ...         self.tasks += 1
-    >>> counter = Counter()
-    >>> counter.plan(total=3)
-    >>> counter.finished("MUTAG published gin seed 0", "test accuracy 80 %")
-    >>> counter.tasks
-    1
+    ``keep`` says when bars stay on the terminal: ``"done"`` removes them after an error. With ``anywhere``
+    there is a bar also where stderr is no terminal, such as in a notebook; without a ``name`` only the tasks
+    have bars. ``lines`` are those of text for each task where stderr is no terminal.
     """
 
     def __init__(
@@ -115,23 +91,16 @@ class Progress:
 
 
 def _bars(transient: bool) -> Any:
+    from rich import progress
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-    from rich.progress import Progress as Bars
 
-    return Bars(
-        TextColumn("{task.description}"),
-        BarColumn(20),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[text]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(20),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[text]}"),
+        progress.TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=transient,
     )

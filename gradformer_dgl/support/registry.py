@@ -72,13 +72,7 @@ class Option:
         return "--" + self.name.replace("_", "-")
 
     def checked(self, value: Any) -> Any:
-        """Return a value as this option takes it.
-
-        Raises
-        ------
-        ConfigError
-            Where the value has another type, is outside the range or not among the choices.
-        """
+        """Return a value as this option takes it, or raise `ConfigError` with what it takes."""
         if self.kind is float and type(value) is int:
             value = float(value)
         if type(value) is not self.kind:
@@ -171,20 +165,7 @@ class Registry(Mapping[str, Part]):
         self._parts[part.name] = part
 
     def part(self, name: str, setting: str | None = None) -> Part:
-        """Return the part with a name, or that of ``module:Class``.
-
-        Parameters
-        ----------
-        name : str
-            As settings and the command line say it.
-        setting : str, optional
-            The setting that says so, for messages.
-
-        Raises
-        ------
-        ConfigError
-            Where there is none, or its module cannot be imported.
-        """
+        """Return the part with a name or of ``module:Class``; messages name the ``setting``."""
         if name in self._parts:
             return self._parts[name]
         if is_code(name):
@@ -205,15 +186,7 @@ class Registry(Mapping[str, Part]):
         return self.part(name).load()
 
     def arguments(self, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the options of a part as keyword arguments of its class.
-
-        Parameters
-        ----------
-        name : str
-            The part.
-        settings : mapping of str to object
-            Values of options by name; a missing one has its default.
-        """
+        """Return the options of a part, set or by default, as keyword arguments of its class."""
         return {
             option.argument or option.name: settings.get(option.name, option.default)
             for option in self.part(name).options
@@ -225,31 +198,14 @@ class Registry(Mapping[str, Part]):
 
 
 def is_code(name: str) -> bool:
-    """Return whether a name has the form ``module:Class``.
-
-    Examples
-    --------
-    >>> is_code("my_decays:Linear"), is_code("exponential")
-    (True, False)
-    """
+    """Return whether a name has the form ``module:Class``."""
     module, colon, path = name.partition(":")
     return bool(colon) and all(part.isidentifier() for part in [*module.split("."), *path.split(".")])
 
 
 @functools.cache
 def load_object(code: str) -> Any:
-    """Import ``module:name``, from the current folder too.
-
-    Raises
-    ------
-    ConfigError
-        Where the module cannot be imported, or has nothing of this name.
-
-    Examples
-    --------
-    >>> load_object("math:sqrt")(4.0)
-    2.0
-    """
+    """Import ``module:name``, from the current folder too, or raise `ConfigError`."""
     module_name, _, path = code.partition(":")
     folder = str(Path.cwd())
     if folder not in sys.path:
