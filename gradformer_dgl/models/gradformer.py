@@ -94,6 +94,8 @@ class Gradformer(LayeredModel):
     ) -> None:
         names = {option.name for option in _decay_options(decay)}
         decay_options = {name: options.pop(name) for name in names & options.keys()}
+        for name in options.keys() & {option.name for option in DECAYS.all_options()}:
+            raise ConfigError(f"{name} is no option of decay={decay!r}: leave it out")
         unit = options.pop("distance_unit", 1.0)
         super().__init__(out_size, feat_size, num_layers, InputOptions.of(options), readout=readout)
         if isinstance(message_passing, nn.Module):

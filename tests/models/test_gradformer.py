@@ -134,6 +134,8 @@ def test_readouts_equal_those_of_each_graph(name):
         ({"node_encoder": "embeding"}, r"no encoder named 'embeding'.*did you mean 'embedding'\?"),
         ({"node_encoder": "embedding", "node_size": (3, 0)}, "needs its number of categories"),
         ({"gamma": 2.0}, "gamma must be"),
+        ({"decay": "none", "hop": 2.0}, "hop is no option of decay='none': leave it out"),
+        ({"gama": 0.5}, "no option is called 'gama'"),
     ],
 )
 def test_config_errors(options, message):
