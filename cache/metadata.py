@@ -64,7 +64,7 @@ class CacheMetadata(CacheFile):
         if graphs is None:
             self._verify_checksums()
             return
-        from gradformer_dgl.graphs.fingerprints import structure_fingerprints
+        from gradformer_dgl.graphs.fingerprints import structure_fingerprints, weight_fingerprints
         from gradformer_dgl.graphs.structures import as_structures
 
         structures = as_structures(graphs)
@@ -81,18 +81,13 @@ class CacheMetadata(CacheFile):
                 f"({self.node_counts[graph]} nodes in the cache, {structures.node_counts[graph]} in the data "
                 "set); preprocess this data set"
             )
-        if self.weighted and getattr(structures, "weights", None) is not None:
-            self._verify_weights(structures)
-
-    def _verify_weights(self, structures: Any) -> None:
-        from gradformer_dgl.graphs.fingerprints import weight_fingerprints
-
-        different = weight_fingerprints(structures, self.directed) != self.weight_fingerprints()
-        if different.any():
-            raise CacheError(
-                f"{self.path} belongs to other data: the edge weights of graph {int(different.argmax())} "
-                "differ; preprocess this data set"
-            )
+        if self.weighted and structures.weights is not None:
+            different = weight_fingerprints(structures, self.directed) != self.weight_fingerprints()
+            if different.any():
+                raise CacheError(
+                    f"{self.path} belongs to other data: the edge weights of graph {int(different.argmax())} "
+                    "differ; preprocess this data set"
+                )
 
     def info(self, diameters: bool = False) -> dict[str, Any]:
         """Return what is in the cache: sizes, types, options and statistics of the distances.

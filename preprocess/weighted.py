@@ -45,12 +45,10 @@ def weighted_distances(
 
 def _check_weights(structures: GraphStructures, first_graph: int) -> None:
     weights = edge_weights(structures)
-    ends = np.cumsum(structures.edge_counts)
     wrong = ~((weights >= 0) & np.isfinite(weights))
     if wrong.any():
         edge = int(wrong.argmax())
-        graph = int(np.searchsorted(ends, edge, side="right"))
-        local = edge - int(ends[graph] - structures.edge_counts[graph])
+        graph, local = structures.place_of_edge(edge)
         raise GraphError(
             f"edge {local} of graph {first_graph + graph} has weight {weights[edge]}: "
             "the weights of shortest paths must be finite and not negative"

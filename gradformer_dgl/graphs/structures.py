@@ -86,9 +86,7 @@ class GraphStructures:
         wrong = (src < 0) | (dst < 0) | (src >= bound) | (dst >= bound)
         if wrong.any():
             edge = int(wrong.argmax())
-            ends = np.cumsum(self.edge_counts)
-            graph = int(np.searchsorted(ends, edge, side="right"))
-            local = edge - int(ends[graph] - self.edge_counts[graph])
+            graph, local = self.place_of_edge(edge)
             raise GraphError(
                 f"edge {local} of graph {graph} goes from node {src[edge]} to node {dst[edge]}, "
                 f"but the graph has {self.node_counts[graph]} nodes (ids start at 0)"
@@ -142,6 +140,11 @@ class GraphStructures:
     @cached_property
     def _edge_offsets(self) -> np.ndarray:
         return np.concatenate([[0], np.cumsum(self.edge_counts)])
+
+    def place_of_edge(self, edge: int) -> tuple[int, int]:
+        """Return the graph of an edge, and its number within the graph."""
+        graph = int(np.searchsorted(self._edge_offsets, edge, side="right")) - 1
+        return graph, edge - int(self._edge_offsets[graph])
 
     @property
     def num_pairs(self) -> int:
