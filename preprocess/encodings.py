@@ -22,7 +22,7 @@ ENCODINGS = Registry(
     [
         Part("rwse", "gradformer_dgl.preprocess.random_walks:return_probabilities", "random walks"),
         Part("lappe", "gradformer_dgl.preprocess.laplacian:laplacian_eigenvectors", "Laplacian eigenvectors"),
-        Part("degree", "gradformer_dgl.preprocess.degrees:node_degrees", "degrees", facts={"columns": 2}),
+        Part("degree", "gradformer_dgl.preprocess.degrees:node_degrees", "degrees", traits={"columns": 2}),
     ],
 )
 
@@ -64,15 +64,15 @@ def _parsed(name: str) -> NodeEncoding:
             kind, _, columns = name.rpartition(":")
         if not is_code(kind):
             known = ENCODINGS.values()
-            free = sorted(f"{part.name}:k" for part in known if "columns" not in part.facts)
-            fixed = sorted(part.name for part in known if "columns" in part.facts)
+            free = sorted(f"{part.name}:k" for part in known if "columns" not in part.traits)
+            fixed = sorted(part.name for part in known if "columns" in part.traits)
             raise ConfigError(
                 f"no encoding {short_repr(name)}: there are {', '.join(free)} (k columns, as in rwse:20), "
                 f"{', '.join(fixed)}, and module:name or module:name:k for one of your own"
                 f"{suggestion(name.partition(':')[0], ENCODINGS)}"
             )
     try:
-        only = ENCODINGS.part(kind).facts.get("columns")
+        only = ENCODINGS.part(kind).traits.get("columns")
     except ConfigError as error:
         raise ConfigError(f"encoding {name}: {error}") from error
     if only is not None:

@@ -20,13 +20,13 @@ EXTRA_DISTANCES = Registry(
             "resistance",
             "gradformer_dgl.preprocess.resistance:resistance_distances",
             "resistance between nodes of an electrical network",
-            facts={"directed": False},
+            traits={"directed": False},
         ),
         Part(
             "weighted",
             "gradformer_dgl.preprocess.weighted:weighted_distances",
             "shortest paths over edge weights",
-            facts={"weighted": True},
+            traits={"weighted": True},
         ),
     ],
 )
@@ -47,11 +47,11 @@ def extra_distances(
 def parse_extra_distances(names: Iterable[str], directed: bool) -> tuple[tuple[str, ...], bool]:
     """Return the distances that names stand for, each once, and whether edge weights go into them."""
     chosen = tuple(dict.fromkeys((names,) if isinstance(names, str) else names))
-    facts = {name: _part(name).facts for name in chosen}
+    traits = {name: _part(name).traits for name in chosen}
     for name in chosen:
-        if directed and not facts[name].get("directed", True):
+        if directed and not traits[name].get("directed", True):
             raise ConfigError(f"{name} is a distance of undirected graphs: leave out directed (--directed)")
-    return chosen, any(fact.get("weighted", False) for fact in facts.values())
+    return chosen, any(of_one.get("weighted", False) for of_one in traits.values())
 
 
 def _part(name: str) -> Part:

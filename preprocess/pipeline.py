@@ -79,7 +79,7 @@ def preprocess_graphs(
         Node encodings: ``"rwse:k"`` (random-walk return probabilities), ``"lappe:k"`` (Laplacian
         eigenvectors), ``"degree"`` (in- and out-degree), and those of your own: ``"module:name:k"`` for the
         function ``name(structures, columns, directed)`` of a module, or a class whose instances are called
-        so. It returns float32 of shape (nodes, k); with an attribute ``facts = {"columns": k}``,
+        so. It returns float32 of shape (nodes, k); with an attribute ``traits = {"columns": k}``,
         ``"module:name"`` is enough.
     directed : bool
         Follow edges from source to destination only.

@@ -209,13 +209,13 @@ def lasting_name(dataset: str, data_root: Path | None, found: str, data_options:
 def preset_of(dataset: str, found: str, data_options: DataOptions) -> str:
     """Return the preset of a data set: its own, or that of its reader."""
     reader = reader_for(dataset, data_options.given().get("reader"))
-    of_reader: str = "default" if reader is None else reader.facts.get("preset", "default")
+    of_reader: str = "default" if reader is None else reader.traits.get("preset", "default")
     return preset_for(found, of_reader) if _is_named(reader) else of_reader
 
 
 def _is_named(reader: Part | None) -> bool:
     """Return whether a reader takes names of a catalogue, and not what a user has."""
-    return reader is None or "datasets" in reader.facts
+    return reader is None or "datasets" in reader.traits
 
 
 def cache_file(cache_dir: Path, dataset: str) -> Path:

@@ -23,7 +23,7 @@ def catalog() -> tuple[DatasetEntry, ...]:
     >>> [entry.name for entry in catalog()][:3]
     ['NCI1', 'PROTEINS', 'MUTAG']
     """
-    return tuple(entry for part in READERS.values() for entry in part.facts.get("datasets", ()))
+    return tuple(entry for part in READERS.values() for entry in part.traits.get("datasets", ()))
 
 
 def dataset_names() -> tuple[str, ...]:
@@ -50,7 +50,7 @@ def known_names() -> tuple[str, ...]:
     >>> known_names()[0], "ENZYMES" in known_names()
     ('NCI1', True)
     """
-    others = [name for part in READERS.values() for name in part.facts.get("names", ())]
+    others = [name for part in READERS.values() for name in part.traits.get("names", ())]
     return tuple(dict.fromkeys((*dataset_names(), *others)))
 
 
@@ -86,8 +86,8 @@ def reader_for(name: str, reader: str | None = None) -> Part | None:
         return READERS.part(reader)
     canonical = canonical_name(name)
     for part in READERS.values():
-        names = [*(entry.name for entry in part.facts.get("datasets", ())), *part.facts.get("names", ())]
-        if canonical in names or re.fullmatch(part.facts.get("pattern", "(?!)"), name, re.IGNORECASE):
+        names = [*(entry.name for entry in part.traits.get("datasets", ())), *part.traits.get("names", ())]
+        if canonical in names or re.fullmatch(part.traits.get("pattern", "(?!)"), name, re.IGNORECASE):
             return part
     return None
 
@@ -198,7 +198,9 @@ def _similar_names(name: str) -> list[str]:
 
 
 def _aliases() -> dict[str, str]:
-    return {alias: name for part in READERS.values() for alias, name in part.facts.get("aliases", {}).items()}
+    return {
+        alias: name for part in READERS.values() for alias, name in part.traits.get("aliases", {}).items()
+    }
 
 
 def _read(part: Part, name: str, root: Path | None, options: dict[str, Any]) -> "GraphDataset":

@@ -146,7 +146,7 @@ def dataset_named(name: str) -> str:
 
 
 def _base(table: Table, dataset: str, model: str, preset: str) -> tuple[str, RunConfig]:
-    own = MODELS.part(model).facts.get("preset")
+    own = MODELS.part(model).traits.get("preset")
     if own is not None:
         return own, load_preset(own)
     tuned = table.tuned.get(dataset, f"{dataset.lower()}-tuned")

@@ -77,11 +77,11 @@ def default_space(config: RunConfig, level: str = "graph") -> Space:
     if config.model == "wl":
         return dict(_WL_SPACE)
     model = MODELS.part(config.model)
-    decay = model.facts.get("changed", {}).get("decay", config.decay)
-    decays = "changed" in model.facts and model.facts.get("attention", True)
+    decay = model.traits.get("changed", {}).get("decay", config.decay)
+    decays = "changed" in model.traits and model.traits.get("attention", True)
     used = {option.name for option in DECAYS.part(decay).options} if decays else set()
     unused = {option.name for option in DECAYS.all_options()} - used
-    if not model.facts.get("attention", True):
+    if not model.traits.get("attention", True):
         unused.add("attn_drop")
     if level != "graph":
         unused.add("readout")

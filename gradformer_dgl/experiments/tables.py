@@ -9,7 +9,7 @@ from gradformer_dgl.models.registry import MODELS
 from gradformer_dgl.support.errors import ConfigError
 
 PRESETS = ("published", "tuned")
-ORIGINS = (*PRESETS, *(part.facts["preset"] for part in MODELS.values() if "preset" in part.facts))
+ORIGINS = (*PRESETS, *(part.traits["preset"] for part in MODELS.values() if "preset" in part.traits))
 """Presets that an experiment may start from: one of these kinds, or the model's own."""
 PRESET = "preset"
 """The setting that departs from a preset in nothing."""

@@ -11,7 +11,7 @@ _GRADFORMER = "gradformer_dgl.models.gradformer:Gradformer"
 
 def _gradformer(name: str, help: str, attention: bool = True, **changed: object) -> Part:
     changed = changed if attention else {"attention": False, **changed}
-    return Part(name, _GRADFORMER, help, facts={"changed": changed, "attention": attention})
+    return Part(name, _GRADFORMER, help, traits={"changed": changed, "attention": attention})
 
 
 MODELS = Registry(
@@ -23,7 +23,7 @@ MODELS = Registry(
             "graphormer",
             "gradformer_dgl.models.graphormer:Graphormer",
             "attention biased by distance, and degree embeddings",
-            facts={"attention": True},
+            traits={"attention": True},
         ),
         _gradformer("transformer", "neither decay nor message passing", decay="none", message_passing="none"),
         _gradformer("gin", "GIN without attention", attention=False, message_passing="gin"),
@@ -39,7 +39,7 @@ MODELS = Registry(
                 Option("wl_counted", True, "tell how often a label occurs in a graph"),
                 Option("wl_dropout", 0.5, "dropout on the labels of the nodes", 0, 0.999),
             ),
-            facts={"attention": False, "preset": "wl"},
+            traits={"attention": False, "preset": "wl"},
         ),
     ],
 )

@@ -69,8 +69,8 @@ def draw_pictures(
         except GradformerError as error:
             left_out.append(f"{short} left out: {' '.join(str(error).split())}")
         else:
-            title = part.facts.get("title", short)
-            drawn.append(Picture(short, title, part.facts.get("caption", title), figure))
+            title = part.traits.get("title", short)
+            drawn.append(Picture(short, title, part.traits.get("caption", title), figure))
     return drawn, run.notes + left_out
 
 

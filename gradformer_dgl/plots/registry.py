@@ -3,7 +3,7 @@
 A picture is a function of a :class:`~gradformer_dgl.plots.plotted_run.PlottedRun` that returns a Matplotlib
 figure, and one line here. It reads what it needs from the run, which raises a
 :class:`~gradformer_dgl.support.errors.RunError` where files are missing: the picture is then left out with
-that reason. A function of a user's own is named ``module:function`` and may have an attribute ``facts``, a
+that reason. A function of a user's own is named ``module:function`` and may have an attribute ``traits``, a
 mapping with ``title`` and ``caption``.
 """
 
@@ -11,7 +11,7 @@ from gradformer_dgl.support.registry import Part, Registry
 
 
 def _picture(name: str, code: str, title: str, caption: str) -> Part:
-    return Part(name, f"gradformer_dgl.plots.{code}", facts={"title": title, "caption": caption})
+    return Part(name, f"gradformer_dgl.plots.{code}", traits={"title": title, "caption": caption})
 
 
 PICTURES = Registry(

@@ -107,7 +107,7 @@ class Part:
         What it is, in a few words.
     options : tuple of Option
         Its own settings.
-    facts : mapping of str to object
+    traits : mapping of str to object
         What others have to know of it before its code is loaded, such as ``{"reads_edges": True}``.
     """
 
@@ -115,7 +115,7 @@ class Part:
     code: str
     help: str = ""
     options: tuple[Option, ...] = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    traits: Mapping[str, Any] = field(default_factory=dict)
 
     def load(self) -> Any:
         """Return the class or function."""
@@ -126,7 +126,7 @@ class Registry(Mapping[str, Part]):
     """The parts of one kind by name; ``module:Class`` names one of a user's own.
 
     A class or function of a user's own says its options in its attribute ``options``, a tuple of
-    :class:`Option`, and what else the kind needs in ``facts``, a mapping.
+    :class:`Option`, and what else the kind needs in ``traits``, a mapping.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ class Registry(Mapping[str, Part]):
                 name,
                 name,
                 options=tuple(getattr(code, "options", ())),
-                facts=dict(getattr(code, "facts", {})),
+                traits=dict(getattr(code, "traits", {})),
             )
         raise ConfigError(
             f"{setting or self.kind.replace(' ', '_')} is one of {', '.join(self)}, not {short_repr(name)}"

@@ -41,7 +41,7 @@ def build_model(dataset: GraphDataset | DatasetInfo, config: RunConfig, **fitted
     **fitted
         What the model's ``fit`` has found in the training graphs.
     """
-    changed = MODELS.part(config.model).facts.get("changed", {})
+    changed = MODELS.part(config.model).traits.get("changed", {})
     return model_class(config).from_settings(dataset, config, **changed, **fitted)
 
 

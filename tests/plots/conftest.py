@@ -19,8 +19,8 @@ SMALL = {
     "batch_size": 17,
     "lr": 1e-2,
     "hop": 1.5,
-    "val_share": 0.2,
-    "test_share": 0.4,
+    "val_fraction": 0.2,
+    "test_fraction": 0.4,
 }
 MODULE = """
 import dgl, torch

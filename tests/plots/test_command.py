@@ -148,7 +148,7 @@ def test_the_page_holds_everything(copied):
     assert "@import" not in text
     assert len(page.images) == len(PICTURES) == 5
     for image, picture in zip(page.images, PICTURES.values(), strict=True):
-        assert image["alt"] == picture.facts["caption"]
+        assert image["alt"] == picture.traits["caption"]
         kind, content = image["src"].split(",", 1)
         assert kind == "data:image/svg+xml;base64"
         check_svg(base64.b64decode(content))
@@ -183,7 +183,7 @@ def sizes(run):
     figure.subplots().hist(run.dataset.graphs.node_counts.tolist())
     return figure
 
-sizes.facts = {"title": "Sizes <of graphs>", "caption": "Numbers of nodes."}
+sizes.traits = {"title": "Sizes <of graphs>", "caption": "Numbers of nodes."}
 
 def plain(run):
     return sizes(run)

@@ -21,7 +21,7 @@ from gradformer_dgl.plots.style import styled, write_picture
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.config import RunConfig
-from gradformer_dgl.training.metrics_file import read_records
+from gradformer_dgl.training.seed_files import read_records
 
 
 def epochs_of(seed: int, number: int = 5, **more) -> list[dict]:

@@ -27,7 +27,7 @@ def pairs(structures, columns, directed):
     return Places()(structures, columns, directed)
 
 
-pairs.facts = {"columns": 2}
+pairs.traits = {"columns": 2}
 
 
 def wide(structures, columns, directed):
@@ -56,7 +56,7 @@ class Demanding:
 
 
 class TooMany:
-    facts = {"columns": 2000}
+    traits = {"columns": 2000}
 
 
 def between(structures, directed, first_graph):
@@ -72,7 +72,7 @@ def two_ways(structures, directed, first_graph):
     return between(structures, directed, first_graph)
 
 
-two_ways.facts = {"directed": False}
+two_ways.traits = {"directed": False}
 '''
 PATHS = GraphStructures([3, 2], [2, 1], [0, 1, 0], [1, 2, 1])
 PLACES = np.array([0, 1, 2, 0, 1])

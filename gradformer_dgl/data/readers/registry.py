@@ -41,7 +41,7 @@ class DatasetEntry:
 
 
 def _reader(
-    name: str, code: str, help: str, *entries: DatasetEntry, options: tuple[Option, ...] = (), **facts: Any
+    name: str, code: str, help: str, *entries: DatasetEntry, options: tuple[Option, ...] = (), **traits: Any
 ) -> Part:
     """Return a reader of the data sets in ``entries``.
 
@@ -49,8 +49,8 @@ def _reader(
     case) or are keys of ``aliases``. ``preset`` is for data sets that have none of their own name.
     """
     if entries:
-        facts["datasets"] = entries
-    return Part(name, f"gradformer_dgl.data.readers.{code}", help, options, facts)
+        traits["datasets"] = entries
+    return Part(name, f"gradformer_dgl.data.readers.{code}", help, options, traits)
 
 
 _TWO = "2 classes, accuracy"

@@ -102,7 +102,7 @@ def test_a_new_part_is_all_that_a_reader_needs(monkeypatch: pytest.MonkeyPatch) 
     hexagons.read_hexagons = lambda name, data_root: made
     monkeypatch.setitem(sys.modules, "hexagons", hexagons)
     entry = DatasetEntry("Hexagons", "rings", 5, "2 classes, accuracy")
-    READERS.add(Part("hexagons", "hexagons:read_hexagons", facts={"datasets": (entry,)}))
+    READERS.add(Part("hexagons", "hexagons:read_hexagons", traits={"datasets": (entry,)}))
     assert load_dataset("HEXAGONS") is made
     assert "Hexagons" in CliRunner().invoke(datasets_command).stdout
     with pytest.raises(DataError, match="did you mean Hexagons"):
