@@ -70,7 +70,7 @@ def test_train_and_evaluate(command, raw, cached, tmp_path):
     assert "--resume goes on with the run that --overwrite replaces: give one of them" in both.err
     verbose = command("-v", *again)
     assert re.search(r"seed 0: [\d,]+ parameters on cpu; 77 train, 9 val, 11 test\n", verbose.err)
-    assert "seed 1 goes on after epoch 2" in verbose.err
+    assert "seed 1 resumes after epoch 2" in verbose.err
 
 
 def test_options_go_over_the_file_and_the_file_over_the_preset(command, raw, cached, tmp_path):

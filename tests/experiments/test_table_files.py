@@ -218,8 +218,8 @@ def test_the_main_table_keeps_what_other_commands_trained(made_up, tmp_path):
         ("NCI1", "gin", "published", "100", "3"),
         ("NCI1", "gradformer", "published", "30 of 100", "2"),
         ("NCI1", "gin", "published", "30 of 100", "2"),
-        ("NCI1", "gradformer", "tuned", "30", "2"),
-        ("NCI1", "gin", "tuned", "30", "2"),
+        ("NCI1", "gradformer", "tuned", "60", "2"),
+        ("NCI1", "gin", "tuned", "60", "2"),
         ("ZINC", "gradformer", "published", "60 of 2000", "3"),
         ("ZINC", "gin", "published", "60 of 2000", "3"),
         ("SHAPES", "gcn", "published", "100", "3"),
@@ -237,7 +237,7 @@ def test_the_main_table_keeps_what_other_commands_trained(made_up, tmp_path):
     with (tmp_path / "main.csv").open() as stream:
         facts = [(row["epochs"], row["preset_epochs"]) for row in csv.DictReader(stream)]
     assert facts[2] == ("30", "100")
-    assert facts[4] == ("30", "30")
+    assert facts[4] == ("60", "60")
 
 
 def test_a_result_that_cannot_be_read_is_named(made_up, tmp_path):

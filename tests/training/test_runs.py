@@ -66,11 +66,14 @@ def test_an_error_in_a_process_is_the_same_error(request_for):
         train_run(request, jobs=2)
 
 
-def test_evaluation_repeats_the_test_score(request_for, tmp_path):
-    result = train_run(request_for(seeds=(0, 1)))
+@pytest.mark.parametrize("weighted", [False, True])
+def test_evaluation_repeats_the_scores(request_for, tmp_path, weighted):
+    result = train_run(request_for(seeds=(0, 1), class_weights=weighted))
     again = evaluate_runs(open_run(tmp_path / "run"))
     assert again["mean"] == result["mean"]
     assert [run["score"] for run in again["runs"]] == [run["test"] for run in result["runs"]]
+    assert again["also"] == result["also"]
+    assert [run["also"] for run in again["runs"]] == [run["also"] for run in result["runs"]]
     assert evaluate_runs(open_run(tmp_path / "run"), part="val")["mean"] == result["val_mean"]
 
 
@@ -266,7 +269,7 @@ def test_a_run_that_is_interrupted_at_once_leaves_no_run(request_for, tmp_path, 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(*((Trainer, "train_step") if jobs == 1 else (workers, "_received")), interrupted)
+        patch.setattr(*((Trainer, "train_step") if jobs == 1 else (workers, "wait")), interrupted)
         with pytest.raises(KeyboardInterrupt):
             train_run(request_for(epochs=1, seeds=(0, 1)), jobs)
     assert list(tmp_path.iterdir()) == []
@@ -458,10 +461,3 @@ def test_both_accuracies_are_reported(request_for, relabelled, shapes, tmp_path,
         assert plain != pytest.approx(expected[0])
     also = [run["also"][name] for run in result["runs"]]
     assert result["also"] == {name: {"mean": statistics.fmean(also), "std": statistics.stdev(also)}}
-
-
-def test_evaluation_repeats_the_further_scores(request_for, tmp_path):
-    result = train_run(request_for(seeds=(0, 1), class_weights=True))
-    again = evaluate_runs(open_run(tmp_path / "run"))
-    assert again["also"] == result["also"]
-    assert [run["also"] for run in again["runs"]] == [run["also"] for run in result["runs"]]
