@@ -17,13 +17,12 @@ from gradformer_dgl.support.lock import exclusive
 from gradformer_dgl.support.memory import peak_memory
 from gradformer_dgl.support.progress import Progress
 from gradformer_dgl.training.config import RunConfig
-from gradformer_dgl.training.folds import fold_split
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.objectives import objective_of
 from gradformer_dgl.training.run_spec import RunSpec
+from gradformer_dgl.training.runs import train_seed
 from gradformer_dgl.training.seed_files import read_records, score_name
-from gradformer_dgl.training.seeds import train_seed
-from gradformer_dgl.training.splits import with_split
+from gradformer_dgl.training.splits import fold_split, with_split
 from gradformer_dgl.training.workers import Report, Workers
 from gradformer_dgl.version import __version__
 

@@ -17,30 +17,11 @@ _SPARE_MEMORY, _MEMORY_PER_BYTE = 1 << 30, 8
 
 
 def read_dgl_graphs(file: Path) -> list[dgl.DGLGraph]:
-    """Read the graphs of a file.
+    """Read the graphs of a file of ``dgl.save_graphs``.
 
     DGL reads them with compiled code that knows numbers and names only: nothing is unpickled. But it believes
     the sizes in the file, and where they are wrong it may end the process. So the file is read by a
     child of this process first, which has a limit of memory and time.
-
-    Parameters
-    ----------
-    file : Path
-        What ``dgl.save_graphs`` wrote.
-
-    Raises
-    ------
-    DataError
-        If it is something else, or broken.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = Path(folder, "two.bin")
-    ...     dgl.save_graphs(str(file), [dgl.graph(([0], [1])), dgl.graph(([0, 1], [1, 2]))])
-    ...     [graph.num_edges() for graph in read_dgl_graphs(file)]
-    [1, 2]
     """
     size = file.stat().st_size
     with file.open("rb") as stream:

@@ -29,26 +29,8 @@ LARGE = 4096
 class DistanceNeeds:
     """Distances and encodings that a run reads.
 
-    Parameters
-    ----------
-    directed : bool
-        Whether distances follow the direction of edges.
-    max_distance : int, optional
-        Pairs farther apart count as unreachable.
-    distance : str
-        Name of the distance.
-    unit : float
-        Length of a step of it.
-    encodings : tuple of str
-        Names of the encodings.
-    fades : bool
-        Whether the model takes pairs beyond the largest distance as if there was no path.
-
-    Examples
-    --------
-    >>> info = DatasetInfo("two", "binary", "graph", 1, "linear", 5)
-    >>> DistanceNeeds.of(info, RunConfig(encoding="rwse:3")).encodings
-    ('rwse:3',)
+    ``unit`` is the length of a step of the distance. ``fades`` says that the model takes pairs beyond the
+    largest distance as if there was no path.
     """
 
     directed: bool
@@ -83,20 +65,9 @@ class DistanceSource:
 
 
 class ComputedDistances(DistanceSource):
-    """Compute distances and encodings, as preprocessing did for the training data.
-
-    Examples
-    --------
-    >>> import dgl
-    >>> info = DatasetInfo("two", "binary", "graph", 1, "linear", 5)
-    >>> path = PackedGraphs.from_graphs([dgl.graph(([0, 1], [1, 2]))])
-    >>> attached = ComputedDistances().attach(path, 0, DistanceNeeds.of(info, RunConfig()))
-    >>> attached.distances.values.tolist()
-    [0, 1, 2, 1, 0, 1, 2, 1, 0]
-    """
+    """Compute distances and encodings, as preprocessing did for the training data."""
 
     def attach(self, graphs: PackedGraphs, first: int, needs: DistanceNeeds) -> PackedGraphs:
-        """Return the graphs with distances and encodings; see :meth:`DistanceSource.attach`."""
         structures, directed = graphs.structures(), needs.directed
         distances: Distances
         if needs.distance != "shortest_path":
@@ -119,32 +90,14 @@ def _sparse_suffices(graphs: PackedGraphs, needs: DistanceNeeds) -> bool:
 
 
 class CachedDistances(DistanceSource):
-    """Read distances and encodings from a cache of the same graphs, some graphs at a time.
-
-    Parameters
-    ----------
-    file : Path
-        The cache.
-
-    Raises
-    ------
-    CacheError
-        Where the file is missing or broken.
-    """
+    """Read distances and encodings from a cache of the same graphs, some graphs at a time."""
 
     def __init__(self, file: Path) -> None:
         self._cache = DistanceCache(file)
         self._fingerprints = self._cache.fingerprints()
 
     def attach(self, graphs: PackedGraphs, first: int, needs: DistanceNeeds) -> PackedGraphs:
-        """Return the graphs with distances and encodings; see :meth:`DistanceSource.attach`.
-
-        Raises
-        ------
-        CacheError
-            If the cache is of other graphs (the message names the first that differs), or made with other
-            options than the cache of the training data.
-        """
+        """Return graphs with distances and encodings; refuse a cache of other graphs or options."""
         cache, stop = self._cache, first + len(graphs)
         options = (cache.directed, cache.max_distance)
         if options != (needs.directed, needs.max_distance):
@@ -179,13 +132,7 @@ class CachedDistances(DistanceSource):
         return _attached(graphs, distances, encodings)
 
     def finish(self, total: int) -> None:
-        """Check that the cache has no more graphs.
-
-        Raises
-        ------
-        CacheError
-            If it has.
-        """
+        """Check that the cache has no more graphs."""
         if total != len(self._cache):
             raise CacheError(
                 f"{self._cache.path} holds {len(self._cache)} graphs, the input {total}: preprocess these "

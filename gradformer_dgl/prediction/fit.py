@@ -22,25 +22,10 @@ _logger = logging.getLogger("gradformer_dgl")
 
 @dataclasses.dataclass(frozen=True)
 class FeatureFit:
-    """Bring graphs into the form that a run was trained on.
+    """Bring graphs into the form of the training data that ``info`` describes.
 
-    Parameters
-    ----------
-    info : DatasetInfo
-        Of the training data.
-    uses_edges : bool
-        Whether the model reads features of edges.
-    node_key, edge_key : str or None
-        Which features of DGL graphs are taken; see :func:`gradformer_dgl.data.dgl_features.frame_features`.
-
-    Examples
-    --------
-    >>> import dgl
-    >>> info = DatasetInfo("two", "binary", "graph", 1, "embedding", (4,), node_kind="category")
-    >>> graph = dgl.graph(([0], [1]))
-    >>> graph.ndata["feat"] = torch.tensor([3, 0])
-    >>> FeatureFit(info, uses_edges=False).packed([graph]).node_features.tolist()
-    [[3], [0]]
+    ``node_key`` and ``edge_key`` choose features of DGL graphs; see
+    :func:`gradformer_dgl.data.dgl_features.frame_features`.
     """
 
     info: DatasetInfo
@@ -49,20 +34,10 @@ class FeatureFit:
     edge_key: FeatureKey = AUTO
 
     def packed(self, graphs: PackedGraphs | GraphDataset | Iterable[Any]) -> PackedGraphs:
-        """Return graphs of any kind as packed ones that the run can read.
+        """Return graphs, or pairs of a DGL graph and a label, as packed ones that the run can read.
 
-        Parameters
-        ----------
-        graphs : PackedGraphs, GraphDataset, or iterable of dgl.DGLGraph or of (dgl.DGLGraph, label)
-            In packed graphs features stand as in training: places of labels among their values, or one-hot.
-            In DGL graphs integers are the labels themselves.
-
-        Raises
-        ------
-        DataError
-            Where features are missing or others than those of the training data.
-        GraphError
-            Where they are no graphs, or none at all.
+        In packed graphs features stand as in training: places of labels among their values, or one-hot. In
+        DGL graphs integers are the labels themselves.
         """
         if isinstance(graphs, GraphDataset):
             return self.fitted(graphs.graphs)
@@ -80,19 +55,9 @@ class FeatureFit:
         return self.fitted(packed, raw_labels=True)
 
     def fitted(self, graphs: PackedGraphs, raw_labels: bool = False) -> PackedGraphs:
-        """Return packed graphs with the features that the run reads.
+        """Return packed graphs with the features that the run reads, or refuse them.
 
-        Parameters
-        ----------
-        graphs : PackedGraphs
-            With features.
-        raw_labels : bool
-            Whether integers are labels, not their places among the values of the training data.
-
-        Raises
-        ------
-        DataError
-            Where features are missing or others than those of the training data.
+        ``raw_labels``: integers are labels, not their places among the values of the training data.
         """
         info, fitted = self.info, copy.copy(graphs)
         fitted.labels, fitted.distances, fitted.encodings = None, None, {}

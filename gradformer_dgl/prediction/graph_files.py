@@ -31,13 +31,7 @@ class _FileGraph:
 
 
 def graph_files(path: Path) -> list[Path]:
-    """Return the file, or those of a folder that hold graphs, in the order of their names.
-
-    Examples
-    --------
-    >>> graph_files(Path("one.graphml"))
-    [PosixPath('one.graphml')]
-    """
+    """Return the file, or those of a folder that hold graphs, in the order of their names."""
     if not path.is_dir():
         return [path]
     return sorted(
@@ -48,30 +42,13 @@ def graph_files(path: Path) -> list[Path]:
 
 
 def pack_files(files: Sequence[Path], fit: FeatureFit) -> tuple[PackedGraphs, list[str]]:
-    """Read a graph from each file.
+    """Read a graph, with the features that the run reads, from each file; return the names of all nodes too.
 
-    Parameters
-    ----------
-    files : sequence of Path
-        GraphML (the first graph in it), or lines of two nodes each; a line of one node is a node without
-        edges, ``#`` begins a comment, and attributes in braces, as networkx writes them, are passed over. The
-        edges of a list, and those of an undirected graph, count in both directions. The features in GraphML
-        are one attribute, ``feat`` or another usual name: a number, or text with numbers between blanks or
-        commas. Parallel edges are removed, the first one stays.
-    fit : FeatureFit
-        Which features the run reads.
-
-    Returns
-    -------
-    PackedGraphs
-        With these features.
-    list of str
-        The names of all nodes, in their order.
-
-    Raises
-    ------
-    DataError
-        If a file cannot be read, or lacks features that the run reads; the message names it.
+    A file is GraphML (the first graph in it), or lines of two nodes each; a line of one node is a node
+    without edges, ``#`` begins a comment, and attributes in braces, as networkx writes them, are passed over.
+    The edges of a list, and those of an undirected graph, count in both directions. The features in GraphML
+    are one attribute, ``feat`` or another usual name: a number, or text with numbers between blanks or
+    commas. Parallel edges are removed, the first one stays.
     """
     graphs = [SUFFIXES[file.suffix.lower()](file, fit) for file in files]
     node_counts = torch.tensor([len(graph.names) for graph in graphs])

@@ -27,18 +27,9 @@ KINDS = (
 
 @dataclass(frozen=True)
 class InputPart:
-    """Some rows of an input, one after the other.
+    """Some rows of an input, one after the other, each named by ``identifiers``.
 
-    Parameters
-    ----------
-    graphs : PackedGraphs
-        Their graphs, with the features that the run reads.
-    identifiers : list of tuple
-        What names each row.
-    readable : list of bool, optional
-        Which rows became graphs; None: all.
-    node_names : list of str, optional
-        Names of the nodes of all graphs. Default: their numbers.
+    ``readable`` tells which rows became graphs (None: all); nodes without ``node_names`` are numbered.
     """
 
     graphs: PackedGraphs
@@ -51,18 +42,8 @@ class InputPart:
 class Input:
     """Graphs from a file or folder, read part by part.
 
-    Parameters
-    ----------
-    path : Path
-        The file or folder.
-    columns : tuple of str
-        Names of what identifies a row.
-    total : int
-        Number of rows.
-    parts : iterator of InputPart
-        The rows.
-    unreadable : list of int
-        Lines of the rows so far that are no graphs.
+    ``columns`` names what identifies a row, ``total`` counts the rows, and ``unreadable`` has the lines of
+    the rows so far that are no graphs.
     """
 
     path: Path
@@ -73,24 +54,7 @@ class Input:
 
 
 def open_input(path: Path, fit: FeatureFit, smiles_column: str | None = None) -> Input:
-    """Open an input of any kind, recognised by its name and content.
-
-    Parameters
-    ----------
-    path : Path
-        The file or folder.
-    fit : FeatureFit
-        Which features the run reads.
-    smiles_column : str, optional
-        Column of a CSV file that has the molecules.
-
-    Raises
-    ------
-    DataError
-        If it is missing, broken, empty or of no known kind, or the features are not those of the run.
-    ConfigError
-        If a column is said of what has no columns.
-    """
+    """Open an input of any kind, recognised by its name and content."""
     if not path.exists():
         raise DataError(f"no file or folder {path}")
     reader = _reader(path)

@@ -177,22 +177,10 @@ class Predictor:
     def each_part(
         self, graphs: PackedGraphs, source: DistanceSource, first: int = 0
     ) -> Iterator[Float64[Tensor, "members items outputs"]]:
-        """Predict some graphs after the other, so that not all their distances are in memory.
+        """Yield predictions, (members, items, outputs), of some graphs after the other, to bound the memory.
 
-        Parameters
-        ----------
-        graphs : PackedGraphs
-            With the features that the run reads (:meth:`FeatureFit.fitted`).
-        source : DistanceSource
-            Their distances.
-        first : int
-            Number of the first graph, for the source.
-
-        Yields
-        ------
-        Tensor
-            Shape (members, items, outputs): the predictions of each member for the next graphs. The members
-            are the seeds of a run, or the runs of an ensemble.
+        Graphs have the features that the run reads (:meth:`FeatureFit.fitted`), and ``first`` is the
+        number of their first, for the source. The members are the seeds of a run, or the runs of an ensemble.
         """
         for start, stop in _runs(graphs.node_counts, GRAPHS_AT_ONCE, PAIRS_AT_ONCE):
             part = graphs.part(start, stop)
@@ -226,18 +214,7 @@ class Predictor:
 
 
 class Ensemble(Predictor):
-    """Average the predictions of several runs, each with the same weight.
-
-    Parameters
-    ----------
-    predictors : mapping of str to Predictor
-        The predictor of each run, by a name for messages.
-
-    Raises
-    ------
-    RunError
-        Where they predict other things, or read other features.
-    """
+    """Average the predictions of several runs, each with the same weight; they are named in messages."""
 
     def __init__(self, predictors: Mapping[str, Predictor]) -> None:
         (name, first), *others = predictors.items()

@@ -34,36 +34,13 @@ def predict_table(
     out: Path,
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> int:
-    """Predict the rows of an input, and write them to a CSV file that is whole or absent.
+    """Predict the rows of an input into a CSV file that is whole or absent; return the number of empty rows.
 
     One row for each row of the input, in its order (of a node task: for each node), with what identifies it;
     then the probability of each class as ``probability_CLASS`` and the likeliest, ``class``; or the
     probability of each column of a binary or multi-label task under its name; or the values of a
     regression, and with several members (seeds of a run, or runs) their sample standard deviation over the
-    members, ``NAME_std``. Rows that could not be read have empty cells.
-
-    Parameters
-    ----------
-    predictor : Predictor
-        The networks.
-    rows : Input
-        The graphs.
-    source : DistanceSource
-        Their distances.
-    out : Path
-        The file, or ``-`` for stdout.
-    on_rows : callable
-        Called with the number of rows after each part.
-
-    Returns
-    -------
-    int
-        Number of rows left empty.
-
-    Raises
-    ------
-    GradformerError
-        For anything that keeps the table from being whole.
+    members, ``NAME_std``. Rows that could not be read have empty cells. ``-`` is stdout.
     """
     columns = _Columns(predictor.info, rows.columns, predictor.members)
     graphs = 0
@@ -152,13 +129,7 @@ def _whole_text(out: Path) -> Iterator[IO[str]]:
 
 
 def check_out(out: Path, path: Path, overwrite: bool) -> None:
-    """Refuse to write over what is there.
-
-    Raises
-    ------
-    RunError
-        Before anything is predicted.
-    """
+    """Refuse to write over what is there, before anything is predicted."""
     if out == STDOUT:
         return
     if out.is_dir():

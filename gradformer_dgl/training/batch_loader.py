@@ -26,16 +26,9 @@ def fits_on(device: torch.device, num_bytes: int) -> bool:
 
 
 def batches(indices: Int64[Tensor, " _"], size: int) -> Iterator[Int64[Tensor, " _"]]:
-    """Cut graph numbers into batches; a single graph left over joins the last batch.
+    """Cut graph numbers, (graphs,), into batches; a single graph left over joins the last batch.
 
     Batch normalisation has no variance to normalise with where a batch is one graph of one node.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from gradformer_dgl.training.batch_loader import batches
-    >>> [len(part) for part in batches(torch.arange(9), 4)]
-    [4, 5]
     """
     count = max(1, len(indices) // size if len(indices) % size == 1 else math.ceil(len(indices) / size))
     for number in range(count):
@@ -48,21 +41,6 @@ class BatchLoader:
     Where the data set fits on the device, it is moved there once and batches are cut there, without a copy
     and without waiting. Else they are cut on the CPU, the next one in a thread while one is used, and sent
     from page-locked memory.
-
-    Parameters
-    ----------
-    graphs : PackedGraphs
-        The data set, on the CPU.
-    device : str
-        ``"cpu"`` or a CUDA device.
-
-    Examples
-    --------
-    >>> import dgl
-    >>> graphs = PackedGraphs.from_graphs([dgl.graph(([0], [1])), dgl.graph(([0, 1], [1, 2]))])
-    >>> loader = BatchLoader(graphs, "cpu")
-    >>> [batch.node_counts.tolist() for batch in loader.each([torch.tensor([1]), torch.tensor([0, 1])])]
-    [[3], [2, 3]]
     """
 
     def __init__(self, graphs: PackedGraphs, device: str) -> None:

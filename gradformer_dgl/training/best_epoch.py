@@ -13,20 +13,8 @@ from gradformer_dgl.training.objectives import Objective
 class BestEpoch:
     """Keep the weights of the epoch that is the best on the validation data.
 
-    Parameters
-    ----------
-    config : RunConfig
-        Its settings ``monitor``, ``monitor_from``, ``patience`` and ``epochs``.
-    objective : Objective
-        The metric and its direction.
-
-    Attributes
-    ----------
-    found : dict
-        Number of the best epoch so far (``"epoch"``, from 1), its score ``"val"`` and its ``"val_loss"``;
-        empty before the first epoch.
-    weights : dict of str to Tensor
-        Its weights.
+    ``found`` has the number of the best epoch so far (``"epoch"``, from 1), its score ``"val"`` and its
+    ``"val_loss"``, and is empty before the first epoch; ``weights`` are those of that epoch.
     """
 
     def __init__(self, config: RunConfig, objective: Objective) -> None:

@@ -22,13 +22,7 @@ def write_whole(file: Path, content: str) -> None:
 
 @contextlib.contextmanager
 def whole_file(file: Path) -> Iterator[IO[str]]:
-    """Open a text file for writing; its content takes its name when all of it is on the disk.
-
-    Raises
-    ------
-    RunError
-        Where it cannot be written; an earlier file stays as it was, as after any other error.
-    """
+    """Open a text file for writing; its content takes its name when all of it is on the disk."""
     try:
         with drafted(file) as draft, draft.open("w", encoding="utf-8", newline="") as stream:
             yield stream
@@ -37,13 +31,7 @@ def whole_file(file: Path) -> Iterator[IO[str]]:
 
 
 def save_tensors(file: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
-    """Save named tensors and JSON metadata in the safetensors format, whole or not at all.
-
-    Raises
-    ------
-    RunError
-        Where the file cannot be written, for example on a full disk; an earlier file stays as it was.
-    """
+    """Save named tensors and JSON metadata as safetensors, whole or not at all: an earlier file stays."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
         with drafted(file) as draft:
@@ -53,13 +41,7 @@ def save_tensors(file: Path, tensors: dict[str, Tensor], metadata: dict[str, Any
 
 
 def load_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Load tensors by name, on the CPU, and the metadata that :func:`save_tensors` saved with them.
-
-    Raises
-    ------
-    RunError
-        Where the file is missing or broken.
-    """
+    """Load tensors by name, on the CPU, and the metadata that :func:`save_tensors` saved with them."""
     if not file.is_file():
         raise RunError(f"no {file.name} in {file.parent}: the run was not started or not finished there")
     try:

@@ -1,5 +1,6 @@
 """Settings of a run: one flat table, from a preset, a YAML file and single options."""
 
+import functools
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -211,7 +212,7 @@ class RunConfig(Mapping[str, Any]):
         return f"RunConfig({', '.join(changed)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, (self._values,)
+        return functools.partial(RunConfig, **self._values), ()
 
     def changed(self) -> dict[str, Any]:
         """Return the settings that differ from their defaults."""
@@ -250,10 +251,6 @@ class RunConfig(Mapping[str, Any]):
     def encodings(self) -> tuple[str, ...]:
         """Names of the encodings that the cache must hold."""
         return () if self.encoding == "none" else (self.encoding,)
-
-
-def _unpickled(values: dict[str, Any]) -> RunConfig:
-    return RunConfig(**values)
 
 
 def _options_of_own_parts(settings: Mapping[str, Any]) -> list[Option]:

@@ -30,13 +30,7 @@ def dataset_info(dataset: GraphDataset, spec: RunSpec) -> DatasetInfo:
 
 
 def saved_info(file: Path, settings: Mapping[str, Any]) -> DatasetInfo | None:
-    """Return the dataset info in the settings of a run; None where an older version wrote them.
-
-    Raises
-    ------
-    RunError
-        Where it is broken.
-    """
+    """Return the dataset info in the settings of a run; None where an older version wrote them."""
     if settings.get(INFO) is None:
         return None
     try:
@@ -46,22 +40,7 @@ def saved_info(file: Path, settings: Mapping[str, Any]) -> DatasetInfo | None:
 
 
 def require_same_data(file: Path, settings: Mapping[str, Any], today: Mapping[str, Any]) -> None:
-    """Compare the data of a run, as far as its settings describe it, with that of today.
-
-    Parameters
-    ----------
-    file : Path
-        The ``config.yaml`` of the run.
-    settings : mapping of str to object
-        Its content.
-    today : mapping of str to object
-        From :func:`describe_data`.
-
-    Raises
-    ------
-    RunError
-        Where they differ; the message names the parts that do.
-    """
+    """Refuse data of today, from :func:`describe_data`, that differs from that of a run's ``config.yaml``."""
     then = {key: settings[key] for key in (INFO, DIGESTS) if settings.get(key) not in (None, today[key])}
     if INFO in then and (info := saved_info(file, then)) is not None:
         then[INFO] = info.as_dict()
@@ -84,29 +63,6 @@ def data_digests(dataset: GraphDataset) -> dict[str, str]:
     """Return the SHA-256 of each part of a data set; distances and encodings follow from them and have none.
 
     The same data has the same digests on every machine and device.
-
-    Parameters
-    ----------
-    dataset : GraphDataset
-        With or without a cache.
-
-    Returns
-    -------
-    dict of str to str
-        Hexadecimal digests of ``"graphs"``, ``"labels"``, ``"node_features"``, ``"edge_features"`` and
-        ``"splits"``, but for those that the data set does not have.
-
-    Examples
-    --------
-    >>> import dgl
-    >>> from gradformer_dgl.data import PackedGraphs
-    >>> def digests(label):
-    ...     packed = PackedGraphs.from_graphs([dgl.graph(([0], [1]))], torch.tensor([[label]]))
-    ...     return data_digests(GraphDataset("one", packed, "regression", "graph", 1, "none", 0))
-    >>> list(digests(0.5))
-    ['graphs', 'labels']
-    >>> digests(0.5) == digests(0.5), digests(0.5)["labels"] == digests(0.6)["labels"]
-    (True, False)
     """
     graphs = dataset.graphs
     parts: dict[str, dict[str, Tensor | None]] = {

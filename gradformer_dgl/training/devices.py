@@ -8,24 +8,9 @@ from gradformer_dgl.support.errors import ConfigError
 
 
 def choose_device(name: str = "auto") -> str:
-    """Return the device to train on.
+    """Return the device to train on, by ``"cpu"``, ``"cuda"``, ``"cuda:N"``, or ``"auto"`` for a GPU if any.
 
-    Parameters
-    ----------
-    name : str
-        ``"cpu"``, ``"cuda"``, ``"cuda:N"``, or ``"auto"`` for a GPU where torch can use one. DGL need not:
-        message passing then is torch's.
-
-    Raises
-    ------
-    ConfigError
-        Where the device asked for cannot be used.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.training.devices import choose_device
-    >>> choose_device("cpu")
-    'cpu'
+    DGL need not be able to use the GPU: message passing then is torch's.
     """
     if name == "cpu":
         return name

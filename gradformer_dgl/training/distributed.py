@@ -143,23 +143,6 @@ def joined_ranks() -> Iterator[Ranks]:
 
     CPU tensors travel by gloo, CUDA tensors by NCCL. All ranks leave the block together. Where one fails,
     all end: the first to fail raises its error and the others leave silently with exit status 1.
-
-    Yields
-    ------
-    Ranks
-        This process among the others.
-
-    Raises
-    ------
-    RunError
-        Where another process was lost before it could tell its error.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.training.distributed import joined_ranks
-    >>> with joined_ranks() as ranks:
-    ...     ranks.is_first
-    True
     """
     if any(name not in os.environ for name in _VARIABLES) or os.environ["WORLD_SIZE"] == "1":
         yield ALONE

@@ -20,26 +20,8 @@ def evaluate_runs(*runs: TrainedRun, part: str = "test") -> dict[str, Any]:
     """Score the saved weights of a run, or the average of the outputs of several runs.
 
     The seeds of several runs are paired: those with the same number must have the same graphs for testing.
-    Class probabilities are averaged in classification, values in regression.
-
-    Parameters
-    ----------
-    *runs : TrainedRun
-        One run, or several with the same data, task and splits. The metric is that of the first.
-    part : {"test", "val", "train"}
-        The part of the split.
-
-    Returns
-    -------
-    dict
-        Mean and sample standard deviation over the seeds, and the score of each in ``"runs"``. With several
-        runs these are the scores of the average, and ``"members"`` has the same of each run alone.
-
-    Raises
-    ------
-    GradformerError
-        Where weights, data or cache are missing or do not fit together, the data is not that of the run, or
-        the runs do not fit together.
+    Class probabilities are averaged in classification, values in regression, and ``"members"`` has the scores
+    of each run alone. The metric is that of the first run.
     """
     first, *others = runs
     seeds = _common_seeds(runs)
@@ -63,26 +45,9 @@ def evaluate_runs(*runs: TrainedRun, part: str = "test") -> dict[str, Any]:
 def average_outputs(
     outputs: Float[Tensor, "members items outputs"], task: str
 ) -> Float[Tensor, "items outputs"]:
-    """Average the outputs of several networks.
+    """Average the outputs of several networks, (members, items, outputs), to float64 of (items, outputs).
 
-    Parameters
-    ----------
-    outputs : Tensor
-        Shape (members, items, outputs): logits, or values of a regression.
-    task : str
-        The task.
-
-    Returns
-    -------
-    Tensor
-        Shape (items, outputs), float64: logits whose probabilities are the average of those of the members,
-        or the average of the values.
-
-    Examples
-    --------
-    >>> logits = torch.tensor([[[0.8], [0.2]], [[0.4], [0.6]]]).logit()
-    >>> average_outputs(logits, "binary").sigmoid().flatten()
-    tensor([0.6000, 0.4000], dtype=torch.float64)
+    These are values of a regression, or logits whose probabilities are the average of the members'.
     """
     outputs = outputs.double()
     if task == "regression":

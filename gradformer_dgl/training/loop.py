@@ -21,9 +21,8 @@ from gradformer_dgl.training.batch_loader import THE_ONLY_GRAPH, BatchLoader, ba
 from gradformer_dgl.training.best_epoch import BestEpoch
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.distributed import ALONE, Ranks
-from gradformer_dgl.training.feature_scale import feature_scales
 from gradformer_dgl.training.moving_average import MovingAverage
-from gradformer_dgl.training.network import Network, build_model, model_class
+from gradformer_dgl.training.network import Network, build_model, feature_scales, model_class
 from gradformer_dgl.training.objectives import as_targets, objective_of
 from gradformer_dgl.training.outputs import EVALUATION_BATCHES, labels_of, predict
 from gradformer_dgl.training.precision import matmul_precision
@@ -39,10 +38,7 @@ SECONDS_BETWEEN_CHECKPOINTS = 10.0
 
 @dataclasses.dataclass(frozen=True)
 class SeedResult:
-    """Result of one seed: scores in the unit of the metric, at the best validation epoch.
-
-    ``also`` has the further test scores of the objective.
-    """
+    """Scores of one seed at the best validation epoch, in the unit of the metric; ``also`` has further."""
 
     seed: int
     best_epoch: int
@@ -57,16 +53,8 @@ class SeedResult:
 class Step:
     """Result of an optimiser step, on the device.
 
-    Parameters
-    ----------
-    loss : Tensor
-        The part of the mean loss of the batch that this rank's items add, ().
-    items : int
-        Items of the whole batch.
-    outputs : Tensor
-        Shape (items of this rank, outputs), on the training scale.
-    targets : Tensor
-        Shape (items of this rank, ...), in their own unit.
+    ``loss`` is the part of the mean loss that this rank's items add; ``items`` counts the whole batch.
+    ``outputs`` of this rank's items are on the training scale, ``targets`` in their own unit.
     """
 
     loss: Float[Tensor, ""]
@@ -85,21 +73,6 @@ class Trainer:
     resumes from a checkpoint ends with the numbers of an uninterrupted one. Without dropout the ranks of a
     shared training end with the numbers of a single process, but for rounding: they see the same batches, and
     gradients and batch statistics are those of the whole batch.
-
-    Parameters
-    ----------
-    dataset : GraphDataset
-        With distances, and the encodings that the settings ask for.
-    config : RunConfig
-        Settings of the run.
-    seed : int
-        Seed of split, initial weights, order of batches and dropout.
-    folder : Path
-        Folder of this seed for metrics, checkpoint and weights.
-    device : str
-        ``"cpu"`` or a CUDA device.
-    ranks : Ranks
-        The processes that share every batch; the first writes the files.
     """
 
     def __init__(
@@ -256,10 +229,7 @@ class Trainer:
         return record
 
     def evaluate(self, part: str) -> tuple[float, float]:
-        """Return loss on the training scale and metric in its unit for ``"train"``, ``"val"`` or ``"test"``.
-
-        With the weights that are scored, over all graphs at once.
-        """
+        """Return the loss on the training scale, and the metric in its unit, of a part of the split."""
         outputs, targets = self._predictions(part)
         loss = self.objective.loss(outputs, self.scored.standardized(targets))
         return loss.item(), self.objective.report(self._in_target_units(outputs), targets)
@@ -276,20 +246,7 @@ class Trainer:
         return self.scored.in_target_units(outputs) if self.dataset.task == "regression" else outputs
 
     def run(self, on_epoch: EpochCallback | None = None) -> SeedResult:
-        """Train until the last epoch or early stopping, and test the best weights.
-
-        Parameters
-        ----------
-        on_epoch : callable, optional
-            Called with the seed and the record after every epoch.
-
-        Raises
-        ------
-        RunError
-            Where the loss is no longer finite, or a file cannot be written.
-        GraphError
-            Where a step on one large graph would not fit into memory.
-        """
+        """Train until the last epoch or early stopping, and test the best weights."""
         require_step_memory(self.network, self.dataset.graphs, f"seed {self.seed}")
         self.files.begin(self.records)
         saved_at = -math.inf

@@ -143,27 +143,7 @@ class RMSE(Metric):
 
 
 def load_metric(name: str, task: str) -> Metric:
-    """Return a metric for a task.
-
-    Parameters
-    ----------
-    name : str
-        A name in :data:`METRICS` other than ``"auto"``, or ``module:Class``.
-    task : str
-        The task that it has to fit.
-
-    Raises
-    ------
-    ConfigError
-        Where there is no such metric, it is not one, or it is for other tasks.
-
-    Examples
-    --------
-    >>> load_metric("accuracy", "regression")
-    Traceback (most recent call last):
-    ...
-    gradformer_dgl.support.errors.ConfigError: the metric accuracy is for multiclass tasks, not for regression
-    """
+    """Return a metric for a task by a name in :data:`METRICS`, but ``"auto"``, or by ``module:Class``."""
     kind = METRICS.load(name)
     if not (isinstance(kind, type) and issubclass(kind, Metric) and kind.name.isidentifier()):
         raise ConfigError(f"{name} is no metric: derive a class with a name from {__name__}.Metric")

@@ -12,27 +12,7 @@ Module = TypeVar("Module", bound=nn.Module)
 class MovingAverage(Generic[Module]):
     """Average the weights, and the running statistics, of a network while it is trained.
 
-    Parameters
-    ----------
-    network : nn.Module
-        The network that is trained.
-    decay : float
-        Weight of the average at every step, in (0, 1).
-
-    Attributes
-    ----------
-    network : nn.Module
-        A copy with the averaged weights.
-
-    Examples
-    --------
-    >>> trained = nn.Linear(1, 1, bias=False)
-    >>> _ = nn.init.ones_(trained.weight)
-    >>> average = MovingAverage(trained, decay=0.75)
-    >>> _ = nn.init.zeros_(trained.weight)
-    >>> average.update(step=100)
-    >>> average.network.weight.item()
-    0.75
+    ``network`` is a copy with the averaged weights; ``decay`` is the weight of the average at every step.
     """
 
     def __init__(self, network: Module, decay: float) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
-from gradformer_dgl.data import GraphDataset
+from gradformer_dgl.data import GraphDataset, PackedGraphs
 from gradformer_dgl.data.batch import GraphBatch
 from gradformer_dgl.data.dataset_info import DatasetInfo
 from gradformer_dgl.models.base import GraphModel
@@ -16,8 +16,9 @@ from gradformer_dgl.models.registry import MODELS
 from gradformer_dgl.nn.encoders import LinearEncoder
 from gradformer_dgl.support.errors import GraphError, RunError
 from gradformer_dgl.training.config import RunConfig
-from gradformer_dgl.training.feature_scale import FeatureScale
-from gradformer_dgl.training.precision import autocast
+
+ROUNDING = 1e-6
+"""A deviation below this fraction of the mean is rounding, in float32."""
 
 
 def model_class(config: RunConfig) -> type[GraphModel]:
@@ -27,39 +28,68 @@ def model_class(config: RunConfig) -> type[GraphModel]:
 
 
 def build_model(dataset: GraphDataset | DatasetInfo, config: RunConfig, **fitted: Any) -> GraphModel:
-    """Return a freshly initialised model for a data set.
-
-    All networks have the same encoders, channels, layers, readout and head. Edge features are encoded where
-    the model uses them.
-
-    Parameters
-    ----------
-    dataset : GraphDataset or DatasetInfo
-        The data that the model is for.
-    config : RunConfig
-        Settings.
-    **fitted
-        What the model's ``fit`` has found in the training graphs.
-    """
+    """Return a freshly initialised model for a data set; ``fitted`` is what the model's ``fit`` has found."""
     changed = MODELS.part(config.model).traits.get("changed", {})
     return model_class(config).from_settings(dataset, config, **changed, **fitted)
+
+
+class FeatureScale(nn.Module):
+    """Bring the columns of features to mean 0 and deviation 1; both are given as vectors, (columns,)."""
+
+    mean: Float[Tensor, " columns"]
+    deviation: Float[Tensor, " columns"]
+
+    def __init__(self, mean: Float[Tensor, " columns"], deviation: Float[Tensor, " columns"]) -> None:
+        super().__init__()
+        if mean.ndim != 1 or mean.shape != deviation.shape:
+            raise RunError("a scale of features is two vectors, the mean and the deviation of each column")
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", deviation)
+
+    @classmethod
+    def of(cls, features: Shaped[Tensor, "rows *columns"] | None) -> "FeatureScale | None":
+        """Return the scale of features, (rows, columns), or None where there is nothing to scale.
+
+        Columns of zeros and ones (categories) stay as they are, and so do those with values that are not
+        finite. A column that is constant becomes 0.
+        """
+        if features is None or not features.is_floating_point() or features.ndim != 2 or not len(features):
+            return None
+        features = features.float()
+        stays = ((features == 0) | (features == 1)).all(0)
+        mean = features.mean(0)
+        deviation = (features - mean).square().mean(0).sqrt()
+        stays |= ~(mean.isfinite() & deviation.isfinite())
+        if stays.all():
+            return None
+        # The mean of a constant is rounded, and what is left of it is noise.
+        deviation = torch.where(stays | (deviation <= ROUNDING * mean.abs()), 1.0, deviation)
+        return cls(torch.where(stays, 0.0, mean), deviation)
+
+    def forward(self, features: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
+        return (features - self.mean) / self.deviation
+
+
+def feature_scales(
+    graphs: PackedGraphs, chosen: Int64[Tensor, " chosen"]
+) -> tuple[FeatureScale | None, FeatureScale | None]:
+    """Return the scales of the features of nodes and of edges in some of the graphs."""
+    are_chosen = torch.zeros(len(graphs), dtype=torch.bool)
+    are_chosen[chosen] = True
+
+    def scale(features: Tensor | None, counts: Tensor) -> FeatureScale | None:
+        if features is None or not features.is_floating_point():
+            return None
+        return FeatureScale.of(features[are_chosen.repeat_interleave(counts)])
+
+    return scale(graphs.node_features, graphs.node_counts), scale(graphs.edge_features, graphs.edge_counts)
 
 
 class Network(nn.Module):
     """A model that takes features and gives outputs in their units, whatever scale it is trained on.
 
-    Parameters
-    ----------
-    model : GraphModel
-        Gives outputs of shape (items, outputs).
-    targets : Tensor, optional
-        Targets of the training data, (items, outputs); where given, the model learns
-        ``(target - mean) / deviation`` and predictions are scaled back.
-    precision : str
-        ``"fp32"``, ``"tf32"`` or ``"bf16"``. Outputs are float32 in all of them.
-    node_scale, edge_scale : FeatureScale, optional
-        What brings features of nodes and edges to the scale that the model sees; left out where it has no
-        linear encoder for them.
+    Of ``targets`` of the training data, (items, outputs), the model learns ``(target - mean) / deviation``.
+    The scales of features are left out where the model has no linear encoder for them.
     """
 
     target_mean: Tensor
@@ -90,9 +120,9 @@ class Network(nn.Module):
         self.register_buffer("target_deviation", deviation)
 
     def forward(self, batch: GraphBatch) -> Float[Tensor, "items outputs"]:
-        """Return the model's outputs, (items, outputs), on the scale that the loss sees."""
+        """Return the model's outputs, float32 of shape (items, outputs), on the scale that the loss sees."""
         batch = self._scaled(batch)
-        with autocast(self.precision, self.target_mean.device.type):
+        with torch.autocast(self.target_mean.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             outputs = self.model(batch)
         return outputs.float() if outputs.dtype == torch.bfloat16 else outputs
 
@@ -105,23 +135,17 @@ class Network(nn.Module):
         return batch
 
     def standardized(self, targets: Tensor) -> Tensor:
-        """Bring targets to the scale of the model's outputs."""
+        """Bring targets, (items, outputs), to the scale of the model's outputs; classes, int64, stay."""
         if targets.dtype == torch.long:
             return targets
         return (targets - self.target_mean.to(targets.device)) / self.target_deviation.to(targets.device)
 
     def in_target_units(self, outputs: Tensor) -> Tensor:
-        """Bring outputs of the model to the unit of the targets."""
+        """Bring outputs of the model, (items, outputs), to the unit of the targets."""
         return outputs * self.target_deviation.to(outputs.device) + self.target_mean.to(outputs.device)
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Take over saved weights, and the scales that they were trained with.
-
-        Raises
-        ------
-        RunError
-            Where they are those of another model.
-        """
+        """Take over saved weights with their scales; RunError where they are those of another model."""
         for name in ("target_mean", "target_deviation"):
             if name in tensors:
                 if tensors[name].ndim != 1:
@@ -148,22 +172,7 @@ class Network(nn.Module):
 
 
 def restored_network(info: DatasetInfo, config: RunConfig, tensors: Mapping[str, Tensor]) -> Network:
-    """Return the network of a run with its saved weights, ready to predict.
-
-    Parameters
-    ----------
-    info : DatasetInfo
-        Of the training data.
-    config : RunConfig
-        Settings of the run.
-    tensors : mapping of str to Tensor
-        The weights.
-
-    Raises
-    ------
-    RunError
-        Where the weights are those of another model.
-    """
+    """Return the network of a run with its saved weights, ready to predict; RunError if of another model."""
     prefix = "model."
     of_model = {name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)}
     try:

@@ -1,6 +1,7 @@
 """Objective of a task: the loss that is minimised, and the metrics that are reported."""
 
 import dataclasses
+import functools
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -17,16 +18,9 @@ from gradformer_dgl.training.metrics import Metric, load_metric
 
 
 def class_weights(labels: Int64[Tensor, "items"], num_classes: int) -> Float[Tensor, "classes"]:
-    """Weight of each class of a batch, ``(V - V_c) / V``, and 0 for a class that does not occur.
+    """Weight of each class by the labels of a batch, (items,): ``(V - V_c) / V``, and 0 for an absent class.
 
     The weights of the CLUSTER and PATTERN benchmarks (Dwivedi et al., Benchmarking Graph Neural Networks).
-
-    Examples
-    --------
-    >>> import torch
-    >>> from gradformer_dgl.training.objectives import class_weights
-    >>> class_weights(torch.tensor([0, 0, 0, 1]), 3)
-    tensor([0.2500, 0.7500, 0.0000])
     """
     counts = torch.bincount(labels, minlength=num_classes)
     return torch.where(counts > 0, (len(labels) - counts) / max(1, len(labels)), 0.0)
@@ -51,39 +45,25 @@ def _cross_entropy(logits: Tensor, labels: Tensor, batch: Tensor | None = None) 
     return functional.cross_entropy(logits, labels, reduction="sum") / max(1, items)
 
 
-def _given(targets: Tensor) -> int:
-    return max(1, int((~targets.isnan()).sum()))
+def _mean_over_given(
+    error: Callable[..., Tensor], outputs: Tensor, targets: Tensor, batch: Tensor | None = None
+) -> Tensor:
+    """Return the mean of an error, (), over the targets that are given (not NaN)."""
+    given, whole = ~targets.isnan(), targets if batch is None else batch
+    return error(outputs[given], targets[given], reduction="sum") / max(1, int((~whole.isnan()).sum()))
 
 
-def _absolute_error_loss(outputs: Tensor, targets: Tensor, batch: Tensor | None = None) -> Tensor:
-    given = ~targets.isnan()
-    errors = functional.l1_loss(outputs[given], targets[given], reduction="sum")
-    return errors / _given(targets if batch is None else batch)
-
-
-def _binary_loss(logits: Tensor, labels: Tensor, batch: Tensor | None = None) -> Tensor:
-    given = ~labels.isnan()
-    errors = functional.binary_cross_entropy_with_logits(logits[given], labels[given], reduction="sum")
-    return errors / _given(labels if batch is None else batch)
+_absolute_error_loss = functools.partial(_mean_over_given, functional.l1_loss)
+_binary_loss = functools.partial(_mean_over_given, functional.binary_cross_entropy_with_logits)
 
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
     """Loss that is minimised, metric that selects the best epoch, and further metrics that are reported.
 
-    The loss is a mean over the items of a batch. It takes outputs, targets and, where these are a part of the
-    batch, the targets of all of it: the losses of all parts then sum to that of the batch.
-
-    Parameters
-    ----------
-    name : str
-        The metric in results and records.
-    loss : callable
-        Takes (items, outputs), targets as :func:`as_targets` gives them, and those of the whole batch.
-    metric : Metric
-        Selects the best epoch, and is reported first.
-    also : mapping of str to Metric
-        Further metrics by the names in results; they select nothing.
+    The loss takes (items, outputs), targets as :func:`as_targets` gives them and, where these are a part of a
+    batch, the targets of all of it: the losses of all parts then sum to that of the batch. ``name`` and the
+    keys of ``also`` are the names of the metrics in results.
     """
 
     name: str
@@ -149,32 +129,10 @@ _USUAL: dict[tuple[str, bool], tuple[Callable[..., Tensor], dict[str, str]]] = {
 
 
 def objective_for(task: str, weighted: bool = False, metric: str = "auto") -> Objective:
-    """Return loss and metrics of a task.
+    """Return loss and metrics of a task, with the metric that selects the best epoch.
 
-    Parameters
-    ----------
-    task : str
-        ``"multiclass"``, ``"binary"``, ``"multilabel"`` or ``"regression"``.
-    weighted : bool
-        Weight the classes by their rarity; for multiclass tasks.
-    metric : str
-        The metric that selects the best epoch: a name of :data:`~gradformer_dgl.training.registry.METRICS` or
-        ``module:Class``. ``"auto"`` takes the usual one of the task; with class weights that is the
-        class-averaged accuracy, under the name ``accuracy``.
-
-    Raises
-    ------
-    DataError
-        For a task that is not known, or that has no classes to weight.
-    ConfigError
-        For a metric that does not fit the task.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.training.objectives import objective_for
-    >>> objective = objective_for("binary", metric="average_precision")
-    >>> objective.name, list(objective.also)
-    ('average_precision', ['roc_auc'])
+    ``"auto"`` takes the usual metric of the task; with class weights that is the class-averaged accuracy,
+    under the name ``accuracy``.
     """
     if (task, weighted) not in _USUAL:
         raise DataError(f"no {'class-weighted ' if weighted else ''}objective for a {task} task")

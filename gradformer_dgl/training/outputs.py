@@ -19,15 +19,10 @@ EVALUATION_BATCHES = 4
 def predict(
     network: Network, loader: BatchLoader, indices: Int64[Tensor, " _"], size: int, ranks: Ranks = ALONE
 ) -> Float[Tensor, "items outputs"]:
-    """Return the outputs of a network on the training scale, rows in the order of the graph numbers.
+    """Return the outputs of a network, (items, outputs), in the order of the graph numbers, on the CPU.
 
-    Each rank computes those of some of the graphs, and all get all of them. Where nodes are split, they are
-    those of these nodes, and every rank computes all.
-
-    Returns
-    -------
-    Tensor
-        (graphs, outputs), or (nodes, outputs) for a node task, on the CPU.
+    They are on the training scale. Each rank computes those of some of the graphs, and all get all of them.
+    Where nodes are split, they are those of these nodes, and every rank computes all.
     """
     network.eval()
     if loader.graphs.splits_nodes:
@@ -38,13 +33,7 @@ def predict(
 
 
 def labels_of(dataset: GraphDataset, indices: Int64[Tensor, " _"]) -> Shaped[Tensor, "items *outputs"]:
-    """Return labels of graphs, or of all their nodes, in the order of the numbers.
-
-    Raises
-    ------
-    DataError
-        Where the data set has no labels.
-    """
+    """Return labels of graphs, or of all their nodes, in the order of the numbers."""
     labels = dataset.graphs.labels
     if labels is None:
         raise DataError(f"{dataset.name} has no labels to train on")

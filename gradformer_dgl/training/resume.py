@@ -36,13 +36,7 @@ def save_checkpoint(trainer: "Trainer") -> None:
 
 
 def load_checkpoint(trainer: "Trainer") -> None:
-    """Restore the trainer from the checkpoint in its folder, where there is one.
-
-    Raises
-    ------
-    RunError
-        Where the checkpoint is broken, or of other settings or another seed.
-    """
+    """Restore the trainer from the checkpoint in its folder, where there is one; RunError if it is broken."""
     file = trainer.folder / CHECKPOINT
     checkpoint = trainer.ranks.from_first(lambda: load_tensors(file) if file.is_file() else None)
     if checkpoint is None:

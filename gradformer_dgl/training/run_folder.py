@@ -36,13 +36,7 @@ _RIGHT: dict[str, Callable[[Any], bool]] = {
 def read_spec(
     folder: Path, data_root: str | None = None, cache: str | None = None, device: str = "cpu"
 ) -> RunSpec:
-    """Read the run spec in a run folder; data root and cache that are given replace those of the training.
-
-    Raises
-    ------
-    RunError
-        Where the folder is no run folder.
-    """
+    """Read the run spec in a run folder; data root and cache that are given replace those of the training."""
     file = folder / CONFIG
     if not file.is_file():
         raise RunError(f"{folder} is not a run folder: it has no {CONFIG}")
@@ -91,13 +85,7 @@ def write_result(spec: RunSpec, result: Mapping[str, Any]) -> None:
 
 
 def resumes(spec: RunSpec) -> bool:
-    """Return whether the folder holds a run that is to be resumed.
-
-    Raises
-    ------
-    RunError
-        Where it holds a run that may be neither resumed nor replaced.
-    """
+    """Return whether the folder holds a run that is to be resumed; refuse a run that may not be replaced."""
     folder = Path(spec.folder)
     if not (folder / CONFIG).exists():
         return False

@@ -6,17 +6,7 @@ from gradformer_dgl.support.errors import ConfigError
 
 
 def warmup_cosine(step: int, warmup: float, total: int) -> float:
-    """Factor of the learning rate: a straight rise over the warm-up, then half a cosine to 0.
-
-    Takes the optimiser steps done so far, those of the rise, and those of the whole run; the factor is
-    between 0 and 1, and at least 1e-6 within the warm-up.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.training.schedule import warmup_cosine
-    >>> warmup_cosine(5, warmup=10, total=100), warmup_cosine(55, warmup=10, total=100)
-    (0.5, 0.5)
-    """
+    """Factor of the learning rate: a straight rise from 1e-6 over the warm-up, then half a cosine to 0."""
     if step < warmup:
         return max(1e-6, step / max(1, warmup))
     return max(0.0, 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup))))
@@ -25,28 +15,13 @@ def warmup_cosine(step: int, warmup: float, total: int) -> float:
 def learning_rate_factor(
     schedule: str, step: int, steps_per_epoch: int, epochs: int, warmup_epochs: float
 ) -> float:
-    """Factor of the learning rate by the name of the schedule.
+    """Factor of the learning rate by the name of the schedule; ``step`` counts the optimiser steps so far.
 
     ``"constant"`` is 1, without a warm-up. ``"cosine"`` is :func:`warmup_cosine` of the steps.
     ``"reference"`` is that of the published code: :func:`warmup_cosine` of the epochs, with the warm-up in
     epochs, but the number of all steps for the length of the run. So the learning rate is constant within
     an epoch and near 0 in the first of the warm-up, and the cosine, laid out for
     ``epochs * steps_per_epoch`` epochs, has hardly begun to fall when the run ends.
-
-    ``step`` counts the optimiser steps done so far.
-
-    Raises
-    ------
-    ConfigError
-        For another name.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.training.schedule import learning_rate_factor
-    >>> [learning_rate_factor("cosine", step, 2, 3, 1.0) for step in range(6)][:3]
-    [0.5, 1.0, 1.0]
-    >>> [round(learning_rate_factor("reference", step, 2, 3, 1.0), 6) for step in range(6)]
-    [1e-06, 1e-06, 1.0, 1.0, 0.904508, 0.904508]
     """
     if schedule == "constant":
         return 1.0

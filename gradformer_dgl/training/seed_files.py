@@ -15,13 +15,7 @@ WEIGHTS, CHECKPOINT, METRICS = "weights.safetensors", "checkpoint.safetensors", 
 
 
 class SeedFiles:
-    """Write the files of one seed.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder of the seed.
-    """
+    """Write the files of one seed into its folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,13 +53,7 @@ class NoFiles(SeedFiles):
 
 
 def read_records(seed_folder: Path) -> list[dict[str, Any]]:
-    """Read the records of the epochs of one seed.
-
-    Raises
-    ------
-    RunError
-        Where the file is missing or broken, or no epoch is done.
-    """
+    """Read the records of the epochs of one seed; RunError where they are missing, broken or empty."""
     file = seed_folder / METRICS
     try:
         records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
@@ -85,12 +73,6 @@ def _is_whole(record: dict[str, Any]) -> bool:
 
 
 def score_name(record: Mapping[str, Any]) -> str:
-    """Return the name of the score in the record of an epoch, empty where there is none.
-
-    Examples
-    --------
-    >>> score_name({"epoch": 1, "train_loss": 0.5, "val_loss": 0.6, "val_roc_auc": 0.7})
-    'roc_auc'
-    """
+    """Return the name of the score in the record of an epoch, empty where there is none."""
     names = (name for name in record if name.startswith("val_") and name != "val_loss")
     return next(names, "").removeprefix("val_")

@@ -1,4 +1,4 @@
-"""Splits: the graphs, or nodes, for training, validation and testing.
+"""Splits and folds: the graphs, or nodes, for training, validation and testing.
 
 A split must depend on data and seed alone, since it is computed again when saved weights are scored.
 """
@@ -15,7 +15,6 @@ from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.support.errors import ConfigError, DataError
 from gradformer_dgl.support.registry import is_code
 from gradformer_dgl.training.config import RunConfig
-from gradformer_dgl.training.folds import fold_split
 from gradformer_dgl.training.registry import SPLITS
 
 PARTS = ("train", "val", "test")
@@ -55,24 +54,7 @@ def seeded_fold(dataset: GraphDataset, seed: int, folds: int) -> Split:
 def split_of(dataset: GraphDataset, config: RunConfig, seed: int) -> Split:
     """Return the split of a seed by the settings, with the fraction of the training part that is used.
 
-    Parameters
-    ----------
-    dataset : GraphDataset
-        The data.
-    config : RunConfig
-        Settings of the run.
-    seed : int
-        Seed of the run.
-
-    Returns
-    -------
-    dict of str to Tensor
-        Numbers of graphs, or of nodes where the data set splits these, of ``"train"``, ``"val"``, ``"test"``.
-
-    Raises
-    ------
-    DataError, ConfigError
-        Where the data cannot be split so, or a split of a user's own is none.
+    These are numbers of graphs, or of nodes where the data set splits these.
     """
     dataset.check_classes()
     name = getattr(config, "split", "auto")
@@ -120,31 +102,8 @@ def _checked(found: Any, name: str, dataset: GraphDataset) -> Split:
 def random_split(num_graphs: int, seed: int, val_fraction: float = 0.1, test_fraction: float = 0.1) -> Split:
     """Split graphs at random: the same seed gives the same split on every machine.
 
-    Parameters
-    ----------
-    num_graphs : int
-        Graphs in the data set.
-    seed : int
-        Seed of the permutation.
-    val_fraction, test_fraction : float
-        Fractions of the graphs. Training and validation are rounded down to whole graphs, testing gets the
-        rest; each has at least one graph, taken from training where testing would have none.
-
-    Returns
-    -------
-    dict of str to Tensor
-        Graph numbers of ``"train"``, ``"val"`` and ``"test"``.
-
-    Raises
-    ------
-    DataError
-        With fewer than three graphs.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.training.splits import random_split
-    >>> {name: len(part) for name, part in random_split(188, seed=0).items()}
-    {'train': 150, 'val': 18, 'test': 20}
+    Training and validation are rounded down to whole graphs, testing gets the rest; each has at least one
+    graph, taken from training where testing would have none.
     """
     if num_graphs < len(PARTS):
         raise DataError(f"{num_graphs} graphs cannot be split into training, validation and test data")
@@ -157,28 +116,39 @@ def random_split(num_graphs: int, seed: int, val_fraction: float = 0.1, test_fra
 
 
 def first_fraction(indices: Int64[Tensor, " _"], fraction: float, seed: int) -> Int64[Tensor, " _"]:
-    """Draw a fraction of some graphs at random; a smaller fraction is part of a larger one.
+    """Draw a fraction of graph numbers, (graphs,), at random; a smaller fraction is part of a larger one.
 
-    Classes are drawn as they come.
-
-    Parameters
-    ----------
-    indices : Tensor
-        Graph numbers, (graphs,).
-    fraction : float
-        Above 0, rounded down to whole graphs, but at least one; 1 returns the graphs as they are.
-    seed : int
-        Seed of the permutation whose beginning is returned.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.training.splits import first_fraction
-    >>> graphs = torch.arange(100, 200)
-    >>> few, more = (first_fraction(graphs, fraction, seed=0) for fraction in (0.05, 0.1))
-    >>> len(few), len(more), torch.equal(few, more[:5])
-    (5, 10, True)
+    Classes are drawn as they come. It is rounded down to whole graphs, but to at least one.
     """
     if fraction == 1:
         return indices
     order = torch.randperm(len(indices), generator=torch.Generator().manual_seed(seed))
     return indices[order[: max(1, int(len(indices) * fraction + 1e-6))]]
+
+
+def stratified_folds(labels: Int64[Tensor, "graphs"], folds: int, seed: int) -> list[Int64[Tensor, "_"]]:
+    """Cut graphs at random into folds of graph numbers, ascending, by their classes, int64 of (graphs,).
+
+    Sizes of the folds differ by at most one, and so do the numbers of graphs of any class in them.
+    """
+    if folds < 3:
+        raise ConfigError(f"{folds} folds leave none for training, validation or testing: take 3 or more")
+    if len(labels) < folds:
+        raise ConfigError(f"{len(labels)} graphs cannot be cut into {folds} folds")
+    shuffled = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    # Dealt out like cards, class by class: a class begins in the fold after that where the last one ended.
+    dealt = shuffled[torch.argsort(labels[shuffled], stable=True)]
+    return [dealt[start::folds].sort().values for start in range(folds)]
+
+
+def fold_split(dataset: GraphDataset, folds: int, fold: int, seed: int) -> dict[str, Int64[Tensor, "_"]]:
+    """Return the split of one fold: it is the test data, the next fold the validation data."""
+    if dataset.splits is not None or dataset.task != "multiclass" or dataset.level != "graph":
+        raise ConfigError(
+            f"folds are for the classification of graphs without a fixed split, which {dataset.name} is not"
+        )
+    assert dataset.graphs.labels is not None
+    parts = stratified_folds(dataset.graphs.labels.long().reshape(-1), folds, seed)
+    following = (fold + 1) % folds
+    rest = [part for number, part in enumerate(parts) if number not in (fold, following)]
+    return {"train": torch.cat(rest), "val": parts[following], "test": parts[fold]}

@@ -14,9 +14,9 @@ def pooled_moments(
 ) -> tuple[Float[Tensor, ""], Float[Tensor, " channels"], Float[Tensor, " channels"]]:
     """Return the number of rows of all ranks, their mean, and their sum of squared deviations from it.
 
-    All three are of double precision, as are the sums that they come of. Every rank gives the moments about
-    its own mean, which merge without the cancellation of :math:`E[x^2] - E[x]^2` (Chan, Golub and LeVeque,
-    1979). A rank may have no rows.
+    The rows are (rows, channels); a rank may have none. The results, () and (channels,), are float64. Every
+    rank gives the moments about its own mean, which merge without the cancellation of
+    :math:`E[x^2] - E[x]^2` (Chan, Golub and LeVeque, 1979).
     """
     mean = x.sum(0, dtype=torch.float64) / max(1, len(x))
     squares = (x - mean.to(x.dtype)).square().sum(0, dtype=torch.float64)
@@ -56,13 +56,6 @@ class SyncBatchNorm1d(nn.BatchNorm1d):
     Weights and running statistics are those of :class:`torch.nn.BatchNorm1d` by name and value, so that state
     dicts can be exchanged. Ranks may have different numbers of rows, or none. In evaluation nothing is
     communicated. ``torch.nn.SyncBatchNorm`` does the same on CUDA alone.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.training.sync_norm import SyncBatchNorm1d
-    >>> norm = SyncBatchNorm1d(5).eval()
-    >>> norm(torch.rand(3, 5)).shape, list(norm.state_dict()) == list(nn.BatchNorm1d(5).state_dict())
-    (torch.Size([3, 5]), True)
     """
 
     def forward(self, x: Tensor) -> Float[Tensor, "rows channels"]:
@@ -90,16 +83,7 @@ class SyncBatchNorm1d(nn.BatchNorm1d):
 
 
 def synchronize_norms(module: nn.Module) -> None:
-    """Turn every :class:`torch.nn.BatchNorm1d` in a module into a :class:`SyncBatchNorm1d`, in place.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.training.sync_norm import synchronize_norms
-    >>> network = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5))
-    >>> synchronize_norms(network)
-    >>> type(network[1]).__name__
-    'SyncBatchNorm1d'
-    """
+    """Turn every :class:`torch.nn.BatchNorm1d` in a module into a :class:`SyncBatchNorm1d`, in place."""
     for norm in module.modules():
         if type(norm) is nn.BatchNorm1d:
             # Parameters, buffers and hooks stay the very same objects.

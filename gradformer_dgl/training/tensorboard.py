@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from gradformer_dgl.support.errors import RunError
@@ -13,18 +12,7 @@ EVENTS = "events.out.tfevents.*"
 class EventWriter:
     """Write the records of epochs as TensorBoard scalars into the folder of a seed.
 
-    Parameters
-    ----------
-    folder : Path
-        Where the event file goes. Those of an interrupted run are replaced, for they may hold epochs that
-        are trained again.
-    records : sequence of dict
-        Of the epochs that are done.
-
-    Raises
-    ------
-    RunError
-        Where the folder cannot be written.
+    Event files of an interrupted run are replaced, for they may hold epochs that are trained again.
     """
 
     def __init__(self, folder: Path, records: Sequence[dict[str, Any]] = ()) -> None:
@@ -51,10 +39,6 @@ class EventWriter:
                 tag = f"{name}/{index}" if isinstance(value, list) else name.replace("_", "/", 1)
                 self._writer.add_scalar(tag, number, record["epoch"])
 
-    def __enter__(self) -> "EventWriter":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Write what is left, and close the file."""
         self._writer.close()

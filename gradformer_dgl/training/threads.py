@@ -9,11 +9,6 @@ def use_threads(count: int) -> None:
     One thread is the safe choice: results then do not depend on the number of processors, and processes side
     by side do not disturb each other. OpenMP threads wait for their next work in a busy loop; two trainings
     of two threads each on two processors were 12 times slower than one of them alone.
-
-    Parameters
-    ----------
-    count : int
-        At least 1.
     """
     import dgl
     import torch

@@ -15,17 +15,7 @@ _logger = logging.getLogger("gradformer_dgl")
 
 
 class TimeEstimate:
-    """Measure the first steps of a training, and log once how long all of it will take.
-
-    Parameters
-    ----------
-    what : str
-        Name of the training.
-    steps : int
-        Optimiser steps of an epoch.
-    epochs : int
-        Epochs that are left.
-    """
+    """Measure the first steps of a training, and log once how long all of its epochs will take."""
 
     def __init__(self, what: str, steps: int, epochs: int) -> None:
         self._what, self._steps, self._epochs = what, steps, epochs

@@ -33,16 +33,10 @@ from gradformer_dgl.training.splits import split_of
 
 @dataclasses.dataclass(frozen=True)
 class SeedOutputs:
-    """Outputs of the network of a seed for one part of its split, and the targets.
+    """Outputs of the network of a seed, (items, outputs), and its targets for one part of its split.
 
-    Parameters
-    ----------
-    seed : int
-        The seed.
-    outputs : Tensor
-        Shape (items, outputs): logits, or values in the unit of the targets.
-    targets : Tensor
-        Shape (items,) int64 classes, or (items, outputs) float32.
+    Outputs are logits, or values in the unit of the targets; targets are classes, int64 of shape (items,), or
+    float32 of shape (items, outputs).
     """
 
     seed: int
@@ -73,13 +67,7 @@ def open_run(
 
 
 class TrainedRun:
-    """A run folder that is read piece by piece: nothing is loaded before it is asked for.
-
-    Parameters
-    ----------
-    spec : RunSpec
-        Of the training, with the device that the networks go to.
-    """
+    """A run folder that is read piece by piece: nothing is loaded before it is asked for."""
 
     def __init__(self, spec: RunSpec) -> None:
         self.spec = spec

@@ -24,29 +24,10 @@ class TaskStopped(Exception):  # noqa: N818 - nothing went wrong
 
 
 class Workers(Generic[Task]):
-    """Do tasks and pass on their reports as they come.
+    """Do tasks, in this process or in others, and pass on their reports as they come.
 
-    Parameters
-    ----------
-    work : callable
-        Does one task; takes the task and a :data:`Report`, returns the result. A function of a module, so
-        that other processes find it.
-    jobs : int
-        Tasks at a time. One alone is done in this process.
-    fresh : bool
-        Do every task in a new process.
-    threads : int
-        Threads of each process.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.training.workers import Workers
-    >>> def double(task, report):
-    ...     report({"half": task})
-    ...     return 2 * task
-    >>> Workers(double).run(iter([3, 5]), lambda task, record: True, lambda task, result: print(task, result))
-    3 6
-    5 10
+    ``work``, a function of a module, takes a task and a :data:`Report` and returns the result. One job at a
+    time is done in this process, unless ``fresh`` asks for a new process for every task.
     """
 
     def __init__(
@@ -62,19 +43,8 @@ class Workers(Generic[Task]):
     ) -> None:
         """Do all tasks; each is taken from the iterator when a worker is free for it.
 
-        Parameters
-        ----------
-        tasks : iterator
-            Arguments of ``work``.
-        on_report : callable
-            Called in this process with a task and its report; False ends that task without a result.
-        on_result : callable
-            Called in this process with a task and its result.
-
-        Raises
-        ------
-        GradformerError
-            The first that a task ran into; the other processes are ended.
+        ``on_report`` returns False to end a task without a result. The first error of a task is raised here,
+        and the other processes are ended.
         """
         if self._jobs == 1 and not self._fresh:
             self._run_here(tasks, on_report, on_result)

@@ -56,3 +56,20 @@ def relabelled(shapes):
         return dataclasses.replace(shapes, graphs=graphs, task=task, level=level, out_size=out_size)
 
     return make
+
+
+@pytest.fixture
+def own_module(tmp_path, monkeypatch):
+    """Return a function that writes a module into the current folder and returns its name."""
+    made = []
+
+    def make(name, text):
+        (tmp_path / f"{name}.py").write_text(text)
+        made.append(name)
+        return name
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    yield make
+    for name in made:
+        sys.modules.pop(name, None)

@@ -1,7 +1,6 @@
 """Every model in the one training loop."""
 
 import dataclasses
-import json
 
 import pytest
 import torch
@@ -15,7 +14,6 @@ from gradformer_dgl.training.config import RunConfig, load_preset
 from gradformer_dgl.training.evaluate import evaluate_runs
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.network import build_model
-from gradformer_dgl.training.resume import load_checkpoint
 from gradformer_dgl.training.runs import train_run
 from gradformer_dgl.training.trained_run import open_run
 
@@ -85,35 +83,6 @@ def test_what_a_model_does_not_have_is_ignored(shapes, tmp_path, model):
         trainer.run()
         trained.append([record["train_loss"] for record in trainer.records])
     assert trained[0] == trained[1]
-
-
-@pytest.mark.parametrize("model", ["graphormer", "gatedgcn"])
-def test_an_interrupted_baseline_ends_like_an_uninterrupted_one(shapes, tmp_path, monkeypatch, model):
-    monkeypatch.setattr("gradformer_dgl.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    config = RunConfig(**SMALL | {"epochs": 4}, model=model, dropout=0.1)
-    whole = Trainer(shapes, config, 1, tmp_path / "whole").run()
-
-    class StopError(Exception):
-        pass
-
-    def stop(seed, record):
-        if record["epoch"] == 2:
-            raise StopError
-
-    with pytest.raises(StopError):
-        Trainer(shapes, config, 1, tmp_path / "broken").run(stop)
-    again = Trainer(shapes, config, 1, tmp_path / "broken")
-    load_checkpoint(again)
-    resumed = again.run()
-    assert dataclasses.replace(resumed, seconds=0) == dataclasses.replace(whole, seconds=0)
-    losses = [
-        [
-            json.loads(line)["train_loss"]
-            for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()
-        ]
-        for name in ("whole", "broken")
-    ]
-    assert losses[0] == losses[1]
 
 
 def test_the_decay_of_an_overwritten_run_is_not_left(request_for, tmp_path):

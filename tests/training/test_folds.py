@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gradformer_dgl.data import load_dataset
 from gradformer_dgl.support.errors import ConfigError
-from gradformer_dgl.training.folds import fold_split, stratified_folds
+from gradformer_dgl.training.splits import fold_split, stratified_folds
 
 
 @given(st.lists(st.integers(0, 4), min_size=11, max_size=60), st.integers(3, 11), st.integers(0, 2**31))

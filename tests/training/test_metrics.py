@@ -1,7 +1,6 @@
 """Metrics: values by hand, the choice by the setting, and one of a user's own."""
 
 import json
-import sys
 
 import pytest
 import torch
@@ -35,13 +34,8 @@ def no_class():
 
 
 @pytest.fixture
-def own(tmp_path, monkeypatch):
-    """The name of a module in the current folder."""
-    (tmp_path / "own_metrics.py").write_text(OWN)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    yield "own_metrics"
-    sys.modules.pop("own_metrics", None)
+def own(own_module):
+    return own_module("own_metrics", OWN)
 
 
 def by_hand(name, outputs, targets):

@@ -42,6 +42,10 @@ def test_weights_of_a_batch_with_one_class_leave_nothing_to_learn():
     assert class_weights(torch.full((5,), 2), 3).tolist() == [0, 0, 0]
 
 
+def test_weights_of_the_classes_of_a_batch():
+    assert class_weights(torch.tensor([0, 0, 0, 1]), 3).tolist() == [0.25, 0.75, 0.0]
+
+
 def test_accuracy_counts_hits():
     logits = torch.tensor([[2.0, 1.0], [0.0, 1.0], [3.0, 1.0], [0.0, 2.0]])
     assert Accuracy()(logits, torch.tensor([0, 1, 1, 1])).item() == 0.75

@@ -1,6 +1,5 @@
 import dataclasses
 import itertools
-import sys
 
 import pytest
 import torch
@@ -8,9 +7,8 @@ import torch
 from gradformer_dgl.support.errors import ConfigError, DataError
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.evaluate import evaluate_runs
-from gradformer_dgl.training.folds import fold_split
 from gradformer_dgl.training.runs import train_run
-from gradformer_dgl.training.splits import first_fraction, random_split, split_of
+from gradformer_dgl.training.splits import first_fraction, fold_split, random_split, split_of
 from gradformer_dgl.training.trained_run import open_run
 
 
@@ -154,13 +152,8 @@ def mask(dataset, seed): return parts(train=torch.ones(97, dtype=torch.bool))
 
 
 @pytest.fixture
-def own(tmp_path, monkeypatch):
-    """The name of a module in the current folder."""
-    (tmp_path / "own_splits.py").write_text(OWN)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    yield "own_splits"
-    sys.modules.pop("own_splits", None)
+def own(own_module):
+    return own_module("own_splits", OWN)
 
 
 def test_a_split_of_a_users_own(own, request_for, shapes, tmp_path):

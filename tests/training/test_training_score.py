@@ -1,5 +1,6 @@
 """The metric on the training data: of what the steps of an epoch computed."""
 
+import contextlib
 import math
 
 import numpy as np
@@ -100,7 +101,7 @@ def test_a_run_that_began_without_it_goes_on(shapes, tmp_path):
         assert [record[name] for record in records[-count:]] == [one[name] for one in whole.records[-count:]]
     write_picture(curves_figure({0: records}), tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
-    with EventWriter(tmp_path / "events", records):
+    with contextlib.closing(EventWriter(tmp_path / "events", records)):
         pass
     events = EventAccumulator(str(tmp_path / "events")).Reload()
     assert [event.step for event in events.Scalars("train/accuracy")] == [2, 3]
