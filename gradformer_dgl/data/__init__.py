@@ -12,14 +12,7 @@ _HOME_OF = {
     "load_dataset": "catalog",
 }
 
-__all__ = [
-    "CachedGraphDataset",
-    "GraphDataset",
-    "PackedGraphs",
-    "collate",
-    "dataset_names",
-    "load_dataset",
-]
+__all__ = ["CachedGraphDataset", "GraphDataset", "PackedGraphs", "collate", "dataset_names", "load_dataset"]
 
 if TYPE_CHECKING:
     from gradformer_dgl.data.cached import CachedGraphDataset, collate

@@ -68,10 +68,9 @@ class CachedGraphDataset(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, number: int) -> Item:
-        """Return (graph, distances, encodings, label).
+        """Return (graph, distances, encodings, label); the label is None where the data set has graphs only.
 
-        Distances are (n, n), uint8 or uint16 with the dtype's maximum for unreachable pairs; the label
-        is None where the data set has graphs only.
+        Distances are (n, n), uint8 or uint16 with the dtype's maximum for unreachable pairs.
         """
         if not -len(self) <= number < len(self):
             raise IndexError(f"graph {number} of {len(self)}")
@@ -152,16 +151,8 @@ def cached_distances(
 ) -> Distances:
     """Read the distances of all graphs of a cache; a sparse one gives sparse pair distances.
 
-    Parameters
-    ----------
-    cache : DistanceCache
-        Of graphs with these node counts.
-    node_counts : Tensor
-        Shape (graphs,), int64.
-    distance : str
-        ``"shortest_path"``, or another distance that the cache holds, such as ``"resistance"``.
-    unit : float
-        Other distances are rounded to whole numbers of this unit.
+    ``node_counts`` is (graphs,). Another ``distance`` than the default, such as ``"resistance"``, is rounded
+    to whole numbers of ``unit``.
     """
     if distance == SHORTEST_PATH and cache.layout == SPARSE:
         return SparsePairDistances.from_cache(cache)

@@ -16,13 +16,7 @@ if TYPE_CHECKING:
 
 
 def catalog() -> tuple[DatasetEntry, ...]:
-    """Return the data sets with a description.
-
-    Examples
-    --------
-    >>> [entry.name for entry in catalog()][:3]
-    ['NCI1', 'PROTEINS', 'MUTAG']
-    """
+    """Return the data sets with a description."""
     return tuple(entry for part in READERS.values() for entry in part.traits.get("datasets", ()))
 
 
@@ -43,44 +37,22 @@ def dataset_names() -> tuple[str, ...]:
 
 
 def known_names() -> tuple[str, ...]:
-    """Return the names of the catalogue, then all others that a reader lists.
-
-    Examples
-    --------
-    >>> known_names()[0], "ENZYMES" in known_names()
-    ('NCI1', True)
-    """
+    """Return the names of the catalogue, then all others that a reader lists."""
     others = [name for part in READERS.values() for name in part.traits.get("names", ())]
     return tuple(dict.fromkeys((*dataset_names(), *others)))
 
 
 def canonical_name(name: str) -> str:
-    """Return a name as the catalogue spells it, or as it is where no reader lists it.
-
-    Examples
-    --------
-    >>> canonical_name("mutag"), canonical_name("molhiv"), canonical_name("mine.csv")
-    ('MUTAG', 'ogbg-molhiv', 'mine.csv')
-    """
+    """Return a name as the catalogue spells it, or as it is where no reader lists it."""
     aliases = _aliases()
     spelled = {known.casefold(): aliases.get(known, known) for known in (*known_names(), *aliases)}
     return spelled.get(name.casefold(), name)
 
 
 def reader_for(name: str, reader: str | None = None) -> Part | None:
-    """Return the reader of a data set; None where only a folder in the TU format could have the name.
+    """Return the reader that is named, else the one that takes a data set, file or ``"module:function"``.
 
-    Parameters
-    ----------
-    name : str
-        Name, file or ``"module:function"``.
-    reader : str, optional
-        The reader to take, of the registry or ``"module:function"``. Default: the one that takes the name.
-
-    Examples
-    --------
-    >>> reader_for("mutag").name, reader_for("data/mine.csv").name, reader_for("my_module:make").name
-    ('tu', 'csv', 'python')
+    None where only a folder in the TU format could have the name.
     """
     if reader:
         return READERS.part(reader)

@@ -18,18 +18,12 @@ class FeatureSource:
     Parameters
     ----------
     molecules : str, optional
-        Key of :data:`~gradformer_dgl.data.readers.molecule_features.TABLES`, where they are computed from
-        SMILES.
+        Key of :data:`~gradformer_dgl.data.readers.molecule_features.TABLES`, for features of SMILES.
     degrees : bool
         Node columns are degrees, one-hot.
     node_labels, edge_labels : tuple of tuple of int
-        For every column of labels in the raw data the values that occur, in the order of their one-hot
-        columns (behind those of attributes) or categories.
-
-    Examples
-    --------
-    >>> FeatureSource(node_labels=((1, 4, 7),)).node_labels[0][1]
-    4
+        Values that occur in each column of labels, in the order of their one-hot columns (behind those of
+        attributes) or categories.
     """
 
     molecules: str | None = None
@@ -52,11 +46,11 @@ class GraphDataset:
         Labels are (graphs,) int64 classes for ``"multiclass"``, and (graphs, out_size) float32 for the
         others (nodes in place of graphs where ``level`` is ``"node"``). A missing label is -1 or NaN.
     level : {"graph", "node"}
-        What a label belongs to.
+        Owner of a label.
     out_size : int
         Classes for ``"multiclass"``, else columns of the labels.
     node_encoder, edge_encoder : str or None
-        What turns features into channels: ``"linear"``, ``"embedding"``, ``"ogb"`` or None.
+        Encoder of features: ``"linear"``, ``"embedding"``, ``"ogb"`` or None.
     node_size, edge_size : int, tuple of int or None
         Columns for ``"linear"``; categories for ``"embedding"``, one number per column if there are several.
     splits : dict of str to Tensor, optional
@@ -110,10 +104,7 @@ class GraphDataset:
 
     @property
     def labelled(self) -> Int64[Tensor, " _"]:
-        """Numbers of the graphs that have a label, or of the nodes where the data set :attr:`splits_nodes`.
-
-        Only these are trained on, validated and tested.
-        """
+        """Numbers (labelled,) of the graphs that have a label, or nodes where it :attr:`splits_nodes`."""
         labels = self.graphs.labels
         if labels is None or (self.level == "node" and not self.splits_nodes):
             return torch.arange(len(self))
@@ -121,17 +112,7 @@ class GraphDataset:
         return given.reshape(len(labels), -1).any(1).nonzero()[:, 0]
 
     def check_classes(self) -> None:
-        """Raise :class:`DataError` where all labels of a multi-class or binary task are equal.
-
-        Examples
-        --------
-        >>> import dgl
-        >>> packed = PackedGraphs.from_graphs([dgl.graph(([0], [1]))] * 3, labels=[1, 1, 1])
-        >>> GraphDataset("three", packed, "multiclass", "graph", 2, "linear", 2).check_classes()
-        Traceback (most recent call last):
-        ...
-        gradformer_dgl.support.errors.DataError: all labels of three are of one class; a multiclass task needs two
-        """  # noqa: E501
+        """Raise :class:`DataError` where all labels of a multi-class or binary task are equal."""
         labels = self.graphs.labels
         if labels is None or self.task not in ("multiclass", "binary"):
             return

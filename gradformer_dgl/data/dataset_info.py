@@ -20,17 +20,11 @@ class DatasetInfo:
     name, task, level, out_size, node_encoder, node_size, edge_encoder, edge_size, output_names, source
         See :class:`GraphDataset`.
     node_kind, edge_kind : {"number", "flag", "category"} or None
-        What a column holds: floats, bool, or integers.
+        Content of a column: floats, bool, or integers.
     directed : bool
-        Whether distances follow the direction of edges.
+        Distances follow the direction of edges.
     max_distance : int, optional
         Pairs farther apart count as unreachable.
-
-    Examples
-    --------
-    >>> info = DatasetInfo("two", "binary", "graph", 1, "linear", 5, node_kind="number")
-    >>> DatasetInfo.read(info.as_dict()) == info
-    True
     """
 
     name: str

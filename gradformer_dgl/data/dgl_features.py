@@ -23,27 +23,9 @@ NODE_LABEL_KEY = "label"
 
 
 def frame_features(frame: Mapping[str, Tensor], key: FeatureKey, frame_name: str) -> Tensor | None:
-    """Return the features in the ``ndata`` or ``edata`` of a graph, of shape (rows, ...).
+    """Return the features in the ``ndata`` or ``edata`` of a graph: (rows, ...), float32 or int64 categories.
 
-    Parameters
-    ----------
-    frame : mapping of str to Tensor
-        ``graph.ndata`` or ``graph.edata``.
-    key : str or None
-        The key; ``"auto"`` for the first usual one that exists (``feat``, ``attr``, ``node_attr`` or
-        ``edge_attr``, ``node_labels`` or ``edge_labels``, ``h`` or ``e``); None for no features.
-    frame_name : {"ndata", "edata"}
-        For the message, and the usual keys.
-
-    Returns
-    -------
-    Tensor or None
-        Floats and bool as float32, integers as int64 categories.
-
-    Examples
-    --------
-    >>> frame_features({"attr": torch.tensor([[0.5], [1.0]])}, AUTO, "ndata").shape
-    torch.Size([2, 1])
+    The key ``"auto"`` takes the first usual one that exists, None takes none. Bool becomes float32.
     """
     chosen = feature_keys(frame, key, frame_name)
     if not chosen:
@@ -73,18 +55,7 @@ def node_labels(graph: dgl.DGLGraph) -> Tensor | None:
 def split_by_masks(graph: dgl.DGLGraph) -> dict[str, Tensor] | None:
     """Return the node numbers of ``"train"``, ``"val"`` and ``"test"`` by the masks in ``ndata``, if any.
 
-    Raises
-    ------
-    GraphError
-        If a mask is missing, or empty, or not of shape (nodes,), or a node is in two of them.
-
-    Examples
-    --------
-    >>> graph = dgl.graph(([0, 1], [1, 2]))
-    >>> for part, flags in [("train", [1, 0, 0]), ("val", [0, 1, 0]), ("test", [0, 0, 1])]:
-    ...     graph.ndata[f"{part}_mask"] = torch.tensor(flags, dtype=torch.bool)
-    >>> split_by_masks(graph)
-    {'train': tensor([0]), 'val': tensor([1]), 'test': tensor([2])}
+    Refuse a mask that is missing, empty or not of shape (nodes,), and a node in two of them.
     """
     keys = {part: f"{part}_mask" for part in ("train", "val", "test")}
     if not any(key in graph.ndata for key in keys.values()):
@@ -104,13 +75,7 @@ def split_by_masks(graph: dgl.DGLGraph) -> dict[str, Tensor] | None:
 
 
 def stack_labels(labels: Any) -> Tensor | None:
-    """Stack one label per graph, scalars or arrays of one shape, to (graphs, ...): int64 or float32.
-
-    Examples
-    --------
-    >>> stack_labels([0.5, torch.tensor(2.0)]).tolist()
-    [0.5, 2.0]
-    """
+    """Stack one label per graph, scalars or arrays of one shape, to (graphs, ...): int64 or float32."""
     if labels is None:
         return None
     try:
@@ -127,14 +92,7 @@ def _as_tensor(label: Any) -> Tensor:
 
 
 def graphs_and_labels(items: Iterable[Any]) -> tuple[list[dgl.DGLGraph], list[Any] | None]:
-    """Return the DGL graphs of a data set and, where its items are (graph, label), their labels.
-
-    Examples
-    --------
-    >>> graphs, labels = graphs_and_labels([(dgl.graph(([0], [1])), 4)])
-    >>> len(graphs), labels
-    (1, [4])
-    """
+    """Return the DGL graphs of a data set and, where its items are (graph, label), their labels."""
     graphs, labels = [], []
     for number, item in enumerate(items):
         graph, *rest = item if isinstance(item, (tuple, list)) else (item,)
@@ -157,11 +115,7 @@ def graphs_and_labels(items: Iterable[Any]) -> tuple[list[dgl.DGLGraph], list[An
 def packed_tensors(
     items: Iterable[Any], labels: Any, node_features: FeatureKey, edge_features: FeatureKey
 ) -> dict[str, Any]:
-    """Return the tensors of :meth:`PackedGraphs.from_graphs` by name.
-
-    ``node_counts`` and ``edge_counts`` (graphs,), ``src`` and ``dst`` (edges,), ``node_features``
-    (nodes, ...), ``edge_features`` (edges, ...), ``labels`` (graphs, ...) or (nodes, ...), and their level.
-    """
+    """Return the tensors of :meth:`PackedGraphs.from_graphs` by name, and the level of the labels."""
     graphs, own_labels = graphs_and_labels(items)
     if not graphs:
         raise GraphError("no graphs to pack: the list is empty")

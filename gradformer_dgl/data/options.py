@@ -49,13 +49,7 @@ class DataOptions:
 
     @classmethod
     def read(cls, saved: Mapping[str, Any]) -> "DataOptions":
-        """Return the options that :meth:`given` returned.
-
-        Raises
-        ------
-        ConfigError
-            For what are none.
-        """
+        """Return the options that :meth:`given` returned; :class:`ConfigError` for what are none."""
         if not isinstance(saved, Mapping):
             raise ConfigError("the options of a data set are no table")
         return cls(**{str(name): value for name, value in saved.items()})

@@ -51,7 +51,7 @@ class PackedGraphs:
     encodings : dict of str to Tensor
         Node encodings by name, each of shape (nodes, k).
     label_level : {"graph", "node"}
-        What a label belongs to.
+        Owner of a label.
 
     Raises
     ------
@@ -145,52 +145,36 @@ class PackedGraphs:
         Parameters
         ----------
         graphs : iterable of dgl.DGLGraph or of (dgl.DGLGraph, label)
-            For example a DGL data set.
+            For example a DGL data set; homogeneous graphs with the same features.
         labels : Tensor or sequence, optional
             One label per graph, in place of those in ``graphs``. Where there is neither,
             ``ndata["label"]`` (one label per node) is taken if there is one.
         node_features, edge_features : str or None
-            Key in ``ndata`` and ``edata``, or None; see
-            :func:`~gradformer_dgl.data.dgl_features.frame_features`.
-
-        Raises
-        ------
-        GraphError
-            If the graphs are not homogeneous DGL graphs with the same features.
+            Key in ``ndata`` and ``edata``; as of :func:`~gradformer_dgl.data.collate`.
         """
         return cls(**packed_tensors(graphs, labels, node_features, edge_features))
 
     def structures(self) -> GraphStructures:
         """Return the graphs' structure as NumPy arrays, which preprocessing and fingerprints read."""
         return GraphStructures(
-            self.node_counts.numpy(),
-            self.edge_counts.numpy(),
-            self.src.cpu().numpy(),
-            self.dst.cpu().numpy(),
+            self.node_counts.numpy(), self.edge_counts.numpy(), self.src.cpu().numpy(), self.dst.cpu().numpy()
         )
 
     def with_cache(
-        self,
-        cache: DistanceCache,
-        verify: bool = True,
-        distance: str = SHORTEST_PATH,
-        unit: float = 1.0,
+        self, cache: DistanceCache, verify: bool = True, distance: str = SHORTEST_PATH, unit: float = 1.0
     ) -> "PackedGraphs":
         """Attach the distances and all node encodings of a cache; a sparse one gives sparse pair distances.
 
         Parameters
         ----------
         cache : DistanceCache
-            Of the same graphs, in the same order.
+            Of the same graphs, in the same order; others raise :class:`CacheError`.
         verify : bool
             Compare every graph's fingerprint with the one in the cache first.
-        distance, unit
-            See :func:`~gradformer_dgl.data.cached.cached_distances`.
-
-        Raises
-        ------
-        CacheError
-            If the cache is of other graphs (the message names the first), broken, or lacks the distance.
+        distance : str
+            ``"shortest_path"``, or another that the cache holds, such as ``"resistance"``.
+        unit : float
+            Other distances are rounded to whole numbers of this unit.
         """
         if verify:
             cache.verify(self.structures())
@@ -210,15 +194,7 @@ class PackedGraphs:
         return moved
 
     def part(self, start: int, stop: int) -> "PackedGraphs":
-        """Return the graphs ``start .. stop`` with their features alone, without copying.
-
-        Examples
-        --------
-        >>> import dgl
-        >>> packed = PackedGraphs.from_graphs([dgl.graph(([0], [1])), dgl.graph(([0, 1], [1, 2]))])
-        >>> packed.part(1, 2).src.tolist()
-        [0, 1]
-        """
+        """Return the graphs ``start .. stop`` with their features alone, without copying."""
         nodes = slice(*(int(self.node_counts[:end].sum()) for end in (start, stop)))
         edges = slice(*(int(self.edge_counts[:end].sum()) for end in (start, stop)))
         return PackedGraphs(
@@ -231,22 +207,12 @@ class PackedGraphs:
         )
 
     def batch(self, indices: Tensor | Sequence[int] | slice) -> GraphBatch:
-        """Cut some graphs out, in the order given.
+        """Cut some graphs out, in the order given; without a cache the batch has no distances.
 
         Parameters
         ----------
         indices : Tensor, sequence of int or slice
-            Graph numbers; negative ones count from the end, repeated ones are allowed.
-
-        Returns
-        -------
-        GraphBatch
-            Without a cache, ``distances`` is None.
-
-        Raises
-        ------
-        IndexError, GraphError
-            If there is no such graph, or the indices are no graph numbers.
+            Graph numbers (graphs,); negative ones count from the end, repeated ones are allowed.
         """
         chosen = graph_numbers(indices, len(self))
         node_counts, edge_counts = self.node_counts[chosen], self.edge_counts[chosen]

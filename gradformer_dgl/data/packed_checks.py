@@ -20,15 +20,7 @@ def check_rows(name: str, values: Shaped[Tensor, "..."] | None, expected: int) -
 def check_finite(
     part: str, values: Shaped[Tensor, "rows *columns"] | None, counts: Int64[Tensor, " graphs"]
 ) -> None:
-    """Refuse NaN and infinite features of shape (rows, ...), the nodes or edges of graphs with so many each.
-
-    Examples
-    --------
-    >>> check_finite("node", torch.tensor([0.0, 1.0, float("nan")]), torch.tensor([1, 2]))
-    Traceback (most recent call last):
-    ...
-    gradformer_dgl.support.errors.DataError: a feature of node 1 of graph 1 is NaN or infinite; mend the data or leave the graph out
-    """  # noqa: E501
+    """Refuse NaN and infinite features (rows, ...), the nodes or edges of graphs with these ``counts``."""
     if values is None or not values.is_floating_point():
         return
     wrong = ~torch.isfinite(values.flatten(1) if values.ndim > 1 else values[:, None]).all(1)
@@ -44,13 +36,7 @@ def check_finite(
 
 
 def graph_numbers(indices: Tensor | Sequence[int] | slice, num_graphs: int) -> Int64[Tensor, " chosen"]:
-    """Return graph numbers of shape (chosen,), those from the end counted from 0.
-
-    Examples
-    --------
-    >>> graph_numbers([-1, 0], 5).tolist(), graph_numbers(slice(3, None), 5).tolist()
-    ([4, 0], [3, 4])
-    """
+    """Return graph numbers of shape (chosen,), those from the end counted from 0."""
     if isinstance(indices, slice):
         return torch.arange(num_graphs)[indices]
     chosen = torch.as_tensor(indices).cpu()

@@ -16,25 +16,14 @@ from gradformer_dgl.data.wl_labels_kernel import graphs_with, number_repeats, re
 
 
 def wl_labels(graphs: PackedGraphs, rounds: int, counted: bool = False) -> Int64[Tensor, "nodes rounds"]:
-    """Return the label of every node after 1, 2, ... rounds.
+    """Return the label of every node after 1, 2, ... rounds: (nodes, rounds), int64.
 
-    Parameters
-    ----------
-    graphs : PackedGraphs
-        Their node and edge features are part of the labels where they are categories (integers or bool);
-        measured features (float) are not.
-    rounds : int
-        Rounds of refinement, at least 1.
-    counted : bool
-        Give the second, third, ... node of a graph with the same label another one, the same in all graphs.
-        The set of labels of a graph then tells how often each occurs, and two graphs share as many labels as
-        an optimal assignment of their nodes matches. It is undefined which of the nodes is the second.
+    A label is a hash, the same in every data set and process; two share one with a chance of 2 ** -64.
+    Features of nodes and edges are part of it where they are categories (integers or bool).
 
-    Returns
-    -------
-    Tensor
-        Shape (nodes, rounds), int64: a hash for each label, the same in every data set and process. Two
-        different labels share a hash with a chance of 2 ** -64.
+    ``counted`` gives the second, third, ... node of a graph with the same label another one, the same in all
+    graphs: two graphs share as many labels as an optimal assignment of their nodes matches. It is undefined
+    which of the nodes is the second.
 
     Notes
     -----
@@ -43,15 +32,6 @@ def wl_labels(graphs: PackedGraphs, rounds: int, counted: bool = False) -> Int64
     "Graph-Bert: Only attention is needed for learning graph representations", 2020. Optimal assignment:
     Kriege, Giscard, Wilson, "On valid optimal assignment kernels and applications to graph classification",
     NeurIPS 2016.
-
-    Examples
-    --------
-    The middle of a path of five nodes differs from its neighbours after two rounds:
-
-    >>> import dgl
-    >>> path = PackedGraphs.from_graphs([dgl.graph(([0, 1, 2, 3, 1, 2, 3, 4], [1, 2, 3, 4, 0, 1, 2, 3]))])
-    >>> [labels.unique(return_inverse=True)[1].unique().numel() for labels in wl_labels(path, 2).T]
-    [2, 3]
     """
     labels = np.empty((graphs.num_nodes, rounds), np.uint64)
     refine(
@@ -74,31 +54,9 @@ def common_labels(
     graphs: Int64[Tensor, " chosen"],
     min_graphs: int,
 ) -> list[Int64[Tensor, " known"]]:
-    """Return, for every round, the labels that occur in enough of the chosen graphs.
+    """Return for every round the labels in at least ``min_graphs`` of the chosen graphs, in ascending order.
 
-    Parameters
-    ----------
-    labels : Tensor
-        Shape (nodes, rounds), from :func:`wl_labels`.
-    node_counts : Tensor
-        Shape (graphs,), nodes per graph.
-    graphs : Tensor
-        Numbers of the graphs that count, usually those of the training split.
-    min_graphs : int
-        In how many of them a label must occur.
-
-    Returns
-    -------
-    list of Tensor
-        One for each round: the hashes in ascending order.
-
-    Examples
-    --------
-    >>> labels = torch.tensor([[7], [7], [5], [7], [5]])
-    >>> common_labels(labels, torch.tensor([3, 1, 1]), torch.tensor([0, 1, 2]), min_graphs=2)
-    [tensor([5, 7])]
-    >>> common_labels(labels, torch.tensor([3, 1, 1]), torch.tensor([0, 1]), min_graphs=2)
-    [tensor([7])]
+    ``labels`` are (nodes, rounds), ``node_counts`` (graphs,), the numbers of the chosen ``graphs`` (chosen,).
     """
     graph_of_node = torch.arange(len(node_counts)).repeat_interleave(node_counts)
     counts = torch.zeros(len(node_counts), dtype=torch.bool)
@@ -114,16 +72,7 @@ def common_labels(
 
 
 def with_wl_labels(graphs: PackedGraphs, rounds: int, counted: bool = False) -> PackedGraphs:
-    """Return the graphs with their labels as the encoding ``"wl:R"``; see :func:`wl_labels`.
-
-    Examples
-    --------
-    >>> import dgl
-    >>> graphs = PackedGraphs.from_graphs([dgl.graph(([0, 1], [1, 0]))])
-    >>> alike, apart = (with_wl_labels(graphs, 1, counted).encodings["wl:1"] for counted in (False, True))
-    >>> len(alike.unique()), len(apart.unique())
-    (1, 2)
-    """
+    """Return the graphs with their labels as the encoding ``"wl:R"``; see :func:`wl_labels`."""
     found = copy.copy(graphs)
     found.encodings = {**graphs.encodings, f"wl:{rounds}": wl_labels(graphs, rounds, counted)}
     return found

@@ -196,6 +196,16 @@ def test_nan_in_a_feature_names_the_graph() -> None:
         PackedGraphs.from_graphs(graphs)
 
 
+def test_a_part_has_the_features_of_its_graphs_alone() -> None:
+    packed = PackedGraphs.from_graphs(random_graphs(), labels())
+    part = packed.part(3, 5)
+    expected = packed.batch(slice(3, 5))
+    assert (part.node_counts.tolist(), part.labels) == ([11, 3], None)
+    assert torch.equal(part.batch([0, 1]).graph.edges()[1], expected.graph.edges()[1])
+    assert torch.equal(part.node_features, expected.node_features)
+    assert torch.equal(part.edge_features, expected.edge_features)
+
+
 def two_graphs() -> dict[str, torch.Tensor]:
     return {
         "node_counts": torch.tensor([2, 3]),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradformer_dgl.data import PackedGraphs
-from gradformer_dgl.data.wl_labels import common_labels, wl_labels
+from gradformer_dgl.data.wl_labels import common_labels, with_wl_labels, wl_labels
 
 
 @st.composite
@@ -106,6 +106,14 @@ def test_measured_features_are_no_part_of_a_label():
 def test_parallel_edges_and_loops_count():
     graphs = [dgl.graph(([0], [1])), dgl.graph(([0, 0], [1, 1])), dgl.graph(([0, 1], [1, 1]))]
     assert len(wl_labels(PackedGraphs.from_graphs(graphs), 2)[[1, 3, 5], 1].unique()) == 3
+
+
+def test_labels_become_an_encoding():
+    graphs = PackedGraphs.from_graphs([dgl.graph(([0, 1], [1, 0]))])
+    for counted, different in ((False, 1), (True, 2)):
+        encodings = with_wl_labels(graphs, 1, counted).encodings
+        assert len(encodings["wl:1"].unique()) == different
+    assert graphs.encodings == {}
 
 
 def test_no_nodes():

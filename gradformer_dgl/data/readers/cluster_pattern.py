@@ -78,31 +78,12 @@ def read_pattern(
     seed: int = 0,
     graphs: tuple[int, int, int] = (10_000, 2_000, 2_000),
 ) -> GraphDataset:
-    """Generate PATTERN: find the nodes of a pattern that is hidden in a larger graph.
+    """Generate PATTERN: find the nodes of a pattern that is hidden in a larger graph (two classes).
 
     Hundred patterns of 5 to 34 nodes, each in as many graphs as the others; an edge with the probability 0.5
     within a pattern, the same edges and features wherever it is. The rest of a graph: five communities, 0.5
-    within, 0.35 across; 0.5 between them and the pattern. Node feature: 0, 1 or 2 at random.
-
-    Parameters
-    ----------
-    seed, graphs
-        See :func:`read_cluster`.
-
-    Returns
-    -------
-    GraphDataset
-        A node task with two classes: 1 for a node of the pattern.
-
-    References
-    ----------
-    Dwivedi et al., "Benchmarking Graph Neural Networks", JMLR 24 (2023), section 3.1.
-
-    Examples
-    --------
-    >>> data = read_pattern(graphs=(2, 1, 1))
-    >>> len(data), data.level, data.out_size, data.graphs.node_features.unique().tolist()
-    (4, 'node', 2, [0, 1, 2])
+    within, 0.35 across; 0.5 between them and the pattern. Node feature: 0, 1 or 2 at random. Parameters are
+    those of :func:`read_cluster`.
     """
     rng = np.random.default_rng(seed)
     bases, categories = 5, 3

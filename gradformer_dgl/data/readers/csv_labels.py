@@ -24,13 +24,6 @@ def infer_task(table: CsvTable, targets: Sequence[str]) -> str:
 
     ``"regression"`` for numbers that are not all whole; for zeros and ones ``"binary"``, or ``"multilabel"``
     in several columns; ``"multiclass"`` for one column of words.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> table = CsvTable(Path("a.csv"), [2, 3, 4], {"y": ["0.5", "", "2"], "z": ["1", "0", "nan"]})
-    >>> infer_task(table, ["y"]), infer_task(table, ["z"])
-    ('regression', 'binary')
     """
     first_lines: dict[str, int] = {}
     for name in targets:
@@ -58,13 +51,10 @@ def infer_task(table: CsvTable, targets: Sequence[str]) -> str:
 
 
 def read_numbers(table: CsvTable, targets: Sequence[str], task: str) -> Float32[np.ndarray, "rows targets"]:
-    """Read the labels of a regression, binary or multi-label task; NaN where one is missing.
+    """Read the labels of a regression, binary or multi-label task: (rows, targets); NaN where one is missing.
 
-    Raises
-    ------
-    DataError
-        For a label that is no finite number, or neither 0 nor 1 where the task has only these (the message
-        names line and column), or where all labels of a binary task are equal.
+    Refuse what is no finite number, or neither 0 nor 1 where the task has only these, and equal labels of a
+    binary task.
     """
     if task == "binary" and len(targets) > 1:
         raise DataError(f"a binary task has one target, not {len(targets)}; say --task multilabel")
@@ -96,29 +86,10 @@ def _fault(value: float | None, task: str) -> str | None:
 def read_classes(
     table: CsvTable, targets: Sequence[str], rows: Int64[np.ndarray, " graphs"]
 ) -> tuple[Int64[np.ndarray, " graphs"], list[str]]:
-    """Read the labels of a multi-class task, which may be words.
+    """Return the classes of a multi-class task, (graphs,) with -1 where one is missing, and their names.
 
-    Parameters
-    ----------
-    table : CsvTable
-        With the column of the target.
-    targets : sequence of str
-        The name of the one target.
-    rows : ndarray
-        Shape (graphs,): the row of each graph; the classes are those that occur there.
-
-    Returns
-    -------
-    ndarray
-        Shape (graphs,), int64: classes in the order of their values, or in alphabetical order where not all
-        are numbers; -1 where the label is missing.
-    list of str
-        The names of the classes.
-
-    Raises
-    ------
-    DataError
-        If there are several targets, fewer than two classes, or more than two and each but once.
+    ``rows`` (graphs,) has the row of each graph. Classes are in the order of their values, or in alphabetical
+    order where not all are numbers; fewer than two, or more than two that each occur once, are refused.
     """
     if len(targets) > 1:
         raise DataError(f"a multiclass task has one target, not {len(targets)}; train on one after the other")
@@ -148,23 +119,9 @@ def read_classes(
 def read_splits(
     table: CsvTable, column: str, rows: Int64[np.ndarray, " graphs"], labelled: Int64[Tensor, " _"]
 ) -> dict[str, Int64[Tensor, " _"]]:
-    """Return the numbers of the graphs for ``"train"``, ``"val"`` and ``"test"``.
+    """Return the labelled graphs for ``"train"``, ``"val"`` and ``"test"`` by the cells of a column.
 
-    Parameters
-    ----------
-    table : CsvTable
-        With that column.
-    column : str
-        Its cells are train, val (or valid, validation) or test.
-    rows : ndarray
-        Shape (graphs,): the row of each graph.
-    labelled : Tensor
-        Shape (labelled,), int64: numbers of the graphs that take part.
-
-    Raises
-    ------
-    DataError
-        For another cell (the message names the line), or a part without graphs.
+    ``rows`` (graphs,) has the row of each graph, ``labelled`` the numbers of those with a label.
     """
     cells = [cell.casefold() for cell in table.columns[column]]
     for row, cell in enumerate(cells):

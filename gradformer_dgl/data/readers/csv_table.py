@@ -19,17 +19,7 @@ _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
 @dataclass(frozen=True)
 class CsvTable:
-    """Columns of a CSV file.
-
-    Parameters
-    ----------
-    file : Path
-        Path of the file.
-    lines : list of int
-        Line that each row begins in, counted from 1.
-    columns : dict of str to list of str
-        Cells of each column, without blanks around them.
-    """
+    """Columns of a CSV file: their cells without blanks around them, and the line that each row begins in."""
 
     file: Path
     lines: list[int]
@@ -37,13 +27,7 @@ class CsvTable:
 
 
 def is_csv(name: str) -> bool:
-    """Return whether a name is that of a CSV file.
-
-    Examples
-    --------
-    >>> is_csv("data/mine.csv"), is_csv("mine.CSV.gz"), is_csv("NCI1")
-    (True, True, False)
-    """
+    """Return whether a name is that of a CSV file, plain or gzipped."""
     return name.lower().endswith(_SUFFIXES)
 
 
@@ -56,13 +40,7 @@ def find_csv(name: str | Path, data_root: str | Path | None = None) -> Path:
 
 
 def csv_stem(file: Path) -> str:
-    """Return the name of a CSV file without suffix.
-
-    Examples
-    --------
-    >>> csv_stem(Path("data/mine.v2.csv.gz"))
-    'mine.v2'
-    """
+    """Return the name of a CSV file without suffix."""
     suffix = next(suffix for suffix in _SUFFIXES if file.name.lower().endswith(suffix))
     return file.name[: -len(suffix)]
 
@@ -74,14 +52,7 @@ def read_header(file: Path) -> list[str]:
 
 
 def read_columns(file: Path, names: Sequence[str]) -> CsvTable:
-    """Read some columns of a CSV file, plain or gzipped; empty lines are passed over.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, broken or has no rows, a row has another number of cells than the header
-        (the message names the line), or there is no such column (the message lists those there are).
-    """
+    """Read some columns of a CSV file, plain or gzipped; empty lines are passed over."""
     with _rows(file) as rows:
         header = _header(file, rows)
         places = [_place(file, header, name) for name in names]
@@ -103,15 +74,7 @@ def read_columns(file: Path, names: Sequence[str]) -> CsvTable:
 
 
 def some_lines(lines: Sequence[int]) -> str:
-    """Name lines in a message, not too many of them.
-
-    Examples
-    --------
-    >>> some_lines([3]), some_lines([3, 7])
-    ('line 3', 'lines 3, 7')
-    >>> some_lines(range(2, 50))
-    'lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 38 more'
-    """
+    """Name lines in a message, not too many of them."""
     shown = ", ".join(str(line) for line in lines[:_SHOWN_LINES])
     more = f" and {len(lines) - _SHOWN_LINES:,} more" if len(lines) > _SHOWN_LINES else ""
     return f"{'line' if len(lines) == 1 else 'lines'} {shown}{more}"

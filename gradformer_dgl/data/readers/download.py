@@ -33,12 +33,7 @@ def default_folder() -> Path:
 def download_zip(url: str, target: Path) -> Path:
     """Download a zip file to a path, where it appears only when it is whole.
 
-    Raises
-    ------
-    NotFoundError
-        If the server has no such file.
-    DataError
-        If there is no connection, what came is not a zip, or the folder cannot be written.
+    :class:`NotFoundError` if the server has no such file, :class:`DataError` for other failures.
     """
     by_hand = f"get it by hand and put it at {target}"
     _logger.info("downloading %s to %s", url, target)
@@ -56,10 +51,7 @@ def download_zip(url: str, target: Path) -> Path:
 
 
 def unpack(archive: Path, folder: Path, paths: Iterable[str]) -> None:
-    """Unpack some files of a zip in the order given, be they in one folder there or in none.
-
-    ``paths`` are without that folder. The last one is there only where all are.
-    """
+    """Unpack some files of a zip in the order given, which are in one folder there or in none."""
     try:
         with zipfile.ZipFile(archive) as content:
             members = {name.partition("/")[2]: name for name in content.namelist()}

@@ -15,13 +15,7 @@ _ELEMENTS = (
 
 
 def import_chem() -> Any:
-    """Import ``rdkit.Chem``.
-
-    Raises
-    ------
-    DataError
-        If RDKit is not installed.
-    """
+    """Import ``rdkit.Chem``; :class:`DataError` if RDKit is not installed."""
     try:
         from rdkit import Chem
     except ImportError as error:
@@ -31,21 +25,11 @@ def import_chem() -> Any:
 
 @dataclass(frozen=True)
 class Column:
-    """One categorical feature.
+    """One categorical feature: the values of a method of RDKit's atoms or bonds that have a category each.
 
-    Parameters
-    ----------
-    name : str
-        What it is.
-    values : tuple
-        The values that have a category of their own, in order.
-    method : str
-        Method of an RDKit atom or bond that returns the value.
-    kind : str, optional
-        ``"element"`` where the values are symbols of elements and the method returns numbers; or the
-        RDKit enumeration that has the values' names.
-    others : bool
-        All other values have one more category, the last; else they count as the last value.
+    ``kind`` is ``"element"`` where the values are symbols of elements and the method returns numbers, or the
+    RDKit enumeration that has the values' names. With ``others`` all other values have one more category, the
+    last; else they count as the last value.
     """
 
     name: str
@@ -78,13 +62,7 @@ class Column:
 
 @dataclass(frozen=True)
 class MoleculeFeatures:
-    """Columns of atoms and of bonds.
-
-    Examples
-    --------
-    >>> BASIC.atom_sizes, BASIC.bond_sizes
-    ((31, 8, 6, 6, 7, 3, 3), (5, 3, 3))
-    """
+    """Columns of atoms and of bonds."""
 
     atoms: tuple[Column, ...]
     bonds: tuple[Column, ...]

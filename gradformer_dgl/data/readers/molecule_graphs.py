@@ -47,7 +47,9 @@ def pack_molecules(
     keep: bool = False,
     jobs: int = 1,
 ) -> PackedMolecules:
-    """Return SMILES as graphs of heavy atoms.
+    """Return SMILES as graphs of heavy atoms, every bond in both directions.
+
+    Node features are (nodes, columns), edge features (edges, columns), uint8 categories.
 
     Parameters
     ----------
@@ -59,21 +61,10 @@ def pack_molecules(
         Read a molecule that RDKit can parse but not sanitize (for example, a metal with more bonds than it
         allows) without its checks, as older versions of RDKit and so the Open Graph Benchmark read it.
     keep : bool
-        Keep what was read of many molecules in ``~/.cache/gradformer_dgl/molecules``, for the next time that
-        the same SMILES are read with the same version of RDKit.
+        Keep many molecules in ``~/.cache/gradformer_dgl/molecules`` for the next time that the same SMILES
+        are read with the same version of RDKit.
     jobs : int
         Processes that read; -1 takes one per processor.
-
-    Returns
-    -------
-    PackedMolecules
-        Every bond in both directions. Node features (nodes, columns), edge features (edges, columns), uint8.
-
-    Examples
-    --------
-    >>> molecules = pack_molecules(["CCO", "no molecule", "c1ccccc1"])
-    >>> molecules.graphs.node_counts.tolist(), molecules.graphs.edge_counts.tolist(), molecules.unreadable
-    ([3, 6], [4, 12], [1])
     """
     import_chem()
     kept = _kept_file(smiles, features, accept_invalid) if keep and len(smiles) >= _FEWEST_KEPT else None

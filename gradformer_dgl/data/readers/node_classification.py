@@ -20,16 +20,8 @@ def node_dataset(
 ) -> GraphDataset:
     """Return the data set of one graph whose nodes are classified.
 
-    ``src`` and ``dst`` (edges,) are the ends of the edges, ``features`` (nodes, columns) and ``labels``
-    (nodes,) those of the nodes; ``splits`` has the node numbers of ``"train"``, ``"val"`` and ``"test"``.
-
-    Examples
-    --------
-    >>> ends, features = np.array([0, 1]), np.ones((2, 3), np.float32)
-    >>> parts = dict(zip(("train", "val", "test"), torch.tensor([[0], [1], [1]])))
-    >>> data = node_dataset("pair", ends, ends[::-1], features, np.array([0, 1]), 2, parts)
-    >>> len(data), data.level, data.node_size
-    (1, 'node', 3)
+    ``src`` and ``dst`` are (edges,), ``features`` (nodes, columns), ``labels`` (nodes,); ``splits`` has the
+    node numbers of ``"train"``, ``"val"`` and ``"test"``.
     """
     graphs = PackedGraphs(
         torch.tensor([len(features)]),
@@ -56,13 +48,6 @@ def node_dataset(
 def both_ways(
     src: Integer[np.ndarray, " edges"], dst: Integer[np.ndarray, " edges"], nodes: int
 ) -> tuple[Int64[np.ndarray, " both"], Int64[np.ndarray, " both"]]:
-    """Return the ends of edges in both directions, each once, sorted by source.
-
-    Examples
-    --------
-    >>> src, dst = both_ways(np.array([2, 0, 1]), np.array([0, 1, 0]), nodes=3)
-    >>> src.tolist(), dst.tolist()
-    ([0, 0, 1, 2], [1, 2, 0, 0])
-    """
+    """Return the ends (edges,) of edges in both directions, each once, sorted by source."""
     src, dst = src.astype(np.int64), dst.astype(np.int64)
     return np.divmod(np.unique(np.concatenate([src * nodes + dst, dst * nodes + src])), nodes)

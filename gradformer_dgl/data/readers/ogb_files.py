@@ -19,22 +19,13 @@ OGB_URL = "http://snap.stanford.edu/ogb/data"
 
 
 def split_paths(kind: str) -> dict[str, str]:
-    """Return the files of the split of a kind.
-
-    Examples
-    --------
-    >>> split_paths("time")["val"]
-    'split/time/valid.csv.gz'
-    """
+    """Return the files of the split of a kind."""
     names = {"train": "train", "val": "valid", "test": "test"}
     return {part: f"split/{kind}/{name}.csv.gz" for part, name in names.items()}
 
 
 def ogb_folder(data_root: str | Path | None, name: str, archive: str, variable: str, *paths: str) -> Path:
-    """Return the folder of a data set; download the files where the last one is missing.
-
-    The environment variable names another address than that of OGB's archive.
-    """
+    """Return the folder of a data set; download the files where the last one is missing."""
     folder = (default_folder() if data_root is None else Path(data_root)) / name
     if not (folder / paths[-1]).is_file():
         url = os.environ.get(variable, f"{OGB_URL}/{archive}")

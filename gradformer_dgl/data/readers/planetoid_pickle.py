@@ -43,19 +43,7 @@ _FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, 
 def read_planetoid(file: str | Path) -> Content:
     """Read one raw file, such as ``ind.cora.allx``: an array, a matrix, or for each node its neighbours.
 
-    Raises
-    ------
-    DataError
-        If the file cannot be read, is broken, or holds or asks for anything else.
-
-    Examples
-    --------
-    >>> import pickle, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = Path(folder) / "ind.small.graph"
-    ...     _ = file.write_bytes(pickle.dumps({0: [1], 1: [0]}, protocol=2))
-    ...     read_planetoid(file)
-    {0: [1], 1: [0]}
+    :class:`DataError` if it cannot be read, is broken, or holds or asks for anything else.
     """
     try:
         return _content(_Unpickler(_WholeReads(Path(file).read_bytes()), encoding="latin1").load())

@@ -78,31 +78,12 @@ def read_with_plugin(
     edge_features: str | None = None,
     **options: Any,
 ) -> GraphDataset:
-    """Read a data set with a reader of a user's own.
+    """Read a data set with a reader of a user's own, ``"module:function"`` or a class.
 
-    Parameters
-    ----------
-    reader : str
-        ``"module:function"``, or a class. Called as ``function(name, data_root, **options)``, it returns what
-        a function of :func:`read_python_function` may return.
-    name : str
-        Name or file of the data set.
-    data_root : Path, optional
-        Folder of the raw data.
-    task, node_features, edge_features : str, optional
-        As in :func:`read_python_function`, where the reader does not take them itself.
-    **options
-        Other options of the reader, its keyword arguments.
-
-    Returns
-    -------
-    GraphDataset
-        Named like the file, without folder and suffix, where the reader gives it no name.
-
-    Raises
-    ------
-    DataError
-        If the reader is missing, fails, does not take an option, or returns something else.
+    Called as ``function(name, data_root, **options)``, it returns what a function of
+    :func:`read_python_function` may return. ``task``, ``node_features`` and ``edge_features`` are as there,
+    where the reader does not take them itself. A data set without a name is named like the file, without
+    folder and suffix.
     """
     own = {"task": task, "node_features": node_features, "edge_features": edge_features}
     given = {key: value for key, value in (own | options).items() if value is not None}

@@ -20,19 +20,7 @@ TASKS = ("regression", "binary", "multiclass", "multilabel")
 
 @dataclass(frozen=True)
 class DatasetEntry:
-    """One data set of the catalogue.
-
-    Parameters
-    ----------
-    name : str
-        As users write it; upper and lower case do not matter.
-    description : str
-        A few words about the data.
-    graphs : int
-        Number of graphs.
-    task : str
-        The task, with the metric.
-    """
+    """One data set of the catalogue: name, a few words about the data, number of graphs, task with metric."""
 
     name: str
     description: str
@@ -43,10 +31,9 @@ class DatasetEntry:
 def _reader(
     name: str, code: str, help: str, *entries: DatasetEntry, options: tuple[Option, ...] = (), **traits: Any
 ) -> Part:
-    """Return a reader of the data sets in ``entries``.
+    """Return a reader of the data sets in ``entries``, with further ``names``, ``pattern`` and ``aliases``.
 
-    It takes further names that are in ``names``, match ``pattern`` (a regular expression without regard to
-    case) or are keys of ``aliases``. ``preset`` is for data sets that have none of their own name.
+    ``pattern`` is a regular expression without regard to case; ``preset`` is for data sets without one.
     """
     if entries:
         traits["datasets"] = entries

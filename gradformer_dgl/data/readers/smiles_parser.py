@@ -10,10 +10,9 @@ from gradformer_dgl.data.readers.molecule_features import Column, MoleculeFeatur
 
 
 class MoleculeArrays(NamedTuple):
-    """Molecules one after the other.
+    """Molecules one after the other; atoms of a bond are counted from 0 in each.
 
-    Atoms of a bond are counted from 0 in each molecule; ``unreadable`` and ``unsanitized`` hold the numbers
-    of the SMILES that are left out, and of those that are read without the checks of RDKit.
+    ``unreadable`` are the numbers of SMILES left out, ``unsanitized`` of those read without RDKit's checks.
     """
 
     atom_counts: Int64[np.ndarray, " molecules"]
@@ -28,11 +27,7 @@ class MoleculeArrays(NamedTuple):
 def parse_molecules(
     smiles: Sequence[str], features: MoleculeFeatures, accept_invalid: bool = False
 ) -> MoleculeArrays:
-    """Read SMILES with RDKit.
-
-    ``accept_invalid`` reads a molecule without RDKit's checks where it fails them, e.g. for an atom with too
-    many bonds.
-    """
+    """Read SMILES with RDKit; ``accept_invalid`` reads those that fail its checks without them."""
     chem = import_chem()
     from rdkit import rdBase
 

@@ -108,16 +108,7 @@ def read_tu_graphs(
 ) -> PackedGraphs:
     """Read the graphs of a folder or zip in the TU format with the columns of another data set.
 
-    Parameters
-    ----------
-    path : Path
-        The folder or zip with ``NAME_A.txt`` and its siblings; labels of graphs need not be there.
-    source : FeatureSource
-        Of the other data set; columns of degrees are left to the caller.
-    use_node_attributes, use_edge_attributes : bool
-        The other data set has attributes in front of the labels' columns.
-    with_edges : bool
-        Read the features of edges.
+    ``source`` is that of the other data set; columns of degrees are left to the caller.
     """
     folder, name = single_dataset(path)
     layout = read_layout(folder, name)

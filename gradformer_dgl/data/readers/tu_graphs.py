@@ -16,18 +16,8 @@ from gradformer_dgl.support.errors import DataError
 class TuLayout:
     """Nodes and edges as packed, and the rows of the raw files that they come from.
 
-    Parameters
-    ----------
-    node_counts, edge_counts : ndarray
-        Shape (graphs,).
-    src, dst : ndarray
-        Shape (edges,), int32: ends of the edges, counted from 0 in each graph.
-    out_degrees : ndarray
-        Shape (nodes,).
-    node_rows, edge_rows : ndarray or None
-        Shape (nodes,) and (edges,): row of each in the raw files; None: all, in their order.
-    raw_nodes, raw_edges : int
-        Rows of the raw files.
+    Ends of edges are counted from 0 in each graph. ``node_rows`` and ``edge_rows`` say the rows in the raw
+    files, None: all in their order; ``raw_nodes`` and ``raw_edges`` count the rows there.
     """
 
     node_counts: Int64[np.ndarray, " graphs"]

@@ -11,6 +11,7 @@ import scipy.sparse
 import torch
 
 from gradformer_dgl.data import load_dataset
+from gradformer_dgl.data.readers.node_classification import both_ways
 from gradformer_dgl.data.readers.ogbn_arxiv import read_arxiv
 from gradformer_dgl.data.readers.sbm_nodes import read_sbm_nodes
 from gradformer_dgl.support.errors import DataError
@@ -45,6 +46,11 @@ def test_an_sbm_is_the_same_for_the_same_seed_only():
     assert edges_of(one) == edges_of(same)
     assert torch.equal(one.graphs.node_features, same.graphs.node_features)
     assert edges_of(one) != edges_of(other)
+
+
+def test_edges_in_both_directions_are_sorted_and_each_is_there_once():
+    src, dst = both_ways(np.array([2, 0, 1]), np.array([0, 1, 0]), nodes=3)
+    assert (src.tolist(), dst.tolist()) == ([0, 0, 1, 2], [1, 2, 0, 0])
 
 
 def test_a_size_of_thousands_of_digits_is_none():
