@@ -20,7 +20,17 @@ from gradformer_dgl.data.options import DATA_OPTIONS, DataOptions
 from gradformer_dgl.data.readers.csv_table import find_csv, read_header
 from gradformer_dgl.support.errors import DataError
 from gradformer_dgl.support.registry import Option, Part, Registry
-from gradformer_dgl.training.config import OLD_FLAGS, REMOVED, RENAMED, WL_APART, all_options, preset_for
+from gradformer_dgl.training.config import (
+    OLD_FLAGS,
+    REMOVED,
+    RENAMED,
+    WL_APART,
+    RunConfig,
+    all_options,
+    load_preset,
+    preset_for,
+    read_settings,
+)
 
 dataset = click.argument("dataset", shell_complete=complete_dataset)
 preset = click.option(
@@ -211,6 +221,19 @@ def preset_of(dataset: str, found: str, data_options: DataOptions) -> str:
     reader = reader_for(dataset, data_options.given().get("reader"))
     of_reader: str = "default" if reader is None else reader.traits.get("preset", "default")
     return preset_for(found, of_reader) if _is_named(reader) else of_reader
+
+
+def chosen_config(
+    dataset: str,
+    found: str,
+    data_options: DataOptions,
+    preset: str | None,
+    file: Path | None,
+    settings: dict[str, Any],
+) -> RunConfig:
+    """Return the settings of a command: the preset, over it a YAML file, over that single options."""
+    config = load_preset(preset or preset_of(dataset, found, data_options))
+    return config.updated({} if file is None else read_settings(file)).updated(settings)
 
 
 def _is_named(reader: Part | None) -> bool:

@@ -80,7 +80,6 @@ def command(
     from gradformer_dgl.plots.run_pictures import draw_run
     from gradformer_dgl.support.errors import ConfigError
     from gradformer_dgl.support.progress import Progress
-    from gradformer_dgl.training.config import load_preset, read_settings
     from gradformer_dgl.training.distributed import joined_ranks
     from gradformer_dgl.training.run_folder import free_folder
     from gradformer_dgl.training.run_spec import RunSpec
@@ -100,10 +99,7 @@ def command(
         options.check_targets(dataset, data_root, data_options)
         raw = load_dataset(dataset, data_root, **data_options.given())
         name = raw.name
-        chosen = load_preset(preset or options.preset_of(dataset, name, data_options))
-        if config is not None:
-            chosen = chosen.updated(read_settings(config))
-        chosen = chosen.updated({key: value for key, value in settings.items() if value is not None})
+        chosen = options.chosen_config(dataset, name, data_options, preset, config, settings)
         default = Path("runs") / name
         request = RunSpec(
             dataset=options.lasting_name(dataset, data_root, name, data_options),

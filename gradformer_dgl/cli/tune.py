@@ -86,7 +86,6 @@ def command(
     from gradformer_dgl.experiments.tuning import tune
     from gradformer_dgl.support.errors import ConfigError
     from gradformer_dgl.support.progress import Progress
-    from gradformer_dgl.training.config import load_preset, read_settings
     from gradformer_dgl.training.run_spec import RunSpec
     from gradformer_dgl.training.threads import available_processors, use_threads
 
@@ -95,13 +94,9 @@ def command(
     jobs = available_processors() if jobs == -1 else (jobs or 1)
     options.check_targets(dataset, data_root, data_options)
     raw = load_dataset(dataset, data_root, **data_options.given())
-    base = load_preset(preset or options.preset_of(dataset, raw.name, data_options))
-    if config is not None:
-        base = base.updated(read_settings(config))
-    fixed = {name: value for name, value in settings.items() if value is not None}
-    base = base.updated(fixed)
+    base = options.chosen_config(dataset, raw.name, data_options, preset, config, settings)
     searched = default_space(base, raw.level) if space is None else read_space(space)
-    searched = {name: values for name, values in searched.items() if name not in fixed}
+    searched = {name: values for name, values in searched.items() if name not in settings}
     if not searched:
         raise ConfigError(
             "every setting of the search space is fixed by an option: nothing is left to search"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from gradformer_dgl.data import GraphDataset, load_dataset
+from gradformer_dgl.data import load_dataset
 from gradformer_dgl.experiments.caches import ensure_cache
 from gradformer_dgl.experiments.experiment import Experiment
 from gradformer_dgl.experiments.records import describe_machine, load_record, record_file, save_record
@@ -19,7 +19,7 @@ from gradformer_dgl.support.progress import Progress
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.objectives import objective_of
-from gradformer_dgl.training.run_spec import RunSpec
+from gradformer_dgl.training.run_spec import RunSpec, open_once
 from gradformer_dgl.training.runs import train_seed
 from gradformer_dgl.training.seed_files import read_records, score_name
 from gradformer_dgl.training.splits import fold_split, with_split
@@ -235,7 +235,7 @@ def train(task: Training, report: Report) -> dict[str, Any]:
         ``run``, what :class:`~gradformer_dgl.experiments.records.Record` keeps of it, and ``objective``:
         name, unit and direction of the metric.
     """
-    dataset, spec = _open_once(task.spec), task.spec
+    dataset, spec = open_once(task.spec), task.spec
     if task.fold is not None:
         assert task.experiment.folds is not None
         split = fold_split(dataset, task.experiment.folds, task.fold, task.seed)
@@ -253,7 +253,7 @@ def train(task: Training, report: Report) -> dict[str, Any]:
 def measure_epochs(task: Training, report: Report) -> dict[str, Any]:
     """Train a few epochs, and return their time and the memory of this process; nothing is written."""
     spec, device = task.spec, task.spec.device
-    trainer = Trainer(_open_once(spec), spec.config, task.seed, spec.seed_folder(task.seed), device)
+    trainer = Trainer(open_once(spec), spec.config, task.seed, spec.seed_folder(task.seed), device)
     before, seconds = peak_memory(device), []
     for epoch in range(min(MEASURED_EPOCHS, spec.config.epochs)):
         begin = time.perf_counter()
@@ -266,9 +266,3 @@ def measure_epochs(task: Training, report: Report) -> dict[str, Any]:
         "memory_before_bytes": before,
         "machine": describe_machine(device),
     }
-
-
-@functools.lru_cache(maxsize=1)
-def _open_once(spec: RunSpec) -> GraphDataset:
-    # One after the other a process is given the trainings of the same experiment; it reads the data once.
-    return spec.open_dataset()

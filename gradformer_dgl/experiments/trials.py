@@ -11,7 +11,6 @@ of some seeds is therefore best reported with other seeds.
 """
 
 import dataclasses
-import functools
 import statistics
 from collections.abc import Sequence
 
@@ -23,7 +22,7 @@ from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.objectives import objective_of
-from gradformer_dgl.training.run_spec import RunSpec
+from gradformer_dgl.training.run_spec import RunSpec, open_once
 from gradformer_dgl.training.splits import split_of, with_split
 from gradformer_dgl.training.workers import Report
 
@@ -97,7 +96,7 @@ def validate(task: TrialTask, report: Report) -> float | str:
         See :func:`best_window`; what went wrong where the training loss did not stay finite.
     """
     config = task.run.config
-    dataset = _open_once(dataclasses.replace(task.run, config=_data_settings(config)))
+    dataset = open_once(dataclasses.replace(task.run, config=_data_settings(config)))
     trainers = [
         Trainer(
             without_test_part(dataset, config, seed),
@@ -125,8 +124,3 @@ def _data_settings(config: RunConfig) -> RunConfig:
     """Reset what has no part in reading the data, so that the trials of a process share it."""
     usual = RunConfig()
     return config.updated({name: getattr(usual, name) for name in (*DEFAULT_SPACE, "num_heads")})
-
-
-@functools.lru_cache(maxsize=1)
-def _open_once(spec: RunSpec) -> GraphDataset:
-    return spec.open_dataset()

@@ -142,8 +142,7 @@ class Gradformer(LayeredModel):
         """Return the model of a run; ``changed`` are arguments that a baseline has otherwise."""
         options = {name: settings[name] for name in ("message_passing", "decay", "drop_path")} | changed
         options["distance_unit"] = DISTANCE_UNITS[settings["distance"]]
-        decay_options = {option.name: option for option in DECAYS.part(options["decay"]).options}
-        options |= {name: settings.get(name, option.default) for name, option in decay_options.items()}
+        options |= {option.name: settings[option.name] for option in _decay_options(options["decay"])}
         if options["message_passing"] == "none":
             options["message_passing"] = None
         edges = edge_arguments(data) if _takes_edges(options["message_passing"]) else {}

@@ -1,6 +1,7 @@
 """Run spec: all that a training needs to know, small enough to be sent to other processes."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
 from gradformer_dgl.cache import DistanceCache
@@ -90,3 +91,9 @@ class RunSpec:
     def seed_folder(self, seed: int) -> Path:
         """Return the folder in which one seed keeps its files."""
         return Path(self.folder) / f"seed-{seed}"
+
+
+@functools.lru_cache(maxsize=1)
+def open_once(spec: RunSpec) -> GraphDataset:
+    """Open the data set of a run; a process that does one training after the other reads it once."""
+    return spec.open_dataset()

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import logging
 import statistics
 import time
@@ -29,7 +28,7 @@ from gradformer_dgl.training.run_folder import (
     write_result,
     write_spec,
 )
-from gradformer_dgl.training.run_spec import RunSpec
+from gradformer_dgl.training.run_spec import RunSpec, open_once
 from gradformer_dgl.training.splits import split_of
 from gradformer_dgl.training.tensorboard import EventWriter
 from gradformer_dgl.training.workers import Report, Workers
@@ -162,13 +161,7 @@ def _train_in_process(task: tuple[RunSpec, int], report: Report) -> SeedResult:
     # The parent has given all messages about the data.
     _logger.setLevel(logging.ERROR)
     spec, seed = task
-    return train_seed(spec, seed, _open_once(spec), lambda _, record: report(record))
-
-
-@functools.lru_cache(maxsize=1)
-def _open_once(spec: RunSpec) -> GraphDataset:
-    # A process trains several seeds of one run; it reads the data once.
-    return spec.open_dataset()
+    return train_seed(spec, seed, open_once(spec), lambda _, record: report(record))
 
 
 def _summary(

@@ -132,12 +132,12 @@ def test_the_test_part_is_never_touched(request_for, raw, monkeypatch):
 
     monkeypatch.setattr(Trainer, "evaluate", watched)
     monkeypatch.setattr(Trainer, "run", None)
-    dataset = trials._open_once(clean.run)
+    dataset = trials.open_once(clean.run)
     # A class that there is not: wherever such a label is looked at, the loss cannot be computed.
     labels = dataset.graphs.labels.clone()
     labels[split_of(dataset, clean.run.config, 0)["test"]] = 10**6
     poisoned = dataclasses.replace(dataset, graphs=dataclasses.replace(dataset.graphs, labels=labels))
-    monkeypatch.setattr(trials, "_open_once", lambda request: poisoned)
+    monkeypatch.setattr(trials, "open_once", lambda request: poisoned)
     request = request_for()
     tune(request, raw)
     assert parts == ["val"] * 4 * 3
@@ -145,7 +145,7 @@ def test_the_test_part_is_never_touched(request_for, raw, monkeypatch):
 
 
 def test_the_split_of_a_seed_without_its_test_part(request_for):
-    dataset = trials._open_once(request_for().run)
+    dataset = trials.open_once(request_for().run)
     config = RunConfig(train_fraction=0.5)
     fixed = without_test_part(dataset, config, 3)
     whole = Trainer(dataset, request_for(train_fraction=0.5).run.config, 3, Path()).split
