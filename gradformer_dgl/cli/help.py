@@ -41,13 +41,7 @@ class PartChoice(GuessingChoice):
 
 
 class ExplainedOption(click.Option):
-    """An option that ``--help`` names, and ``--help-all`` explains.
-
-    Parameters
-    ----------
-    heading : str
-        Under which it is named.
-    """
+    """An option that ``--help`` names under a heading, and ``--help-all`` explains."""
 
     def __init__(self, *arguments: Any, heading: str = "", **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -118,12 +112,6 @@ def complete_preset(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 
 def completed(names: Sequence[str], incomplete: str) -> list[CompletionItem]:
-    """Return the names that begin so, in upper or lower case.
-
-    Examples
-    --------
-    >>> [item.value for item in completed(["MUTAG", "NCI1"], "mu")]
-    ['MUTAG']
-    """
+    """Return the names that begin so, in upper or lower case."""
     start = incomplete.casefold()
     return [CompletionItem(name) for name in names if name.casefold().startswith(start)]

@@ -1,9 +1,10 @@
 """Options that several commands share."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import yaml
@@ -32,6 +33,29 @@ from gradformer_dgl.training.config import (
     read_settings,
 )
 
+if TYPE_CHECKING:
+    from gradformer_dgl.data import GraphDataset
+    from gradformer_dgl.training.run_spec import RunSpec
+    from gradformer_dgl.training.trained_run import TrainedRun
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+FILE = click.Path(path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def number(flag: str, help: str, default: int | None = None, low: int = 1) -> Decorator:
+    """Return an option that takes a whole number from ``low`` on."""
+    kind = click.IntRange(min=low)
+    return click.option(flag, type=kind, default=default, show_default=default is not None, help=help)
+
+
+def choice(flag: str, names: Sequence[str], help: str, default: str | None = None) -> Decorator:
+    """Return an option that takes one of some names, by default the first."""
+    kind = GuessingChoice(names)
+    return click.option(flag, type=kind, default=default or names[0], show_default=True, help=help)
+
+
 dataset = click.argument("dataset", shell_complete=complete_dataset)
 preset = click.option(
     "--preset",
@@ -39,15 +63,16 @@ preset = click.option(
     shell_complete=complete_preset,
     help="Settings that come with the package. [default: those for DATASET]",
 )
+config_file = click.option("--config", type=FILE, help="YAML file of settings, over the preset.")
 data_root = click.option(
     "--data-root",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     metavar="DIR",
     help="Folder of the raw data, DIR/NAME/NAME.zip or unpacked; what is missing is downloaded into it.",
 )
 cache_dir = click.option(
     "--cache-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     default=Path("cache"),
     show_default=True,
     metavar="DIR",
@@ -66,32 +91,60 @@ class _Workers(click.types.IntParamType):
         return number
 
 
-def jobs_option(default: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def jobs_option(default: int, callback: Callable[..., int] | None = None) -> Decorator:
     """Return the option ``--jobs`` with the default of a command."""
     return click.option(
         "--jobs",
         type=_Workers(),
         default=default,
         show_default=True,
+        callback=callback,
         help="Workers; -1: one per processor.",
     )
 
 
-jobs = jobs_option(1)
+def _counted(ctx: click.Context, param: click.Parameter, jobs: int) -> int:
+    if jobs != -1:
+        return jobs
+    from gradformer_dgl.training.threads import available_processors
+
+    return available_processors()
+
+
+jobs = jobs_option(1, _counted)
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+
+
+@dataclass(frozen=True)
+class ChosenSettings:
+    """A preset and a YAML file, where they are given, and the settings ``given`` as options."""
+
+    preset: str | None
+    file: Path | None
+    given: dict[str, Any]
+
+    def over(self, preset: str) -> RunConfig:
+        """Return the settings over those of a preset, unless another one is chosen."""
+        config = load_preset(self.preset or preset)
+        if self.file is not None:
+            config = config.updated(read_settings(self.file))
+        return config.updated(self.given)
 
 
 def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add one option for each setting of :class:`RunConfig`, and ``--set`` for those of a part of one's own.
 
-    The command gets the settings that are given as keyword arguments.
+    The command gets them as one, ``settings``, together with those of its options `preset` and `config_file`.
     """
 
     @functools.wraps(command)
-    def with_settings(*arguments: Any, own: tuple[str, ...] = (), **given: Any) -> Any:
-        values = {option.name: given.pop(option.name) for option in all_options()}
-        settings = {name: value for name, value in values.items() if value is not None}
-        return command(*arguments, **given, **settings, **dict(_parsed(text) for text in own))
+    def with_settings(
+        *arguments: Any, preset: str | None, config: Path | None, own: tuple[str, ...], **options: Any
+    ) -> Any:
+        values = {option.name: options.pop(option.name) for option in all_options()}
+        values |= dict(_parsed(text) for text in own)
+        given = {name: value for name, value in values.items() if value is not None}
+        return command(*arguments, settings=ChosenSettings(preset, config, given), **options)
 
     decorated: Callable[..., Any] = with_settings
     add = functools.partial(
@@ -135,7 +188,7 @@ def _parsed(text: str) -> tuple[str, Any]:
         raise click.UsageError(f"--set {name}: {value!r} is no value") from None
 
 
-def _old_option(old: str, message: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _old_option(old: str, message: str) -> Decorator:
     """Return a hidden option of version 0.1.0 that says what took its place."""
 
     def refuse(ctx: click.Context, param: click.Parameter, value: object) -> None:
@@ -150,7 +203,7 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _data_option(option: Option) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _data_option(option: Option) -> Decorator:
     several = option.kind is tuple
     choices = option.choices if isinstance(option.choices, tuple) else None
     return click.option(
@@ -165,85 +218,102 @@ def _data_option(option: Option) -> Callable[[Callable[..., Any]], Callable[...,
     )
 
 
+@dataclass(frozen=True)
+class ChosenData:
+    """A data set as the command line names it: its options, and the folders of its raw data and its cache."""
+
+    dataset: str
+    root: Path | None
+    cache_dir: Path
+    options: DataOptions
+
+    @property
+    def reader(self) -> Part | None:
+        """The reader that takes the data set; None for a name of a catalogue."""
+        return reader_for(self.dataset, self.options.given().get("reader"))
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the reader takes names of a catalogue, and not what a user has."""
+        return self.reader is None or "datasets" in self.reader.traits
+
+    def load(self, **more: Any) -> "GraphDataset":
+        """Read the data set, without distances."""
+        from gradformer_dgl.data import load_dataset
+
+        return load_dataset(self.dataset, self.root, **more, **self.options.given())
+
+    def load_with_targets(self) -> "GraphDataset":
+        """Read the data set; ask for the targets of a CSV file, where none are said, before its molecules."""
+        is_csv = self.reader is not None and self.reader.name == "csv"
+        if is_csv and "target_columns" not in self.options.given():
+            file = find_csv(self.dataset, self.root)
+            columns = ", ".join(read_header(file))
+            raise DataError(f"{file}: choose what to predict, --target-column from {columns}")
+        return self.load()
+
+    def lasting_name(self, found: str) -> str:
+        """Return the name under which other processes, in other folders too, find the data set ``found``."""
+        if self.is_named:
+            return found
+        file = find_csv(self.dataset, self.root)
+        return str(file.resolve()) if file.exists() else self.dataset
+
+    def preset(self, found: str) -> str:
+        """Return the preset of the data set ``found``: its own, or that of its reader."""
+        of_reader: str = "default" if self.reader is None else self.reader.traits.get("preset", "default")
+        return preset_for(found, of_reader) if self.is_named else of_reader
+
+    def cache_file(self, found: str) -> Path:
+        """Return the cache file of the data set ``found``."""
+        return self.cache_dir / f"{found}.h5"
+
+    def run_spec(self, found: str, **more: Any) -> "RunSpec":
+        """Return the spec of a run on the data set ``found``, with more of its fields."""
+        from gradformer_dgl.training.run_spec import RunSpec
+
+        return RunSpec(
+            dataset=self.lasting_name(found),
+            data_options=self.options,
+            data_root=None if self.root is None else str(self.root.resolve()),
+            cache=str(self.cache_file(found).resolve()),
+            **more,
+        )
+
+
 def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of :class:`DataOptions`, which the command gets as one, ``data_options``."""
 
     @functools.wraps(command)
-    def with_options(*arguments: Any, **options: Any) -> Any:
-        given = {option.name: options.pop(option.name) for option in DATA_OPTIONS}
-        return command(*arguments, data_options=DataOptions(**given), **options)
+    def with_data(
+        *arguments: Any, dataset: str, data_root: Path | None, cache_dir: Path, **options: Any
+    ) -> Any:
+        given = DataOptions(**{option.name: options.pop(option.name) for option in DATA_OPTIONS})
+        return command(*arguments, data=ChosenData(dataset, data_root, cache_dir, given), **options)
 
-    decorated: Callable[..., Any] = with_options
+    decorated: Callable[..., Any] = cache_dir(with_data)
     for option in reversed(DATA_OPTIONS):
         decorated = _data_option(option)(decorated)
-    return decorated
+    return dataset(data_root(decorated))
 
 
-def check_targets(dataset: str, data_root: Path | None, data_options: DataOptions) -> None:
-    """Ask for the targets of a CSV file where none are said.
+def trained_run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options with which the command's ``open_run`` opens a run folder: data, distances, device."""
 
-    Raises
-    ------
-    DataError
-        Before the molecules are read, which takes longer.
-    """
-    given = data_options.given()
-    reader = reader_for(dataset, given.get("reader"))
-    if reader is not None and reader.name == "csv" and "target_columns" not in given:
-        file = find_csv(dataset, data_root)
-        raise DataError(
-            f"{file}: choose what to predict, --target-column from {', '.join(read_header(file))}"
-        )
+    @functools.wraps(command)
+    def with_open_run(
+        *arguments: Any, data_root: str | None, cache: str | None, device: str, **options: Any
+    ) -> Any:
+        def open_run(folder: Path) -> "TrainedRun":
+            from gradformer_dgl.training import trained_run
 
+            return trained_run.open_run(folder, data_root, cache, chosen_device(device))
 
-def lasting_name(dataset: str, data_root: Path | None, found: str, data_options: DataOptions) -> str:
-    """Return the name under which other processes, in other folders too, find a data set again.
+        return command(*arguments, open_run=open_run, **options)
 
-    Parameters
-    ----------
-    dataset : str
-        The name that was given.
-    data_root : Path, optional
-        The data folder.
-    found : str
-        The name of the data set that was found.
-    data_options : DataOptions
-        The options that were given.
-    """
-    if _is_named(reader_for(dataset, data_options.given().get("reader"))):
-        return found
-    file = find_csv(dataset, data_root)
-    return str(file.resolve()) if file.exists() else dataset
-
-
-def preset_of(dataset: str, found: str, data_options: DataOptions) -> str:
-    """Return the preset of a data set: its own, or that of its reader."""
-    reader = reader_for(dataset, data_options.given().get("reader"))
-    of_reader: str = "default" if reader is None else reader.traits.get("preset", "default")
-    return preset_for(found, of_reader) if _is_named(reader) else of_reader
-
-
-def chosen_config(
-    dataset: str,
-    found: str,
-    data_options: DataOptions,
-    preset: str | None,
-    file: Path | None,
-    settings: dict[str, Any],
-) -> RunConfig:
-    """Return the settings of a command: the preset, over it a YAML file, over that single options."""
-    config = load_preset(preset or preset_of(dataset, found, data_options))
-    return config.updated({} if file is None else read_settings(file)).updated(settings)
-
-
-def _is_named(reader: Part | None) -> bool:
-    """Return whether a reader takes names of a catalogue, and not what a user has."""
-    return reader is None or "datasets" in reader.traits
-
-
-def cache_file(cache_dir: Path, dataset: str) -> Path:
-    """Return the cache file of a data set."""
-    return cache_dir / f"{dataset}.h5"
+    root = click.option("--data-root", type=click.Path(), help="Raw data. [default: as in training]")
+    distances = click.option("--cache", type=click.Path(), help="Distances. [default: as in training]")
+    return root(distances(device(with_open_run)))
 
 
 def chosen_device(name: str) -> str:

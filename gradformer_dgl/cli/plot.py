@@ -1,7 +1,7 @@
 """`gradformer-dgl plot`."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,8 @@ class _Names(click.ParamType):
 
 
 @click.command("plot")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to write to. [default: RUN/plots]"
-)
+@click.argument("run", type=options.FILE)
+@click.option("--out", type=options.FOLDER, help="Folder to write to. [default: RUN/plots]")
 @click.option(
     "--only",
     type=_Names(PICTURES),
@@ -73,16 +71,10 @@ class _Names(click.ParamType):
 @click.option(
     "--html", is_flag=True, help=f"Gather pictures, scores and settings in one page, {PAGE} beside them."
 )
-@click.option(
-    "--graph",
-    type=click.IntRange(min=0),
-    help="Draw the attention of this graph. [default: a test graph of usual size]",
-)
-@click.option("--layer", type=click.IntRange(min=1), help="Layer of the attention. [default: the last]")
-@click.option("--seed", type=click.IntRange(min=0), help="Draw this seed alone. [default: all]")
-@click.option("--data-root", type=click.Path(path_type=Path), help="Raw data. [default: as in training]")
-@click.option("--cache", type=click.Path(path_type=Path), help="Distances. [default: as in training]")
-@options.device
+@options.number("--graph", "Draw the attention of this graph. [default: a test graph of usual size]", low=0)
+@options.number("--layer", "Layer of the attention. [default: the last]")
+@options.number("--seed", "Draw this seed alone. [default: all]", low=0)
+@options.trained_run_options
 @results.as_json
 @click.pass_obj
 def command(
@@ -95,9 +87,7 @@ def command(
     graph: int | None,
     layer: int | None,
     seed: int | None,
-    data_root: Path | None,
-    cache: Path | None,
-    device: str,
+    open_run: Callable[[Path], Any],
     as_json: bool,
 ) -> None:
     """Draw the run folder RUN: training, decay, attention of one graph, test predictions, distances.
@@ -114,14 +104,8 @@ def command(
     from gradformer_dgl.plots.page import write_page
     from gradformer_dgl.plots.pictures import draw_pictures, write_pictures
     from gradformer_dgl.plots.plotted_run import PlottedRun
-    from gradformer_dgl.training.trained_run import open_run
 
-    trained = open_run(
-        run,
-        None if data_root is None else str(data_root),
-        None if cache is None else str(cache),
-        options.chosen_device(device),
-    )
+    trained = open_run(run)
     if seed is not None:
         trained = trained.only(seed)
     plotted = PlottedRun(trained.spec, graph, layer)
@@ -134,5 +118,5 @@ def command(
     if html:
         files.append(folder / PAGE)
         write_page(plotted, pictures, left_out, files[-1])
-    facts = {"run": str(run), "files": [str(file) for file in files], "left_out": left_out}
-    results.print_result(facts, files, as_json)
+    result = {"run": str(run), "files": [str(file) for file in files], "left_out": left_out}
+    results.print_result(result, files, as_json)

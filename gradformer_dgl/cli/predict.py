@@ -13,27 +13,21 @@ ROWS_LEFT_EMPTY = 3
 
 
 @click.command("predict")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@click.argument("input", type=click.Path(path_type=Path))
-@click.option(
-    "--out", "-o", required=True, type=click.Path(path_type=Path), help="CSV file to write; - is stdout."
-)
-@click.option("--seed", type=click.IntRange(min=0), help="Take this seed alone. [default: mean of all]")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=options.FILE)
+@click.argument("input", type=options.FILE)
+@click.option("--out", "-o", required=True, type=options.FILE, help="CSV file to write; - is stdout.")
+@options.number("--seed", "Take this seed alone. [default: mean of all]", low=0)
 @click.option(
     "--smiles-column", metavar="NAME", help="Column with the molecules of a CSV file. [default: smiles]"
 )
-@click.option(
-    "--cache", type=click.Path(path_type=Path), help="Distances of INPUT. [default: they are computed]"
-)
+@click.option("--cache", type=options.FILE, help="Distances of INPUT. [default: they are computed]")
 @click.option(
     "--data-root",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False),
     help="Raw data of the run, where an older version trained it; others do not need it.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file.")
-@click.option(
-    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of the network."
-)
+@options.number("--threads", "Threads of the network.", 1)
 @options.device
 @results.as_json
 @click.pass_obj
@@ -45,7 +39,7 @@ def command(
     seed: int | None,
     smiles_column: str | None,
     cache: Path | None,
-    data_root: Path | None,
+    data_root: str | None,
     overwrite: bool,
     threads: int,
     device: str,
@@ -77,15 +71,14 @@ def command(
         raise click.UsageError("stdout can take the table or the line of --json: give --out a file")
     check_out(out, input, overwrite)
     use_threads(threads)
-    root = None if data_root is None else str(data_root)
-    predictor = Predictor.from_run(*runs, seed=seed, device=device, data_root=root)
+    predictor = Predictor.from_run(*runs, seed=seed, device=device, data_root=data_root)
     opened = open_input(input, predictor.fit, smiles_column)
     with Progress("predictions", shown=not obj["quiet"], keep="never") as progress:
         progress.plan(opened.total)
         empty = predict_table(predictor, opened, predictor.distances(cache), out, progress.advance)
     predicted, place = opened.total - empty, "stdout" if out == STDOUT else out
     logging.getLogger("gradformer_dgl").info("%s: predicted %d of %d", place, predicted, opened.total)
-    facts = {"file": str(out), "rows": opened.total, "predicted": predicted, "empty": empty}
-    results.print_result(facts, (), as_json)
+    result = {"file": str(out), "rows": opened.total, "predicted": predicted, "empty": empty}
+    results.print_result(result, (), as_json)
     if empty:
         sys.exit(ROWS_LEFT_EMPTY)

@@ -1,59 +1,53 @@
 """`gradformer-dgl reproduce`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from gradformer_dgl.cli import options, results
-from gradformer_dgl.cli.help import GuessingChoice
 
 # Written out here, for the modules that define them load more than `--help` should wait for.
 TABLES = ("main", "depth", "low-resource", "ablation", "efficiency", "decay")
 PRESETS = ("published", "tuned")
 
 
+def _names(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[str]:
+    return [name.strip() for value in values for name in value.split(",") if name.strip()]
+
+
 @click.command("reproduce")
+@options.choice("--table", TABLES, "What to compare.")
 @click.option(
-    "--table", type=GuessingChoice(TABLES), default="main", show_default=True, help="What to compare."
+    "--datasets",
+    multiple=True,
+    callback=_names,
+    metavar="A,B",
+    help="Data sets, may be repeated. [default: the table's]",
 )
 @click.option(
-    "--datasets", multiple=True, metavar="A,B", help="Data sets, may be repeated. [default: the table's]"
+    "--models",
+    multiple=True,
+    callback=_names,
+    metavar="A,B",
+    help="Models, may be repeated. [default: the table's]",
 )
-@click.option(
-    "--models", multiple=True, metavar="A,B", help="Models, may be repeated. [default: the table's]"
-)
-@click.option(
-    "--preset",
-    type=GuessingChoice(PRESETS),
-    default="published",
-    show_default=True,
-    help="Settings to start from; tuned takes NAME-tuned where it exists.",
-)
-@click.option(
-    "--runs",
-    type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
-    help="Seeds 0, 1, ... of each; with --folds, repetitions.",
-)
-@click.option(
-    "--folds", type=click.IntRange(min=3), help="Stratified cross-validation in place of random splits."
-)
-@click.option(
-    "--epochs", type=click.IntRange(min=1), help="In place of the preset's; a warm-up shortens with them."
-)
+@options.choice("--preset", PRESETS, "Settings to start from; tuned takes NAME-tuned where it exists.")
+@options.number("--runs", "Seeds 0, 1, ... of each; with --folds, repetitions.", 10)
+@options.number("--folds", "Stratified cross-validation in place of random splits.", low=3)
+@options.number("--epochs", "In place of the preset's; a warm-up shortens with them.")
 @options.jobs
 @options.device
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=options.FOLDER,
     default=Path("results"),
     show_default=True,
     help="Folder of the small results: JSON files, tables, figures.",
 )
 @click.option(
     "--work",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=options.FOLDER,
     default=Path("runs") / "reproduce",
     show_default=True,
     help="Folder of the large files: weights, checkpoints, curves.",
@@ -66,13 +60,8 @@ PRESETS = ("published", "tuned")
 def command(
     obj: dict[str, bool],
     table: str,
-    datasets: tuple[str, ...],
-    models: tuple[str, ...],
-    preset: str,
     runs: int,
-    folds: int | None,
-    epochs: int | None,
-    jobs: int | None,
+    jobs: int,
     device: str,
     out: Path,
     work: Path,
@@ -80,6 +69,7 @@ def command(
     cache_dir: Path,
     render_only: bool,
     as_json: bool,
+    **chosen: Any,
 ) -> None:
     """Train what a table of the paper compares, and write the table beside the paper's numbers.
 
@@ -96,16 +86,15 @@ def command(
     from gradformer_dgl.experiments.tables import table_named
     from gradformer_dgl.support.errors import ConfigError
     from gradformer_dgl.support.progress import Progress
-    from gradformer_dgl.training.threads import available_processors, use_threads
+    from gradformer_dgl.training.threads import use_threads
 
-    if folds is not None and table != "main":
+    if chosen["folds"] is not None and table != "main":
         raise ConfigError(f"--folds goes with --table main, not with {table}")
-    chosen = table_named(table)
-    experiments = experiments_of(chosen, _names(datasets), _names(models), preset, epochs, folds)
+    compared = table_named(table)
+    experiments = experiments_of(compared, **chosen)
     if not render_only:
         use_threads(1)
         folders = Folders(out, work, cache_dir, data_root, options.chosen_device(device))
-        jobs = available_processors() if jobs == -1 else (jobs or 1)
         with Progress("trainings", shown=not obj["quiet"]) as progress:
             reproduce(
                 experiments,
@@ -116,10 +105,6 @@ def command(
                 progress=progress,
                 show_preprocessing=not obj["quiet"],
             )
-    file = write_table(chosen, experiments, out)
-    facts = {"table": table, "markdown": str(file), "csv": str(file.with_suffix(".csv"))}
-    results.print_result(facts, (file,), as_json)
-
-
-def _names(values: tuple[str, ...]) -> list[str]:
-    return [name.strip() for value in values for name in value.split(",") if name.strip()]
+    file = write_table(compared, experiments, out)
+    result = {"table": table, "markdown": str(file), "csv": str(file.with_suffix(".csv"))}
+    results.print_result(result, (file,), as_json)

@@ -12,21 +12,11 @@ always_json: Callable[..., Any] = click.option(
 )
 
 
-def print_result(facts: Any, text: Sequence[object], as_json: bool) -> None:
-    """Print a result.
-
-    Parameters
-    ----------
-    facts : object
-        What JSON can say, and paths.
-    text : sequence
-        The same in lines for people.
-    as_json : bool
-        Whether to print the facts, in one line, in place of the text.
-    """
+def print_result(result: Any, text: Sequence[object], as_json: bool) -> None:
+    """Print a result: its text for people, or one line of JSON in its place."""
     from gradformer_dgl.support.json_text import json_text
 
-    for line in (json_text(facts),) if as_json else text:
+    for line in (json_text(result),) if as_json else text:
         click.echo(str(line))
 
 
@@ -37,14 +27,7 @@ def print_scores(result: dict[str, Any], text: str) -> None:
 
 
 def score_text(result: dict[str, Any], part: str = "test") -> str:
-    """Return a score in words.
-
-    Examples
-    --------
-    >>> result = {"metric": "mae", "unit": "", "mean": 0.3, "std": 0.02, "runs": [{}, {}]}
-    >>> score_text(result | {"predicting_the_mean": 0.75})
-    'test mae 0.3 ± 0.02, 2 seeds; predicting the mean: 0.75'
-    """
+    """Return a score in words."""
     several = len(result["runs"]) > 1
     text = f"{part} {result['metric']} {result['mean']:.4g}"
     text += f" ± {result['std']:.2g}" if several else ""

@@ -1,50 +1,31 @@
 """`gradformer-dgl tune`."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from gradformer_dgl.cli import options, results
 from gradformer_dgl.cli.help import LongCommand
-from gradformer_dgl.data.options import DataOptions
 
 
 @click.command("tune", cls=LongCommand)
-@options.dataset
 @options.data_options
-@options.data_root
-@options.cache_dir
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=options.FOLDER,
     help="Folder of the search; with an earlier search in it, that goes on. [default: runs/tune-DATASET]",
 )
-@click.option(
-    "--trials", type=click.IntRange(min=1), default=50, show_default=True, help="Settings to try in all."
-)
-@click.option(
-    "--seeds",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Splits that a trial is averaged over: those of the seeds 0, 1, ...",
-)
-@click.option(
-    "--first-seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="First of those seeds; report scores of others.",
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the search.")
+@options.number("--trials", "Settings to try in all.", 50)
+@options.number("--seeds", "Splits that a trial is averaged over: those of the seeds 0, 1, ...", 1)
+@options.number("--first-seed", "First of those seeds; report scores of others.", 0, low=0)
+@options.number("--seed", "Seed of the search.", 0, low=0)
 @click.option(
     "--space",
-    type=click.Path(path_type=Path),
+    type=options.FILE,
     help="YAML file: for each setting a list of choices, or {low: ..., high: ..., log: true}.",
 )
 @options.preset
-@click.option("--config", type=click.Path(path_type=Path), help="YAML file of settings, over the preset.")
+@options.config_file
 @options.jobs
 @options.device
 @options.config_options
@@ -52,21 +33,16 @@ from gradformer_dgl.data.options import DataOptions
 @click.pass_obj
 def command(
     obj: dict[str, bool],
-    dataset: str,
-    data_options: DataOptions,
-    data_root: Path | None,
-    cache_dir: Path,
+    data: options.ChosenData,
+    settings: options.ChosenSettings,
     out: Path | None,
     trials: int,
     seeds: int,
     first_seed: int,
     seed: int,
     space: Path | None,
-    preset: str | None,
-    config: Path | None,
-    jobs: int | None,
+    jobs: int,
     device: str,
-    **settings: Any,
 ) -> None:
     """Search good settings for DATASET with Optuna, by validation scores alone.
 
@@ -79,35 +55,27 @@ def command(
 
     Example: gradformer-dgl train NCI1 --config runs/tune-NCI1/best.yaml
     """
-    from gradformer_dgl.data import load_dataset
     from gradformer_dgl.experiments.caches import ensure_cache
     from gradformer_dgl.experiments.search_space import default_space, read_space
     from gradformer_dgl.experiments.study import TuneSpec, import_optuna
     from gradformer_dgl.experiments.tuning import tune
     from gradformer_dgl.support.errors import ConfigError
     from gradformer_dgl.support.progress import Progress
-    from gradformer_dgl.training.run_spec import RunSpec
-    from gradformer_dgl.training.threads import available_processors, use_threads
+    from gradformer_dgl.training.threads import use_threads
 
     import_optuna()
     use_threads(1)
-    jobs = available_processors() if jobs == -1 else (jobs or 1)
-    options.check_targets(dataset, data_root, data_options)
-    raw = load_dataset(dataset, data_root, **data_options.given())
-    base = options.chosen_config(dataset, raw.name, data_options, preset, config, settings)
+    raw = data.load_with_targets()
+    base = settings.over(data.preset(raw.name))
     searched = default_space(base, raw.level) if space is None else read_space(space)
-    searched = {name: values for name, values in searched.items() if name not in settings}
+    searched = {name: values for name, values in searched.items() if name not in settings.given}
     if not searched:
         raise ConfigError(
             "every setting of the search space is fixed by an option: nothing is left to search"
         )
-    cache = options.cache_file(cache_dir, raw.name)
-    ensure_cache(raw, cache, base.encodings, jobs, not obj["quiet"], base.extra_distances)
-    run = RunSpec(
-        dataset=options.lasting_name(dataset, data_root, raw.name, data_options),
-        data_options=data_options,
-        data_root=None if data_root is None else str(data_root.resolve()),
-        cache=str(cache.resolve()),
+    ensure_cache(raw, data.cache_file(raw.name), base.encodings, jobs, not obj["quiet"], base.extra_distances)
+    run = data.run_spec(
+        raw.name,
         folder=str(out or Path("runs") / f"tune-{raw.name}"),
         config=base,
         seeds=tuple(range(first_seed, first_seed + seeds)),

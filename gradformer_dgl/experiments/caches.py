@@ -1,4 +1,4 @@
-"""Caches of distances for experiments, made where they are missing."""
+"""Caches of experiments, made where they are missing."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,47 +17,9 @@ def ensure_cache(
     progress: bool = False,
     extra_distances: Iterable[str] = (),
 ) -> Path:
-    """Preprocess a data set unless its cache is there with all that is needed.
+    """Preprocess a data set unless its cache, ``file``, has all that is needed; return the file.
 
     A cache that lacks something is computed again with its own options too, so that nothing in it is lost.
-
-    Parameters
-    ----------
-    dataset : GraphDataset
-        The graphs.
-    file : Path
-        The cache.
-    encodings : iterable of str
-        Names of encodings.
-    jobs : int
-        Workers.
-    progress : bool
-        Show a bar on stderr.
-    extra_distances : iterable of str
-        Names of other distances.
-
-    Returns
-    -------
-    Path
-        The cache.
-
-    Raises
-    ------
-    CacheError
-        Where the file is not a cache, or cannot be written.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.data import GraphDataset, PackedGraphs
-    >>> import tempfile
-    >>> import dgl, torch
-    >>> graph = dgl.graph(([0, 1], [1, 0]))
-    >>> graph.ndata["feat"] = torch.ones(2, 3)
-    >>> packed = PackedGraphs.from_graphs([graph], labels=[0])
-    >>> data = GraphDataset("one", packed, "multiclass", "graph", 2, "linear", 3)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     ensure_cache(data, Path(folder) / "one.h5", ["rwse:2"]).name
-    'one.h5'
     """
     wanted, others = list(encodings), list(extra_distances)
     options: dict[str, Any] = {"encodings": wanted, "extra_distances": others}

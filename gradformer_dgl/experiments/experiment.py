@@ -16,23 +16,10 @@ from gradformer_dgl.training.config import RunConfig, load_preset, preset_for, p
 class Experiment:
     """One line of a table: a data set, a model and all its settings, to be trained with several seeds.
 
-    Parameters
-    ----------
-    dataset, model : str
-        Names.
-    setting : str
-        What distinguishes the line from others of the same table.
-    variant : str
-        The preset and every setting that is not the preset's: equal experiments of different tables have the
-        same variant, and share their trainings.
-    config : RunConfig
-        All settings.
-    folds : int, optional
-        Folds of a cross-validation; without it the split follows from the seed.
-    paper : float, optional
-        What the paper reports.
-    preset_epochs : int, optional
-        Epochs of the preset, where these are others.
+    The ``variant`` is the preset and every setting that is not the preset's: equal experiments of different
+    tables have the same variant, and share their trainings. ``setting`` tells the line from others of its
+    table; ``folds`` are those of a cross-validation, without which the split follows from the seed; ``paper``
+    is the paper's score, and ``preset_epochs`` the epochs of the preset where these are others.
     """
 
     dataset: str
@@ -75,31 +62,11 @@ def experiments_of(
     epochs: int | None = None,
     folds: int | None = None,
 ) -> list[Experiment]:
-    """List the experiments of a table, line by line.
+    """List the experiments of a table, line by line, for data sets and models, or for the table's own.
 
-    Parameters
-    ----------
-    table : Table
-        The comparison.
-    datasets, models : sequence of str
-        Names; those of the table where empty.
-    preset : {"published", "tuned"}
-        Settings to start from; ``"tuned"`` are those of ``NAME-tuned``, or of the table, where they exist.
-    epochs : int, optional
-        In place of the preset's; fewer of them shorten its warm-up in proportion.
-    folds : int, optional
-        Folds of a cross-validation in place of random splits.
-
-    Raises
-    ------
-    ConfigError
-        For a model that is not known, or a value outside its range.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.experiments.tables import TABLES
-    >>> [line.variant for line in experiments_of(TABLES["depth"], ["nci1"], ["gradformer"], epochs=3)][:2]
-    ['published,epochs=3,lr=0.0003', 'published,epochs=3,lr=0.0003,num_layers=8']
+    The ``preset`` is ``"published"``, or ``"tuned"``: the settings of ``NAME-tuned``, or of the table, where
+    they exist. Fewer ``epochs`` than the preset's shorten its warm-up in proportion; ``folds`` replaces
+    random splits by a cross-validation.
     """
     experiments = []
     for dataset in dict.fromkeys(dataset_named(name) for name in datasets or table.datasets):
@@ -125,18 +92,7 @@ def experiments_of(
 
 
 def dataset_named(name: str) -> str:
-    """Return the name of a data set as the catalogue spells it; upper and lower case do not matter.
-
-    Raises
-    ------
-    ConfigError
-        Where it cannot be a name.
-
-    Examples
-    --------
-    >>> dataset_named("nci1"), dataset_named("cluster")
-    ('NCI1', 'CLUSTER')
-    """
+    """Return the name of a data set as the catalogue spells it; upper and lower case do not matter."""
     if not name or "/" in name or name.startswith("."):
         known = {each.casefold(): each for each in known_names()}
         guess = nearest(name.casefold(), known)

@@ -13,17 +13,7 @@ DASH = "—"
 
 
 def markdown_text(table: Table, lines: Sequence[Line], figure: Path | None) -> str:
-    """Return the text of a table.
-
-    Parameters
-    ----------
-    table : Table
-        The comparison.
-    lines : sequence of Line
-        Its lines, at least one.
-    figure : Path, optional
-        The figure beside it.
-    """
+    """Return the text of a table of at least one line, with the figure beside it."""
     folds = lines[0].experiment.folds
     title = table.title if folds is None else f"{table.title} in {folds} folds"
     parts = [f"# {title}", _explanation(table, lines), _scores(table, lines), *_notes(table, lines)]

@@ -15,36 +15,13 @@ _RUN_KEYS = {"seed", "fold", "best_epoch", "val", "test", "parameters", "seconds
 
 @dataclasses.dataclass
 class Record:
-    """Results of one experiment.
+    """Results of one experiment; ``config`` has all its settings.
 
-    Parameters
-    ----------
-    dataset, model, variant : str
-        Which experiment.
-    config : dict of str to Any
-        All settings.
-    folds : int or None
-        Folds of the cross-validation, if it is one.
-    metric, unit : str
-        What the scores are.
-    higher_is_better : bool
-        Of two scores.
-    runs : list of dict
-        For each training: ``seed``, ``fold`` (or None), ``best_epoch``, the scores ``val`` and ``test``
-        there, ``parameters``, ``seconds`` (None where the training was halted in between, or other work had
-        a part of its core), ``tau`` where the model has it, ``version`` of the package, and ``machine``.
-    efficiency : dict, optional
-        ``epochs`` measured, ``seconds_per_epoch``, ``peak_memory_bytes``, ``memory_before_bytes``, and
-        ``machine``.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.experiments.experiment import experiments_of
-    >>> from gradformer_dgl.experiments.tables import TABLES
-    >>> record = Record.empty(experiments_of(TABLES["main"])[0])
-    >>> record.add({"seed": 1, "fold": None, "test": 80.5})
-    >>> record.scores, record.is_done(1, None), record.is_done(2, None)
-    ([80.5], True, False)
+    Each of the ``runs`` has ``seed``, ``fold`` (or None), ``best_epoch``, the scores ``val`` and ``test``
+    there, ``parameters``, ``seconds`` (None where the training was halted in between, or other work had a
+    part of its core), ``tau`` where the model has it, ``version`` of the package, and ``machine``.
+    ``efficiency`` has the ``epochs`` measured, ``seconds_per_epoch``, ``peak_memory_bytes``,
+    ``memory_before_bytes``, and ``machine``.
     """
 
     dataset: str
@@ -80,26 +57,12 @@ class Record:
 
 
 def record_file(out: Path, experiment: Experiment) -> Path:
-    """Return the file with the results of an experiment.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.experiments.experiment import experiments_of
-    >>> from gradformer_dgl.experiments.tables import TABLES
-    >>> record_file(Path("results"), experiments_of(TABLES["depth"])[1]).as_posix()
-    'results/runs/NCI1/published,lr=0.0003,num_layers=8/gradformer.json'
-    """
+    """Return the file with the results of an experiment."""
     return out / "runs" / experiment.dataset / experiment.variant / f"{experiment.model}.json"
 
 
 def load_record(out: Path, experiment: Experiment) -> Record:
-    """Read the results of an experiment; an empty record where there are none.
-
-    Raises
-    ------
-    RunError
-        Where the file is broken, or holds results of other settings.
-    """
+    """Read the results of an experiment, empty where there are none; those of other settings are refused."""
     file = record_file(out, experiment)
     if not file.exists():
         return Record.empty(experiment)
@@ -121,24 +84,7 @@ def load_record(out: Path, experiment: Experiment) -> Record:
 
 
 def save_record(out: Path, experiment: Experiment, record: Record) -> None:
-    """Write the results of an experiment, one training on each line.
-
-    Raises
-    ------
-    RunError
-        Where the file cannot be written.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from gradformer_dgl.experiments.experiment import experiments_of
-    >>> from gradformer_dgl.experiments.tables import TABLES
-    >>> experiment = experiments_of(TABLES["main"])[0]
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save_record(Path(folder), experiment, Record.empty(experiment))
-    ...     load_record(Path(folder), experiment) == Record.empty(experiment)
-    True
-    """
+    """Write the results of an experiment, one training on each line."""
     file = record_file(out, experiment)
     lines = []
     for name, value in dataclasses.asdict(record).items():
@@ -155,18 +101,7 @@ def save_record(out: Path, experiment: Experiment, record: Record) -> None:
 
 
 def describe_machine(device: str = "cpu") -> dict[str, Any]:
-    """Return the name and number of processors and the version of torch; ``gpu``, its name, if used.
-
-    Parameters
-    ----------
-    device : str
-        ``"cpu"`` or a CUDA device.
-
-    Examples
-    --------
-    >>> list(describe_machine())
-    ['cpu', 'cores', 'torch']
-    """
+    """Return the name and number of processors and the version of torch; ``gpu``, its name, if used."""
     import torch
 
     from gradformer_dgl.training.threads import available_processors

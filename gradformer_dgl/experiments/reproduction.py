@@ -34,18 +34,8 @@ MEASURED_EPOCHS = 6
 class Folders:
     """Folders of a reproduction, and the device.
 
-    Parameters
-    ----------
-    out : Path
-        Small results: a JSON file for each experiment, tables, figures.
-    work : Path
-        Weights, checkpoints, metrics and TensorBoard events.
-    cache_dir : Path
-        Caches of distances.
-    data_root : Path, optional
-        Raw data.
-    device : str
-        Where the trainings are done, ``"cpu"`` or a CUDA device.
+    ``out`` takes the small results (a JSON file for each experiment, tables, figures), ``work`` weights,
+    checkpoints, metrics and TensorBoard events.
     """
 
     out: Path
@@ -56,13 +46,7 @@ class Folders:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Hold the right to write the folders of results and of work, which may be one.
-
-        Raises
-        ------
-        CacheError
-            Where another process holds it.
-        """
+        """Hold the right to write ``out`` and ``work``, which may be one, or raise CacheError."""
         with exclusive(self.work):
             is_one = self.out.resolve() == self.work.resolve()
             with contextlib.nullcontext() if is_one else exclusive(self.out):
@@ -85,19 +69,7 @@ class Folders:
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """One training of an experiment.
-
-    Parameters
-    ----------
-    experiment : Experiment
-        What is trained.
-    spec : RunSpec
-        Where data, cache and files are.
-    seed : int
-        Seed of split, weights and batches.
-    fold : int, optional
-        The fold that is tested on, in a cross-validation.
-    """
+    """One training of an experiment, in a cross-validation with the ``fold`` that is tested on."""
 
     experiment: Experiment
     spec: RunSpec
@@ -112,17 +84,7 @@ class Training:
 
 
 def trainings_of(experiments: Sequence[Experiment], folders: Folders, seeds: Sequence[int]) -> list[Training]:
-    """List the trainings of experiments, each once even where experiments have it in common.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.experiments.experiment import experiments_of
-    >>> from gradformer_dgl.experiments.tables import TABLES
-    >>> folders = Folders(Path("results"), Path("runs"), Path("cache"))
-    >>> decay = experiments_of(TABLES["decay"])
-    >>> len(decay), len(trainings_of(decay, folders, seeds=range(10)))
-    (9, 80)
-    """
+    """List the trainings of experiments, each once even where experiments have it in common."""
     trainings: dict[tuple[Path, int, int | None], Training] = {}
     for experiment in experiments:
         spec = folders.spec(experiment, seeds)
@@ -142,33 +104,11 @@ def reproduce(
     progress: Progress | None = None,
     show_preprocessing: bool = False,
 ) -> None:
-    """Train what has no results yet, and keep the results.
+    """Train what has no results yet, each experiment with each seed and fold, and keep the results.
 
     Finished trainings are not repeated; one that was interrupted resumes from its checkpoint. Data sets that
-    are not cached are preprocessed.
-
-    Parameters
-    ----------
-    experiments : sequence of Experiment
-        What to train.
-    folders : Folders
-        Where results, files, caches and data are.
-    seeds : sequence of int
-        Each experiment is trained with each, in a cross-validation on each fold.
-    jobs : int
-        Trainings at a time, in processes of one thread each.
-    measure : bool
-        Measure time and memory of each experiment too, after all trainings and one at a time.
-    progress : Progress, optional
-        Shows the trainings.
-    show_preprocessing : bool
-        Show a bar on stderr while distances are computed.
-
-    Raises
-    ------
-    GradformerError
-        For anything that keeps an experiment from being trained, or where another process is at work in the
-        same folders.
+    are not cached are preprocessed. ``jobs`` trainings run at a time, in processes of one thread each; with
+    ``measure``, time and memory of each experiment are measured after them, one at a time.
     """
     progress = progress or Progress()
     with folders.alone():
@@ -227,14 +167,7 @@ def _prepare_caches(specs: Sequence[RunSpec], jobs: int, progress: bool) -> None
 
 
 def train(task: Training, report: Report) -> dict[str, Any]:
-    """Do one training.
-
-    Returns
-    -------
-    dict
-        ``run``, what :class:`~gradformer_dgl.experiments.records.Record` keeps of it, and ``objective``:
-        name, unit and direction of the metric.
-    """
+    """Do one training; return ``run``, as records keep it, and name, unit and direction as ``objective``."""
     dataset, spec = open_once(task.spec), task.spec
     if task.fold is not None:
         assert task.experiment.folds is not None

@@ -16,14 +16,7 @@ from gradformer_dgl.training.config import RunConfig, read_settings
 class Range:
     """Values between two ends, which belong to it.
 
-    Parameters
-    ----------
-    low, high : float
-        The ends.
-    log : bool
-        Search evenly over orders of magnitude.
-    step : float, optional
-        Distance of neighbouring values; for whole numbers 1 where not given.
+    ``log`` searches evenly over orders of magnitude; the ``step`` of whole numbers is 1 where not given.
     """
 
     low: float
@@ -60,20 +53,7 @@ _WL_SPACE: Space = {
 
 
 def default_space(config: RunConfig, level: str = "graph") -> Space:
-    """Return the settings worth a search: those that the model has a use for.
-
-    Parameters
-    ----------
-    config : RunConfig
-        Settings of the model.
-    level : {"graph", "node"}
-        What is predicted; only graphs have a readout.
-
-    Examples
-    --------
-    >>> list(default_space(RunConfig(decay="none"), level="node"))
-    ['feat_size', 'num_layers', 'lr', 'weight_decay', 'batch_size', 'dropout', 'attn_drop']
-    """
+    """Return the settings worth a search: those that the model has a use for; only graphs have a readout."""
     if config.model == "wl":
         return dict(_WL_SPACE)
     model = MODELS.part(config.model)
@@ -89,24 +69,10 @@ def default_space(config: RunConfig, level: str = "graph") -> Space:
 
 
 def read_space(file: Path) -> Space:
-    r"""Read a search space from a YAML file.
+    """Read a search space from a YAML file.
 
     Each key is a setting; its value a list of choices, or a table with ``low`` and ``high``, and
     ``log: true`` or ``step`` where wanted.
-
-    Raises
-    ------
-    ConfigError
-        Where the file is missing or broken, or something in it makes no sense.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = Path(folder) / "space.yaml"
-    ...     _ = file.write_text("lr: {low: 0.001, high: 0.1, log: true}\nfeat_size: [8, 16]\n")
-    ...     read_space(file)
-    {'lr': Range(low=0.001, high=0.1, log=True, step=None), 'feat_size': (8, 16)}
     """
     space: Space = {}
     for name, value in read_settings(file).items():
@@ -125,27 +91,7 @@ def read_space(file: Path) -> Space:
 
 
 def check_space(space: Space, config: RunConfig) -> None:
-    """Refuse a space with settings that there are not, or values that a run would refuse.
-
-    Parameters
-    ----------
-    space : Space
-        What is searched.
-    config : RunConfig
-        The other settings.
-
-    Raises
-    ------
-    ConfigError
-        Says which setting, and what is wrong with it.
-
-    Examples
-    --------
-    >>> check_space({"gamma": Range(0.5, 2.0)}, RunConfig())
-    Traceback (most recent call last):
-    ...
-    gradformer_dgl.support.errors.ConfigError: gamma lies between 1e-06 and 1, not at 2.0
-    """
+    """Refuse a space with settings that there are not, or values that a run with ``config`` would refuse."""
     candidates: dict[str, list[Any]] = {}
     for name, values in space.items():
         present = getattr(config, name, None)
@@ -166,13 +112,7 @@ def check_space(space: Space, config: RunConfig) -> None:
 
 
 def contains(values: Range | tuple[Any, ...], value: Any) -> bool:
-    """Return whether a value is one of the choices, or lies on the range.
-
-    Examples
-    --------
-    >>> contains(Range(1, 7, step=2), 5), contains(Range(1, 7, step=2), 4), contains(("sum", "mean"), "max")
-    (True, False, False)
-    """
+    """Return whether a value is one of the choices, or lies on the range."""
     if not isinstance(values, Range):
         return value in values
     if not values.low <= value <= values.high:

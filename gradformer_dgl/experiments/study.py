@@ -32,17 +32,8 @@ _STARTUP_TRIALS = 5
 class TuneSpec:
     """Specification of a search.
 
-    Parameters
-    ----------
-    run : RunSpec
-        Data, cache and folder, the settings that are not searched, and the seeds whose splits a trial is
-        averaged over.
-    space : Space
-        What is searched.
-    trials : int
-        Trials in all, those of earlier calls included.
-    seed : int
-        Seed of the search.
+    The seeds of ``run`` are those whose splits a trial is averaged over; ``seed`` is that of the search.
+    The ``trials`` include those of earlier calls.
     """
 
     run: RunSpec
@@ -81,18 +72,7 @@ class TuneSpec:
 
 
 def import_optuna() -> Any:
-    """Import Optuna.
-
-    Raises
-    ------
-    ConfigError
-        Where it is not installed.
-
-    Examples
-    --------
-    >>> import_optuna().__name__
-    'optuna'
-    """
+    """Import Optuna, or raise ConfigError with the command that installs it."""
     try:
         import optuna
     except ModuleNotFoundError:
@@ -102,22 +82,7 @@ def import_optuna() -> Any:
 
 
 class TuneStudy:
-    """Study in a folder that gives the same trials for a seed, whatever interruptions there were.
-
-    Parameters
-    ----------
-    spec : TuneSpec
-        The search.
-    dataset : GraphDataset
-        Its data.
-    objective : Objective
-        Its metric.
-
-    Raises
-    ------
-    GradformerError
-        Where the folder cannot be written, or holds a broken journal or another search.
-    """
+    """Study in a folder that gives the same trials for a seed, whatever interruptions there were."""
 
     def __init__(self, spec: TuneSpec, dataset: GraphDataset, objective: Objective) -> None:
         optuna = import_optuna()

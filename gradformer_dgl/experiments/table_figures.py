@@ -21,27 +21,7 @@ _COSTS = {
 
 
 def draw_figure(table: Table, lines: Sequence[Line], out: Path) -> Path | None:
-    """Draw the figure of a table.
-
-    Parameters
-    ----------
-    table : Table
-        The comparison.
-    lines : sequence of Line
-        Its lines.
-    out : Path
-        Folder of the figure, which is named after the table.
-
-    Returns
-    -------
-    Path or None
-        The file; None where the table has no figure, or no results to draw.
-
-    Raises
-    ------
-    RunError
-        Where it cannot be written.
-    """
+    """Draw the figure of a table into a folder; return None where it has none, or no results to draw."""
     shown = [line for line in lines if line.record.runs]
     with styled():
         if table.axis is not None:

@@ -16,38 +16,9 @@ from gradformer_dgl.training.checkpoint import write_whole
 
 
 def write_table(table: Table, experiments: Sequence[Experiment], out: Path) -> Path:
-    """Write a table as Markdown and CSV, and its figure as PNG.
+    """Write a table as Markdown and CSV, and its figure as PNG; return the Markdown file.
 
-    See :func:`~gradformer_dgl.experiments.table_lines.lines_of` for the lines that it has. A cross-validation
-    is written to a file of its own.
-
-    Parameters
-    ----------
-    table : Table
-        The comparison.
-    experiments : sequence of Experiment
-        Its lines.
-    out : Path
-        Folder of the results.
-
-    Returns
-    -------
-    Path
-        The Markdown file.
-
-    Raises
-    ------
-    RunError
-        Where there are no results at all, or a file is broken or cannot be written.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.experiments.experiment import experiments_of
-    >>> from gradformer_dgl.experiments.tables import TABLES
-    >>> write_table(TABLES["main"], experiments_of(TABLES["main"]), Path("nowhere"))  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    gradformer_dgl.support.errors.RunError: nowhere/runs holds no results of this table: ...
+    A cross-validation is written to a file of its own.
     """
     lines = lines_of(table, experiments, out)
     if not lines:

@@ -15,15 +15,7 @@ from gradformer_dgl.support.errors import ConfigError, RunError
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """One line of a table: an experiment and its results.
-
-    Parameters
-    ----------
-    experiment : Experiment
-        What was trained.
-    record : Record
-        Its results; without any, the line has dashes.
-    """
+    """One line of a table: an experiment and its results; without any, the line has dashes."""
 
     experiment: Experiment
     record: Record
@@ -59,11 +51,6 @@ def lines_of(table: Table, experiments: Sequence[Experiment], out: Path) -> list
 
     A data set, model, preset and number of epochs without any training has no lines; single settings that
     lack one have a line without results.
-
-    Raises
-    ------
-    RunError
-        Where a file there cannot be read.
     """
     if table.gathers:
         experiments = gather(table, experiments, out)
@@ -82,18 +69,6 @@ def gather(table: Table, asked: Sequence[Experiment], out: Path) -> list[Experim
 
     So a table does not lose the lines of an earlier command that trained other data sets, with another preset
     or other epochs.
-
-    Raises
-    ------
-    RunError
-        Where a file there cannot be read.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.experiments.tables import TABLES
-    >>> asked = experiments_of(TABLES["main"], ["MUTAG"])
-    >>> gather(TABLES["main"], asked, Path("nowhere")) == asked
-    True
     """
     folds = asked[0].folds if asked else None
     lines = {_key(line): line for line in (*asked, *_found(table, folds, out))}

@@ -17,15 +17,7 @@ PRESET = "preset"
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """One way in which a table departs from the preset.
-
-    Parameters
-    ----------
-    label : str
-        As the table names it.
-    changes : mapping of str to Any
-        Settings of :class:`RunConfig` in place of the preset's.
-    """
+    """One way in which a table departs from the preset: a label, and settings in place of the preset's."""
 
     label: str
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -33,29 +25,13 @@ class Setting:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A comparison of models or settings.
+    """A comparison of models or settings; every data set and model is trained with each setting.
 
-    Parameters
-    ----------
-    name, title : str
-        Name on the command line and heading.
-    datasets, models : tuple of str
-        Those of the table where no others are asked for.
-    settings : tuple of Setting
-        Ways to depart from the preset; every data set and model is trained with each.
-    axis : str, optional
-        The setting that is varied: the horizontal axis of the figure.
-    paper : PaperNumbers
-        Scores that the paper reports.
-    notes : tuple of str
-        Sentences under the table.
-    data_notes : mapping of str to str
-        Sentences about a data set, where the table has results of it.
-    tuned : mapping of str to str
-        The tuned preset of a data set, where the table has another than ``NAME-tuned``.
-    gathers : bool
-        Whether the table has a line for all results that there are of it, with any preset and epochs, beside
-        those that are asked for.
+    ``datasets`` and ``models`` are those of the table where no others are asked for. ``axis`` is the setting
+    that is varied, the horizontal axis of the figure; ``notes`` are sentences under the table, ``data_notes``
+    those about a data set that has results. ``tuned`` names the tuned preset of a data set where it is
+    another than ``NAME-tuned``. With ``gathers`` the table has a line for all results that there are of it,
+    with any preset and epochs.
     """
 
     name: str
@@ -160,18 +136,7 @@ TABLES = {table.name: table for table in _TABLES}
 
 
 def table_named(name: str) -> Table:
-    """Return a table.
-
-    Raises
-    ------
-    ConfigError
-        Where there is none of that name.
-
-    Examples
-    --------
-    >>> table_named("depth").axis
-    'num_layers'
-    """
+    """Return a table, or raise ConfigError with the names of all."""
     if name not in TABLES:
         raise ConfigError(f"no table {name!r}: there are {', '.join(TABLES)}")
     return TABLES[name]

@@ -31,15 +31,7 @@ WINDOW = 5
 
 @dataclasses.dataclass(frozen=True)
 class TrialTask:
-    """One trial: settings to be trained and validated.
-
-    Parameters
-    ----------
-    number : int
-        Number of the trial.
-    run : RunSpec
-        With the settings of the trial.
-    """
+    """One trial: a run with the settings to be trained and validated."""
 
     number: int
     run: RunSpec
@@ -51,13 +43,7 @@ class TrialTask:
 
 
 def best_window(scores: Sequence[float], higher_is_better: bool = True) -> float:
-    """Return the best mean of :data:`WINDOW` consecutive scores, or the mean of all where they are fewer.
-
-    Examples
-    --------
-    >>> best_window([10, 90, 10, 10, 10, 60, 60, 60, 60, 60, 10])
-    60.0
-    """
+    """Return the best mean of :data:`WINDOW` consecutive scores, or the mean of all where they are fewer."""
     means = [statistics.fmean(scores[end - WINDOW : end]) for end in range(WINDOW, len(scores) + 1)] or [
         statistics.fmean(scores)
     ]
@@ -65,20 +51,7 @@ def best_window(scores: Sequence[float], higher_is_better: bool = True) -> float
 
 
 def without_test_part(dataset: GraphDataset, config: RunConfig, seed: int) -> GraphDataset:
-    """Fix the split of a seed and leave its test graphs out: what is not there cannot be looked at.
-
-    Examples
-    --------
-    >>> from gradformer_dgl.data import GraphDataset, PackedGraphs
-    >>> import dgl
-    >>> graph = dgl.graph(([0, 1], [1, 0]))
-    >>> graph.ndata["feat"] = torch.ones(2, 1)
-    >>> packed = PackedGraphs.from_graphs([graph] * 10, labels=[0, 1] * 5)
-    >>> data = GraphDataset("ten", packed, "multiclass", "graph", 2, "linear", 1)
-    >>> fixed = without_test_part(data, RunConfig(), seed=0)
-    >>> {name: len(part) for name, part in fixed.splits.items()}
-    {'train': 8, 'val': 1, 'test': 0}
-    """
+    """Fix the split of a seed and leave its test graphs out: what is not there cannot be looked at."""
     # The share of the training graphs that is used is taken of a fixed split, too, by the training itself.
     split = split_of(dataset, config.updated({"train_fraction": 1.0}), seed)
     return with_split(dataset, split | {"test": torch.empty(0, dtype=torch.long)})
@@ -87,13 +60,8 @@ def without_test_part(dataset: GraphDataset, config: RunConfig, seed: int) -> Gr
 def validate(task: TrialTask, report: Report) -> float | str:
     """Train the settings of a trial on every split, epoch by epoch side by side; nothing is written.
 
-    After every epoch the validation score is reported: the mean over the splits and the last
-    :data:`WINDOW` epochs.
-
-    Returns
-    -------
-    float or str
-        See :func:`best_window`; what went wrong where the training loss did not stay finite.
+    After every epoch the validation score is reported: the mean over the splits and the last :data:`WINDOW`
+    epochs. Return :func:`best_window`, or what went wrong where the training loss did not stay finite.
     """
     config = task.run.config
     dataset = open_once(dataclasses.replace(task.run, config=_data_settings(config)))

@@ -27,36 +27,13 @@ BEST = "best.yaml"
 def tune(
     spec: TuneSpec, dataset: GraphDataset, jobs: int = 1, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Search until there are enough trials, and write the best settings.
+    """Search until there are enough trials, and write the best settings; the result says which they are.
 
     The study is kept in the folder, so that another call resumes it; a trial that was interrupted is done
     again. From a fifth of the epochs on, a trial is given up where it is behind the median of the others at
     the same epoch. The first trial is that of the settings themselves, where they lie within the space. One
     job gives the same trials each time, interrupted or not; with several jobs they depend on which trial ends
     first.
-
-    Parameters
-    ----------
-    spec : TuneSpec
-        The search.
-    dataset : GraphDataset
-        The data set, open: its task decides the metric.
-    jobs : int
-        Trials at a time, in processes of one thread each.
-    progress : Progress, optional
-        Shows the trials.
-
-    Returns
-    -------
-    dict
-        ``dataset``, ``model``, ``metric``; ``best_val``, the score of the best trial (see
-        :func:`~gradformer_dgl.experiments.trials.best_window`), its number and its settings; how many
-        ``trials`` there are, and how many of them were ``pruned``; the file with the best settings.
-
-    Raises
-    ------
-    GradformerError
-        Where something makes no sense or is missing, the folder holds another study, or no trial ended well.
     """
     config = spec.run.config
     check_space(spec.space, config)

@@ -28,20 +28,10 @@ def draw_attention(run: PlottedRun) -> Any:
 
 @dataclass(frozen=True)
 class GraphAttention:
-    """Attention of one graph in one layer, and what it is drawn on.
+    """Attention of one graph in one layer, (heads, nodes, nodes), and what it is drawn on.
 
-    Parameters
-    ----------
-    weights : numpy.ndarray
-        Shape (heads, nodes, nodes); rows sum to 1.
-    distances : numpy.ndarray
-        Shape (nodes, nodes), float, as the model reads them; NaN where there is no path.
-    edges : sequence of (int, int)
-        The edges, each once, without loops.
-    title : str
-        Which graph and layer it is.
-    unit : str
-        Of the distances.
+    Rows of weights sum to 1. The distances, (nodes, nodes), are those that the model reads, NaN where there
+    is no path; the edges are there once each, without loops.
     """
 
     weights: Float[np.ndarray, "heads nodes nodes"]
@@ -52,15 +42,7 @@ class GraphAttention:
 
 
 def read_attention(run: PlottedRun) -> GraphAttention:
-    """Return the attention of the graph and layer that a run is to show, of its first seed with weights.
-
-    Raises
-    ------
-    ConfigError
-        Where there is no such graph or layer.
-    RunError
-        Where the model has no attention, or the graph is too large.
-    """
+    """Return the attention of the graph and layer that a run is to show, of its first seed with weights."""
     seed, network = next(iter(run.networks.items()))
     layers, graphs = num_layers_with_attention(network), run.dataset.graphs
     if not layers:
@@ -101,14 +83,7 @@ def _some_graph(run: PlottedRun, seed: int) -> int:
 def near_median(
     node_counts: Int64[Tensor, "graphs"], edge_counts: Int64[Tensor, "graphs"], most_nodes: int
 ) -> int:
-    """Return the place of a graph that is easy to look at: of usual size, with edges, and not too large.
-
-    Examples
-    --------
-    >>> import torch
-    >>> near_median(torch.tensor([90, 5, 9, 30]), torch.tensor([99, 0, 16, 60]), most_nodes=40)
-    2
-    """
+    """Return the place of a graph of usual size, with edges, not too large; counts have shape (graphs,)."""
     wanted = min(float(node_counts.double().median()), most_nodes)
     off = (node_counts.double() - wanted).abs()
     off[(edge_counts == 0) | (node_counts < 3)] += 1e9
@@ -117,15 +92,10 @@ def near_median(
 
 
 def positions(num_nodes: int, edges: Sequence[tuple[int, int]]) -> Float[np.ndarray, "nodes 2"]:
-    """Return places for the nodes of a graph, turned so that they fill a square.
+    """Return places, (nodes, 2), for the nodes of a graph, turned so that they fill a square.
 
     Kamada and Kawai's, begun with multidimensional scaling of the distances, which unfolds rings; of a large
     graph, springs. Separate parts are placed as if they were one hop farther apart than any other nodes.
-
-    Examples
-    --------
-    >>> positions(3, [(0, 1), (1, 2)]).shape
-    (3, 2)
     """
     graph = nx.Graph(edges)
     graph.add_nodes_from(range(num_nodes))
@@ -142,7 +112,7 @@ def positions(num_nodes: int, edges: Sequence[tuple[int, int]]) -> Float[np.ndar
 
 
 def _scaled(distances: Float[np.ndarray, "nodes nodes"]) -> Float[np.ndarray, "nodes 2"]:
-    """Classical multidimensional scaling: the two directions in which the distances spread most."""
+    """Return places, (nodes, 2), by classical multidimensional scaling of distances, (nodes, nodes)."""
     squares = distances**2
     centred = squares - squares.mean(0) - squares.mean(1, keepdims=True) + squares.mean()
     values, vectors = np.linalg.eigh(-centred / 2)
@@ -164,7 +134,7 @@ def _turned(places: Float[np.ndarray, "nodes 2"]) -> Float[np.ndarray, "nodes 2"
 def pair_weights(
     weights: Float[np.ndarray, "heads nodes nodes"], pairs: Int[np.ndarray, "pairs 2"]
 ) -> Float[np.ndarray, "heads pairs"]:
-    """Return the attention between the nodes of each pair, the mean of both directions."""
+    """Return the attention between the nodes of pairs, (heads, pairs), the mean of both directions."""
     one, other = pairs[:, 0], pairs[:, 1]
     return (weights[:, one, other] + weights[:, other, one]) / 2
 
@@ -172,14 +142,7 @@ def pair_weights(
 def far_pairs(
     weights: Float[np.ndarray, "nodes nodes"], edges: Int[np.ndarray, "edges 2"], count: int
 ) -> Int[np.ndarray, "pairs 2"]:
-    """Return the pairs without an edge that have the most attention, the strongest last.
-
-    Examples
-    --------
-    >>> weights = np.array([[0.2, 0.1, 0.7], [0.4, 0.2, 0.4], [0.9, 0.0, 0.1]])
-    >>> far_pairs(weights, np.array([[0, 1]]), 1).tolist()
-    [[0, 2]]
-    """
+    """Return the pairs without an edge, (pairs, 2), that have the most attention, the strongest last."""
     both = (weights + weights.T) / 2
     both[tuple(edges.T)] = -1
     one, other = np.triu_indices(len(both), 1)
@@ -189,12 +152,7 @@ def far_pairs(
 
 
 def attention_figure(shown: GraphAttention) -> Any:
-    """Draw the distance matrix of a graph, and the graph once for each head with its attention.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
+    """Draw the distance matrix of a graph, and the graph once for each head with its attention."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
@@ -276,7 +234,7 @@ def _draw_lines(
 
 
 def _arcs(ends: Float[np.ndarray, "pairs 2 2"]) -> Float[np.ndarray, "pairs points 2"]:
-    """Bows between the ends, which can be told from the edges of a straight chain between them."""
+    """Return bows, (pairs, points, 2), between ends, (pairs, 2, 2), that differ from edges of a chain."""
     begin, end = ends[:, :1], ends[:, 1:]
     across = (end - begin) @ np.array([[0.0, 1.0], [-1.0, 0.0]])
     along = np.linspace(0, 1, 13)[:, None]

@@ -31,39 +31,9 @@ def as_pairs(distances: Distances) -> PairDistances:
 
 @torch.no_grad()
 def attention_weights(network: Network, batch: GraphBatch, layer: int) -> Float[Tensor, "heads nodes nodes"]:
-    """Return the attention weights of one graph.
+    """Return the attention weights of one graph, float32 of shape (heads, nodes, nodes), on the CPU.
 
-    Parameters
-    ----------
-    network : Network
-        A Gradformer, Graphormer or a baseline with attention.
-    batch : GraphBatch
-        Of one graph, on the network's device.
-    layer : int
-        Which layer, counted from 0.
-
-    Returns
-    -------
-    Tensor
-        Shape (heads, nodes, nodes), float32, on the CPU: ``[h, i, j]`` is how much of node j the head h
-        takes to node i; every row sums to 1.
-
-    Raises
-    ------
-    RunError
-        Where the model has no attention, or the graph no nodes.
-
-    Examples
-    --------
-    >>> from gradformer_dgl import Gradformer
-    >>> import dgl
-    >>> network = Network(Gradformer(out_size=2, feat_size=8, num_layers=1, num_heads=2, node_size=3))
-    >>> graph = dgl.graph(([0, 1], [1, 0]))
-    >>> distances = PairDistances(torch.tensor([0, 1, 1, 0], dtype=torch.uint8), torch.tensor([2]))
-    >>> batch = GraphBatch(graph, distances, node_features=torch.rand(2, 3))
-    >>> attention_weights(network, batch, 0).sum(2).round(decimals=4)
-    tensor([[1., 1.],
-            [1., 1.]])
+    ``[h, i, j]`` is how much of node j the head h takes to node i; every row sums to 1. Layers count from 0.
     """
     if not num_layers_with_attention(network):
         raise RunError("the model has no attention")

@@ -12,19 +12,9 @@ _MOST_WITH_COUNTS, _MOST_NAMED, _LETTERS = 12, 40, 14
 def confusion_counts(
     true: Int[np.ndarray, "items"], predicted: Int[np.ndarray, "items"], num_classes: int
 ) -> Int64[np.ndarray, "classes classes"]:
-    """Count the items of each true class (row) that are predicted as each class (column).
+    """Count items, (items,), by true class (row) and predicted class: int64 of shape (classes, classes).
 
-    Parameters
-    ----------
-    true, predicted : numpy.ndarray
-        Shape (items,); items whose true class is negative have none and do not count.
-    num_classes : int
-        Rows and columns.
-
-    Examples
-    --------
-    >>> confusion_counts(np.array([0, 0, 1, -1]), np.array([0, 1, 1, 0]), 2).tolist()
-    [[1, 1], [0, 1]]
+    Items whose true class is negative have none and do not count.
     """
     given = true >= 0
     cells = true[given].astype(np.int64) * num_classes + predicted[given]
@@ -34,19 +24,7 @@ def confusion_counts(
 def draw_confusion(
     axes: Any, counts: Int64[np.ndarray, "classes classes"], names: Sequence[str], title: str
 ) -> None:
-    """Draw the fraction of each class that is predicted as each class, and the numbers of items.
-
-    Parameters
-    ----------
-    axes : matplotlib.axes.Axes
-        Where to.
-    counts : numpy.ndarray
-        Shape (classes, classes), from :func:`confusion_counts`.
-    names : sequence of str
-        Of the classes.
-    title : str
-        Over the picture.
-    """
+    """Draw the fraction of each class that is predicted as each class, and the counts, (classes, classes)."""
     fractions = counts / np.maximum(1, counts.sum(1, keepdims=True))
     image = axes.imshow(fractions, cmap="Greys", vmin=0, vmax=1)
     if len(counts) <= _MOST_WITH_COUNTS:

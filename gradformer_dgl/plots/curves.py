@@ -25,19 +25,6 @@ def curves_figure(
 
     A seed has a colour, and a marker at its best epoch; training is drawn through, validation dashed. The
     score of the training data is drawn over the epochs that have it: those of older runs do not.
-
-    Parameters
-    ----------
-    records : mapping of int to sequence of dict
-        For each seed the records of its epochs, at least one.
-    best : mapping of int to int, optional
-        The epoch whose weights each seed keeps.
-    unit : str
-        Of the score.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     from matplotlib.figure import Figure
 

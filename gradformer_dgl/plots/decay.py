@@ -24,27 +24,7 @@ def draw_learned_decay(run: PlottedRun) -> Any:
 def decay_curves(
     config: RunConfig, tau: Sequence[float], num_distances: int
 ) -> Float[np.ndarray, "heads distances"]:
-    """Return the decay of each head at the distances 0, 1, ... steps.
-
-    Parameters
-    ----------
-    config : RunConfig
-        Settings of the run.
-    tau : sequence of float
-        The threshold of each head.
-    num_distances : int
-        Number of distances, each ``config.distance_unit`` from the last.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (heads, distances).
-
-    Examples
-    --------
-    >>> decay_curves(RunConfig(gamma=0.5), [0.0, 1.0], 3).tolist()
-    [[1.0, 0.5, 0.25], [1.0, 1.0, 0.5]]
-    """
+    """Return the decay of each head, (heads, distances), at 0, 1, ... times ``config.distance_unit``."""
     from gradformer_dgl.nn.decay import ExponentialDecay
 
     decay = ExponentialDecay(len(tau), config.gamma, tau, config.slope, False, config.distance_unit)
@@ -52,13 +32,7 @@ def decay_curves(
 
 
 def learned_tau(records: Mapping[int, Sequence[dict[str, Any]]], model: str = "") -> dict[int, list[float]]:
-    """Return the thresholds at the end of training, by seed and head.
-
-    Raises
-    ------
-    RunError
-        Where the model has none, or training diverged.
-    """
+    """Return the thresholds at the end of training, by seed and head; RunError without any, or diverged."""
     found = {seed: epochs[-1]["tau"] for seed, epochs in records.items() if epochs[-1].get("tau")}
     if not found:
         raise RunError(f"the model {model} has no decay that is learned".replace("  ", " "))
@@ -69,19 +43,7 @@ def learned_tau(records: Mapping[int, Sequence[dict[str, Any]]], model: str = ""
 
 
 def decay_figure(config: RunConfig, learned: Mapping[int, Sequence[float]]) -> Any:
-    """Draw the decay of every head at the start of training and at the end, a panel for each seed.
-
-    Parameters
-    ----------
-    config : RunConfig
-        Settings of the run, with the thresholds that the heads started from.
-    learned : mapping of int to sequence of float
-        For each seed the thresholds of its heads at the end; the first six seeds are drawn.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
+    """Draw the decay of every head at the start of training and at the end, a panel for each of six seeds."""
     shown = list(learned.items())[:MOST_SEEDS]
     with styled():
         alone = len(shown) == 1
@@ -93,19 +55,7 @@ def decay_figure(config: RunConfig, learned: Mapping[int, Sequence[float]]) -> A
 
 
 def draw_decay(axes: Any, config: RunConfig, tau: Sequence[float], title: str) -> None:
-    """Draw the decay of every head at the start of training and at the end into one panel.
-
-    Parameters
-    ----------
-    axes : matplotlib.axes.Axes
-        The panel.
-    config : RunConfig
-        Settings of the run, with the threshold that the heads started from.
-    tau : sequence of float
-        The threshold of each head at the end.
-    title : str
-        Over the panel.
-    """
+    """Draw the decay of every head at the start of training and at the end into one panel."""
     distances = config.distance_unit * np.arange(DISTANCES_SHOWN)
     (start,) = decay_curves(config, [config.hop], DISTANCES_SHOWN)
     axes.plot(

@@ -26,19 +26,7 @@ def draw_distances_and_thresholds(run: PlottedRun) -> Any:
 
 
 def distances_figure(cache: DistanceCache, learned: Mapping[int, Sequence[float]] | None = None) -> Any:
-    """Draw the percentage of pairs of nodes at each distance, and the thresholds of the heads above.
-
-    Parameters
-    ----------
-    cache : DistanceCache
-        Of the data.
-    learned : mapping of int to sequence of float, optional
-        For each seed the thresholds of its heads, in hops.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
+    """Draw the percentage of pairs of nodes at each distance, and the thresholds of every seed above."""
     from matplotlib.figure import Figure
 
     with styled():
@@ -63,17 +51,7 @@ def distances_figure(cache: DistanceCache, learned: Mapping[int, Sequence[float]
 
 
 def cache_figure(cache: DistanceCache) -> Any:
-    """Draw the percentage of pairs of nodes at each distance, and the sizes of the graphs.
-
-    Parameters
-    ----------
-    cache : DistanceCache
-        The cache.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
+    """Draw the percentage of pairs of nodes at each distance, and the sizes of the graphs."""
     from matplotlib.figure import Figure
 
     with styled():

@@ -17,24 +17,7 @@ from gradformer_dgl.training.config import RunConfig
 
 
 def write_page(run: PlottedRun, pictures: Sequence[Picture], left_out: Sequence[str], file: Path) -> None:
-    """Write the page of a run, whole or not at all.
-
-    Parameters
-    ----------
-    run : PlottedRun
-        The run.
-    pictures : sequence of Picture
-        What is shown; they are part of the file.
-    left_out : sequence of str
-        What is missing, and why.
-    file : Path
-        Where to.
-
-    Raises
-    ------
-    RunError
-        Where the file cannot be written.
-    """
+    """Write the page of a run, whole or not at all; ``left_out`` says what is missing, and why."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -111,15 +94,15 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _settings(run: PlottedRun) -> str:
     settings, usual = run.config.as_dict(), RunConfig().as_dict()
     spec = run.spec
-    facts = {"data": spec.dataset, "cache": spec.cache, "seeds": ", ".join(map(str, spec.seeds))}
+    shown = {"data": spec.dataset, "cache": spec.cache, "seeds": ", ".join(map(str, spec.seeds))}
     for name, value in spec.data_options.given().items():
-        facts[name.replace("_", " ")] = value if isinstance(value, str) else ", ".join(value)
-    facts |= {key: run.result[key] for key in ("version", "torch") if run.result and key in run.result}
+        shown[name.replace("_", " ")] = value if isinstance(value, str) else ", ".join(value)
+    shown |= {key: run.result[key] for key in ("version", "torch") if run.result and key in run.result}
     unusual = [name for name, value in settings.items() if value != usual[name]]
     return (
         '<h2>Settings</h2>\n<p class="soft">Bold: other than the default of the package.</p>\n'
         + _pairs(settings, unusual)
-        + _pairs(facts, kind="long")
+        + _pairs(shown, kind="long")
     )
 
 

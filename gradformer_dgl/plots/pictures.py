@@ -13,17 +13,7 @@ from gradformer_dgl.support.errors import ConfigError, GradformerError, RunError
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a run.
-
-    Parameters
-    ----------
-    name : str
-        Name of its file.
-    title, caption : str
-        Text above and below it on a page.
-    figure : matplotlib.figure.Figure
-        The picture.
-    """
+    """A picture of a run: name of its file, text above and below it on a page, Matplotlib figure."""
 
     name: str
     title: str
@@ -36,27 +26,7 @@ def draw_pictures(
     names: Sequence[str] = tuple(PICTURES),
     on_picture: Callable[[str], None] = lambda name: None,
 ) -> tuple[list[Picture], list[str]]:
-    """Draw the pictures of a run that can be drawn.
-
-    Parameters
-    ----------
-    run : PlottedRun
-        The run.
-    names : sequence of str
-        Pictures of the registry, or ``module:function``.
-    on_picture : callable
-        Called with the name of each picture before it is drawn.
-
-    Returns
-    -------
-    tuple of list
-        The pictures, and a line for each thing that is left out, with the reason.
-
-    Raises
-    ------
-    ConfigError
-        Where there is no such picture, graph or layer.
-    """
+    """Draw the pictures of a run that can be drawn; return them, and a line for each thing left out."""
     drawn, left_out = [], []
     for name in names:
         on_picture(name)
@@ -75,13 +45,7 @@ def draw_pictures(
 
 
 def write_pictures(pictures: Sequence[Picture], out: Path, formats: Sequence[str]) -> list[Path]:
-    """Write pictures into a folder, each under its name in every format; return the files.
-
-    Raises
-    ------
-    RunError
-        Where one cannot be written, or there is none.
-    """
+    """Write pictures into a folder, each under its name in every format; return the files."""
     if not pictures:
         raise RunError(f"nothing to write to {out}: no picture can be drawn")
     try:

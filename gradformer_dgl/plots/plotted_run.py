@@ -18,14 +18,7 @@ T = TypeVar("T")
 class PlottedRun(TrainedRun):
     """A run whose seeds may lack files; ``notes`` has a line for each that does.
 
-    Parameters
-    ----------
-    spec : RunSpec
-        As :class:`~gradformer_dgl.training.trained_run.TrainedRun` takes it.
-    graph : int, optional
-        Number of the graph whose attention is drawn. Default: one of the test graphs.
-    layer : int, optional
-        Its layer, counted from 1. Default: the last.
+    The graph whose attention is drawn is by default one of the test graphs, its layer, from 1, the last.
     """
 
     def __init__(self, spec: RunSpec, graph: int | None = None, layer: int | None = None) -> None:
@@ -35,13 +28,7 @@ class PlottedRun(TrainedRun):
 
     @cached_property
     def records_by_seed(self) -> dict[int, list[dict[str, Any]]]:
-        """Records of the epochs of every seed that has any.
-
-        Raises
-        ------
-        RunError
-            Where no seed has.
-        """
+        """Records of the epochs of every seed that has any."""
         return self._by_seed("curves", self.records)
 
     @cached_property
@@ -54,13 +41,7 @@ class PlottedRun(TrainedRun):
 
     @cached_property
     def networks(self) -> dict[int, Network]:
-        """The networks of the seeds that have weights, ready to predict.
-
-        Raises
-        ------
-        RunError
-            Where no seed has.
-        """
+        """The networks of the seeds that have weights, ready to predict."""
         return {seed: self.network(seed) for seed in self._weights}
 
     @cached_property

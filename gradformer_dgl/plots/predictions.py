@@ -23,24 +23,11 @@ def draw_predictions(run: PlottedRun) -> Any:
 
 
 def predictions_figure(tests: Sequence[SeedOutputs], task: str, names: Sequence[str]) -> Any:
-    """Draw the predictions of a run for its test data.
+    """Draw the predictions of a run for its test data; the seeds count together.
 
-    The seeds count together: their test data may be the same items, or others by chance.
-
-    Parameters
-    ----------
-    tests : sequence of SeedOutputs
-        Of each seed.
-    task : {"regression", "binary", "multiclass", "multilabel"}
-        A regression gets predicted against true values and the errors, a task of two classes a ROC curve
-        and a confusion matrix, one of more classes the matrix, a multi-label task a ROC curve for each of
-        the first six targets.
-    names : sequence of str
-        Of classes or targets.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    A regression gets predicted against true values and the errors, a task of two classes a ROC curve and a
+    confusion matrix, one of more classes the matrix, a multi-label task a ROC curve for each of the first six
+    targets.
     """
     with styled():
         if task == "regression":
@@ -111,7 +98,7 @@ def _title(name: str, tests: Sequence[SeedOutputs]) -> str:
 
 
 def _given(test: SeedOutputs, column: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return targets and outputs of a column, where there is a target."""
+    """Return targets and outputs of a column, (items,) each, where there is a target."""
     true, predicted = (part[:, column].double().numpy() for part in (test.targets, test.outputs))
     return true[~np.isnan(true)], predicted[~np.isnan(true)]
 
@@ -122,7 +109,7 @@ def _labelled(test: SeedOutputs, column: int) -> tuple[Float[np.ndarray, "items"
 
 
 def _margins(test: SeedOutputs) -> tuple[Float[np.ndarray, "items"], Bool[np.ndarray, "items"]]:
-    """Return the logit of the second class minus that of the first, and the targets, where there are any."""
+    """Return the logit of the second class minus that of the first, and the targets, (items,) where given."""
     known = test.targets.numpy() >= 0
     logits = test.outputs.double().numpy()[known]
     return logits[:, 1] - logits[:, 0], test.targets.numpy()[known] == 1

@@ -11,7 +11,7 @@ _MANY = 1000
 def draw_scatter(
     axes: Any, true: Float[np.ndarray, "items"], predicted: Float[np.ndarray, "items"], title: str
 ) -> None:
-    """Draw predicted against true values, with the diagonal on which they agree."""
+    """Draw predicted against true values, (items,), with the diagonal on which they agree."""
     axes.scatter(
         true,
         predicted,
@@ -29,7 +29,7 @@ def draw_scatter(
 
 
 def draw_errors(axes: Any, errors: Float[np.ndarray, "items"], mean_absolute: float) -> None:
-    """Draw the histogram of the errors."""
+    """Draw the histogram of the errors, (items,)."""
     axes.hist(errors, bins=min(60, max(10, round(len(errors) ** 0.5))), color="0.75", ec="0.3", lw=0.5)
     axes.axvline(0, color="black", ls="--", lw=1)
     axes.set(title=f"Mean absolute error {mean_absolute:.4g}", xlabel="predicted − true", ylabel="test items")

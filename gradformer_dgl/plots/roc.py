@@ -13,24 +13,9 @@ _GRID = np.linspace(0, 1, 201)
 def roc_curve(
     scores: Float[np.ndarray, "items"], positive: Bool[np.ndarray, "items"]
 ) -> tuple[Float[np.ndarray, "points"], Float[np.ndarray, "points"]]:
-    """Return the false and true positive rates at every threshold between the scores.
+    """Return the false and true positive rates, (points,) each, at every threshold between scores, (items,).
 
-    Parameters
-    ----------
-    scores : numpy.ndarray
-        Shape (items,); larger means surer.
-    positive : numpy.ndarray
-        Shape (items,): what is true. Both classes occur.
-
-    Returns
-    -------
-    tuple of numpy.ndarray
-        Shape (points,) each, from (0, 0) to (1, 1). Items of one score are told apart nowhere.
-
-    Examples
-    --------
-    >>> roc_curve(np.array([0.9, 0.4, 0.4, 0.1]), np.array([True, True, False, False]))
-    (array([0. , 0. , 0.5, 1. ]), array([0. , 0.5, 1. , 1. ]))
+    Both classes occur. Items of one score are told apart nowhere.
     """
     order = np.argsort(-scores, kind="stable")
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
@@ -40,13 +25,7 @@ def roc_curve(
 
 
 def area_under(x: Float[np.ndarray, "points"], y: Float[np.ndarray, "points"]) -> float:
-    """Return the area under straight lines from point to point.
-
-    Examples
-    --------
-    >>> area_under(np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.0, 1.0]))
-    1.5
-    """
+    """Return the area under straight lines from point to point, (points,)."""
     return float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2))
 
 
@@ -57,14 +36,7 @@ def draw_roc(
 ) -> None:
     """Draw the curve of each seed and, of several, their mean at equal false positive rates.
 
-    Parameters
-    ----------
-    axes : matplotlib.axes.Axes
-        Where to.
-    seeds : sequence of (scores, positive)
-        See :func:`roc_curve`. A seed whose test data are of one class has no curve.
-    title : str
-        What is predicted.
+    Scores and classes of a seed have shape (items,); a seed whose test data are of one class has no curve.
     """
     curves = [roc_curve(*one) for one in seeds if 0 < one[1].sum() < len(one[1])]
     axes.plot([0, 1], [0, 1], color="0.5", ls=":", lw=1, label="guessing")

@@ -13,16 +13,6 @@ def draw_run(spec: RunSpec) -> None:
     """Draw the training of every seed, and the decay that each head learned beside the one it started from.
 
     A model without a learned decay leaves no picture of one, not even that of an earlier run in the folder.
-
-    Parameters
-    ----------
-    spec : RunSpec
-        A run whose seeds are trained.
-
-    Raises
-    ------
-    RunError
-        Where a metrics file is missing or broken, or a picture cannot be written.
     """
     folder = Path(spec.folder)
     records = {seed: read_records(spec.seed_folder(seed)) for seed in spec.seeds}

@@ -69,15 +69,7 @@ FORMATS = tuple(_METADATA)
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw and save in the style of this package, whatever the user's own settings are.
-
-    Examples
-    --------
-    >>> import matplotlib
-    >>> with styled():
-    ...     matplotlib.rcParams["svg.fonttype"]
-    'path'
-    """
+    """Draw and save in the style of this package, whatever the user's own settings are."""
     import matplotlib
     from matplotlib import font_manager
 
@@ -105,14 +97,7 @@ def marker(number: int) -> str:
 
 
 def panels(count: int, columns: int, panel_height: float, width: float = WIDTH) -> tuple[Any, list[Any]]:
-    """Return a figure and so many axes, in rows.
-
-    Examples
-    --------
-    >>> figure, axes = panels(4, columns=3, panel_height=2.0)
-    >>> len(axes), figure.get_size_inches().tolist()
-    (4, [7.2, 4.0])
-    """
+    """Return a figure and so many axes, in rows."""
     from matplotlib.figure import Figure
 
     columns = min(count, columns)
@@ -125,15 +110,7 @@ def panels(count: int, columns: int, panel_height: float, width: float = WIDTH) 
 
 
 def rendered(figure: Any, kind: str) -> bytes:
-    """Return the content of a picture file.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        What is drawn.
-    kind : str
-        The format, such as ``"png"``.
-    """
+    """Return the content of a picture file."""
     stream = io.BytesIO()
     with styled(), warnings.catch_warnings(record=True) as caught:
         warnings.filterwarnings("always", _NO_GLYPH, UserWarning)
@@ -154,13 +131,7 @@ def _say_missing_characters() -> None:
 
 
 def write_picture(figure: Any, file: Path) -> None:
-    """Write a picture, whole or not at all; the suffix is the format.
-
-    Raises
-    ------
-    RunError
-        Where the file cannot be written.
-    """
+    """Write a picture, whole or not at all; the suffix is the format."""
     content = rendered(figure, file.suffix[1:].lower())
     try:
         write_atomically(file, content, durable=False)
@@ -169,13 +140,7 @@ def write_picture(figure: Any, file: Path) -> None:
 
 
 def check_suffix(file: Path) -> None:
-    """Refuse a file whose suffix is no format that Matplotlib writes.
-
-    Raises
-    ------
-    ConfigError
-        Names the suffixes.
-    """
+    """Refuse a file whose suffix is no format that Matplotlib writes, with ConfigError."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     formats = FigureCanvasAgg.filetypes

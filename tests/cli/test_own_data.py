@@ -217,11 +217,13 @@ def test_an_unknown_task_is_wrong_usage(command, folder):
 
 
 def test_each_data_set_has_a_preset_that_suits_it():
-    none = DataOptions()
-    assert options.preset_of("zinc.csv", "zinc", none) == "molecules"
-    assert options.preset_of("rings_of_mine:make_dataset", "rings_of_mine.make_dataset", none) == "default"
+    def preset_of(dataset, found):
+        return options.ChosenData(dataset, None, Path("cache"), DataOptions()).preset(found)
+
+    assert preset_of("zinc.csv", "zinc") == "molecules"
+    assert preset_of("rings_of_mine:make_dataset", "rings_of_mine.make_dataset") == "default"
     names = ("ogbg-molhiv", "IMDB-BINARY", "COLLAB", "AIDS")
-    assert [options.preset_of(name, name, none) for name in names] == [*map(str.lower, names[:3]), "default"]
+    assert [preset_of(name, name) for name in names] == [*map(str.lower, names[:3]), "default"]
     published = load_preset("ogbg-molhiv")
     assert (published.gamma, published.hop, published.slope) == (0.7, 5.0, 0.2)
     assert (published.num_layers, published.feat_size, published.num_heads) == (10, 64, 4)

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,8 +9,9 @@ from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.data import load_dataset
 from gradformer_dgl.experiments import reproduction
 from gradformer_dgl.experiments.caches import ensure_cache
+from gradformer_dgl.experiments.experiment import experiments_of
 from gradformer_dgl.experiments.records import load_record, record_file
-from gradformer_dgl.experiments.reproduction import reproduce
+from gradformer_dgl.experiments.reproduction import Folders, reproduce, trainings_of
 from gradformer_dgl.experiments.table_files import write_table
 from gradformer_dgl.experiments.tables import TABLES
 from gradformer_dgl.support.errors import CacheError, RunError
@@ -268,3 +270,10 @@ def test_trainings_on_a_gpu(shapes_experiments, place, monkeypatch):
     text = write_table(TABLES["main"], [experiment], place.out).read_text()
     assert "on one thread, and a GPU where one is named below." in text
     assert f"on Abacus of cuda:1 beside {run['machine']['cpu']} (cores" in text
+
+
+def test_experiments_share_their_trainings():
+    folders = Folders(Path("results"), Path("runs"), Path("cache"))
+    decay = experiments_of(TABLES["decay"])
+    assert len(decay) == 9
+    assert len(trainings_of(decay, folders, seeds=range(10))) == 80

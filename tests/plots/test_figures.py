@@ -15,9 +15,9 @@ from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.plots import style
 from gradformer_dgl.plots.confusion import confusion_counts, draw_confusion
 from gradformer_dgl.plots.curves import curves_figure
-from gradformer_dgl.plots.decay import decay_figure, learned_tau
+from gradformer_dgl.plots.decay import decay_curves, decay_figure, learned_tau
 from gradformer_dgl.plots.distances import distances_figure
-from gradformer_dgl.plots.style import styled, write_picture
+from gradformer_dgl.plots.style import panels, styled, write_picture
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.config import RunConfig
@@ -211,3 +211,14 @@ def test_fonts_that_are_not_there_are_not_asked_for(monkeypatch):
     monkeypatch.setattr(style, "_MORE_FONTS", ("No Such Font", "STIXGeneral"))
     with styled():
         assert matplotlib.rcParams["font.family"] == ["DejaVu Sans", "STIXGeneral"]
+
+
+def test_a_decay_falls_from_its_threshold_on():
+    curves = decay_curves(RunConfig(gamma=0.5), [0.0, 1.0], 3)
+    assert curves.tolist() == [[1.0, 0.5, 0.25], [1.0, 1.0, 0.5]]
+
+
+def test_panels_of_an_unfinished_row_are_left_out():
+    figure, axes = panels(4, columns=3, panel_height=2.0)
+    assert len(axes) == len(figure.axes) == 4
+    assert figure.get_size_inches().tolist() == [style.WIDTH, 4.0]

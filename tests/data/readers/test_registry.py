@@ -150,12 +150,15 @@ def test_the_command_line_takes_a_reader(module: str, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.exc_info
     assert json.loads(result.stdout)["dataset"] == "paths"
     assert (tmp_path / "cache" / "paths.h5").is_file()
-    given = DataOptions(reader=f"{module}:read_sizes")
-    assert options.lasting_name("paths.sizes", None, "paths", given) == str(tmp_path / "paths.sizes")
-    assert options.lasting_name("mutag", None, "MUTAG", DataOptions()) == "MUTAG"
-    names = ["paths.sizes", "mine.csv", "SBM-NODES-300", "a:b", "NCI1", "TINY"]
-    presets = [options.preset_of(name, name, DataOptions()) for name in names[1:]]
-    assert options.preset_of(names[0], "paths", given) == "default"
+
+    def chosen(dataset: str, **given: str) -> options.ChosenData:
+        return options.ChosenData(dataset, None, Path("cache"), DataOptions(**given))
+
+    own = chosen("paths.sizes", reader=f"{module}:read_sizes")
+    assert own.lasting_name("paths") == str(tmp_path / "paths.sizes")
+    assert own.preset("paths") == "default"
+    assert chosen("mutag").lasting_name("MUTAG") == "MUTAG"
+    presets = [chosen(name).preset(name) for name in ("mine.csv", "SBM-NODES-300", "a:b", "NCI1", "TINY")]
     assert presets == ["molecules", "nodes", "default", "nci1", "default"]
 
 
