@@ -22,10 +22,8 @@ class GraphBatch:
         The batched graph (``batch_num_nodes()`` gives the parts).
     distances : PairDistances, SparsePairDistances or None
         Shortest-path distances of the same graphs.
-    node_features : Tensor or None
-        Shape (nodes, columns), float; or (nodes,) or (nodes, columns), int64 categories.
-    edge_features : Tensor or None
-        The same for edges, in the order of the graph's edges.
+    node_features, edge_features : Tensor or None
+        Shape (rows, columns), float; or (rows,) or (rows, columns), int64 categories; in the graph's order.
     encodings : dict of str to Tensor
         Node encodings by name, e.g. ``"rwse:20"``: shape (nodes, 20), float32.
     labels : Tensor or None

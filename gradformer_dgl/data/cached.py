@@ -22,10 +22,10 @@ Item = tuple[dgl.DGLGraph, Tensor, dict[str, Tensor], Any]
 
 
 class CachedGraphDataset(Dataset):
-    """A DGL data set and the cache of its distances, item by item.
+    """A DGL data set with the cache of its distances.
 
-    Distances and encodings are read from the file as they are asked for; nothing is held in memory. The
-    object can be pickled, and sent to the workers of a data loader.
+    Distances and encodings are read from the file item by item. The object can be pickled, and sent to the
+    workers of a data loader.
 
     Parameters
     ----------

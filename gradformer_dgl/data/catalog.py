@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 def catalog() -> tuple[DatasetEntry, ...]:
     """Return the data sets with a description."""
-    return tuple(entry for part in READERS.values() for entry in part.traits.get("datasets", ()))
+    return tuple(entry for part in READERS.values() for entry in _entries(part))
+
+
+def _entries(part: Part) -> tuple[DatasetEntry, ...]:
+    return part.traits.get("datasets", ())
 
 
 def dataset_names() -> tuple[str, ...]:
@@ -44,9 +48,8 @@ def known_names() -> tuple[str, ...]:
 
 def canonical_name(name: str) -> str:
     """Return a name as the catalogue spells it, or as it is where no reader lists it."""
-    aliases = _aliases()
-    spelled = {known.casefold(): aliases.get(known, known) for known in (*known_names(), *aliases)}
-    return spelled.get(name.casefold(), name)
+    found = _spellings().get(name.casefold(), name)
+    return _aliases().get(found, found)
 
 
 def reader_for(name: str, reader: str | None = None) -> Part | None:
@@ -58,7 +61,7 @@ def reader_for(name: str, reader: str | None = None) -> Part | None:
         return READERS.part(reader)
     canonical = canonical_name(name)
     for part in READERS.values():
-        names = [*(entry.name for entry in part.traits.get("datasets", ())), *part.traits.get("names", ())]
+        names = [*(entry.name for entry in _entries(part)), *part.traits.get("names", ())]
         if canonical in names or re.fullmatch(part.traits.get("pattern", "(?!)"), name, re.IGNORECASE):
             return part
     return None
@@ -72,10 +75,9 @@ def load_dataset(
     Parameters
     ----------
     name : str
-        One of :func:`dataset_names`, or any set of the TU collection; upper and lower case do not matter.
-        Or a CSV file of molecules (:func:`~gradformer_dgl.data.readers.smiles_csv.read_smiles_csv`); or
-        ``"module:function"`` (:func:`~gradformer_dgl.data.readers.python_function.read_python_function`); or
-        whatever the ``reader`` takes.
+        One of :func:`dataset_names`, or any set of the TU collection, in upper or lower case; a CSV file of
+        molecules (:func:`~gradformer_dgl.data.readers.smiles_csv.read_smiles_csv`); ``"module:function"``
+        (:func:`~gradformer_dgl.data.readers.python_function.read_python_function`); or what ``reader`` takes.
     data_root : str or Path, optional
         Folder with the raw files (``DIR/NAME/NAME.zip`` or unpacked); what is missing is downloaded to
         it. Default: ``~/.cache/gradformer_dgl``.
@@ -165,8 +167,12 @@ def _unknown(name: str) -> str:
 
 
 def _similar_names(name: str) -> list[str]:
-    spelled = {known.casefold(): known for known in (*known_names(), *_aliases())}
+    spelled = _spellings()
     return [spelled[match] for match in difflib.get_close_matches(name.casefold(), spelled, n=3, cutoff=0.75)]
+
+
+def _spellings() -> dict[str, str]:
+    return {known.casefold(): known for known in (*known_names(), *_aliases())}
 
 
 def _aliases() -> dict[str, str]:

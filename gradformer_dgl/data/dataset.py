@@ -108,14 +108,17 @@ class GraphDataset:
         labels = self.graphs.labels
         if labels is None or (self.level == "node" and not self.splits_nodes):
             return torch.arange(len(self))
-        given = ~labels.isnan() if labels.is_floating_point() else labels >= 0
-        return given.reshape(len(labels), -1).any(1).nonzero()[:, 0]
+        return _is_given(labels).reshape(len(labels), -1).any(1).nonzero()[:, 0]
 
     def check_classes(self) -> None:
         """Raise :class:`DataError` where all labels of a multi-class or binary task are equal."""
         labels = self.graphs.labels
         if labels is None or self.task not in ("multiclass", "binary"):
             return
-        given = labels[~labels.isnan()] if labels.is_floating_point() else labels[labels >= 0]
+        given = labels[_is_given(labels)]
         if len(given) and bool((given == given[0]).all()):
             raise DataError(f"all labels of {self.name} are of one class; a {self.task} task needs two")
+
+
+def _is_given(labels: Tensor) -> Tensor:
+    return ~labels.isnan() if labels.is_floating_point() else labels >= 0

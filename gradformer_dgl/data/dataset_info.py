@@ -1,6 +1,7 @@
 """Dataset info: task, outputs and features of the training data, without the data."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,16 +16,8 @@ _KINDS = (None, "number", "flag", "category")
 class DatasetInfo:
     """Task, outputs and features of a data set: all of a :class:`GraphDataset` but graphs and splits.
 
-    Parameters
-    ----------
-    name, task, level, out_size, node_encoder, node_size, edge_encoder, edge_size, output_names, source
-        See :class:`GraphDataset`.
-    node_kind, edge_kind : {"number", "flag", "category"} or None
-        Content of a column: floats, bool, or integers.
-    directed : bool
-        Distances follow the direction of edges.
-    max_distance : int, optional
-        Pairs farther apart count as unreachable.
+    Kinds of features are ``"number"`` for floats, ``"flag"`` for bool and ``"category"`` for integers.
+    Distances follow the direction of edges where ``directed``; those above ``max_distance`` are unreachable.
     """
 
     name: str
@@ -60,8 +53,8 @@ class DatasetInfo:
     def read(cls, saved: Any) -> "DatasetInfo":
         """Return the info that :meth:`as_dict` returned; :class:`DataError` where it is none."""
         try:
-            values = {name: _as_tuples(value) for name, value in saved.items()}
-            read = cls(**values | {"source": FeatureSource(**_read_source(values.get("source") or {}))})
+            values = _with_tuples(saved)
+            read = cls(**values | {"source": FeatureSource(**_with_tuples(values.get("source") or {}))})
             checks = (
                 read.task in ("multiclass", "binary", "multilabel", "regression"),
                 read.level in ("graph", "node"),
@@ -84,7 +77,7 @@ class DatasetInfo:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for YAML, without empty ones."""
-        plain: dict[str, Any] = _as_lists(dataclasses.asdict(self))
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         plain["source"] = {name: value for name, value in plain["source"].items() if value}
         return {name: value for name, value in plain.items() if value not in (None, [], {})}
 
@@ -126,15 +119,9 @@ def _is_source(source: FeatureSource) -> bool:
     )
 
 
-def _read_source(saved: Mapping[str, Any]) -> dict[str, Any]:
+def _with_tuples(saved: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _as_tuples(value) for name, value in saved.items()}
 
 
 def _as_tuples(value: Any) -> Any:
     return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
-
-
-def _as_lists(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _as_lists(part) for name, part in value.items()}
-    return list(map(_as_lists, value)) if isinstance(value, (tuple, list)) else value

@@ -79,7 +79,7 @@ def stack_labels(labels: Any) -> Tensor | None:
     if labels is None:
         return None
     try:
-        stacked = labels if isinstance(labels, Tensor) else torch.stack([_as_tensor(one) for one in labels])
+        stacked = labels if isinstance(labels, Tensor) else torch.stack([*map(_as_tensor, labels)])
     except (RuntimeError, TypeError, ValueError) as error:
         raise GraphError(f"labels cannot be stacked: {' '.join(str(error).split())}") from error
     if stacked.is_complex():

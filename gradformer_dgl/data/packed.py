@@ -39,11 +39,9 @@ class PackedGraphs:
         Shape (graphs,), int64: nodes and directed edges per graph; 0 is allowed. Kept on the CPU.
     src, dst : Tensor
         Shape (edges,), int32: the ends of the edges, node ids counted from 0 in each graph.
-    node_features : Tensor, optional
-        Shape (nodes, columns), float; or (nodes,) or (nodes, columns), int64 categories. Or, to take less
+    node_features, edge_features : Tensor, optional
+        Shape (rows, columns), float; or (rows,) or (rows, columns), int64 categories. Or, to take less
         memory, uint8 categories, which become int64 in a batch, and bool columns, which become float32.
-    edge_features : Tensor, optional
-        The same, per edge.
     labels : Tensor, optional
         Shape (graphs, ...), or (nodes, ...) where ``label_level`` is ``"node"``.
     distances : PairDistances or SparsePairDistances, optional

@@ -26,13 +26,17 @@ def check_finite(
     wrong = ~torch.isfinite(values.flatten(1) if values.ndim > 1 else values[:, None]).all(1)
     if not wrong.any():
         return
-    row = int(wrong.nonzero()[0])
-    graph = int(torch.searchsorted(counts.cumsum(0), row, right=True))
-    number = row - int(starts_of(counts)[graph])
+    graph, number = place_of_row(int(wrong.nonzero()[0]), counts)
     raise DataError(
         f"a feature of {part} {number} of graph {graph} is NaN or infinite; "
         "mend the data or leave the graph out"
     )
+
+
+def place_of_row(row: int, counts: Int64[Tensor, " graphs"]) -> tuple[int, int]:
+    """Return the graph of a row, and its number there, of graphs with these counts of rows (graphs,)."""
+    graph = int(torch.searchsorted(counts.cumsum(0), row, right=True))
+    return graph, row - int(starts_of(counts)[graph])
 
 
 def graph_numbers(indices: Tensor | Sequence[int] | slice, num_graphs: int) -> Int64[Tensor, " chosen"]:
@@ -46,7 +50,7 @@ def graph_numbers(indices: Tensor | Sequence[int] | slice, num_graphs: int) -> I
             f"{tuple(chosen.shape)}; take mask.nonzero()[:, 0] of a mask"
         )
     chosen = chosen.long()
-    if len(chosen) and not -num_graphs <= int(chosen.min()) <= int(chosen.max()) < num_graphs:
-        wrong = int(chosen.min()) if int(chosen.min()) < -num_graphs else int(chosen.max())
-        raise IndexError(f"graph {wrong} of {num_graphs}")
+    wrong = chosen[(chosen < -num_graphs) | (chosen >= num_graphs)]
+    if len(wrong):
+        raise IndexError(f"graph {int(wrong[0])} of {num_graphs}")
     return torch.where(chosen < 0, chosen + num_graphs, chosen)

@@ -34,15 +34,9 @@ def wl_labels(graphs: PackedGraphs, rounds: int, counted: bool = False) -> Int64
     NeurIPS 2016.
     """
     labels = np.empty((graphs.num_nodes, rounds), np.uint64)
-    refine(
-        graphs.node_counts.numpy(),
-        graphs.edge_counts.numpy(),
-        graphs.src.cpu().numpy(),
-        graphs.dst.cpu().numpy(),
-        _hashes(graphs.edge_features, graphs.num_edges),
-        _hashes(graphs.node_features, graphs.num_nodes),
-        labels,
-    )
+    edges = _hashes(graphs.edge_features, graphs.num_edges)
+    nodes = _hashes(graphs.node_features, graphs.num_nodes)
+    refine(*graphs.structures().arrays, edges, nodes, labels)
     if counted:
         number_repeats(graphs.node_counts.numpy(), labels)
     return torch.from_numpy(labels.view(np.int64)).to(graphs.device)

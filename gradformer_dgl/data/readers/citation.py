@@ -29,7 +29,7 @@ def read_citation(name: str, data_root: str | Path | None = None) -> GraphDatase
     Parameters
     ----------
     name : {"Cora", "Citeseer", "Pubmed"}
-        Which one.
+        Name of the graph.
     data_root : str or Path, optional
         The folder with ``cora_v2``, ``citeseer`` or ``pubmed`` (or with DGL's own folder, which ends with a
         hash), which is downloaded where it is missing. Default: ``~/.cache/gradformer_dgl``.
@@ -44,13 +44,11 @@ def read_citation(name: str, data_root: str | Path | None = None) -> GraphDatase
     key = _FOLDERS[name.casefold()]
     files = {part: f"ind.{key}.{part}" for part in (*_OBJECTS, "test.index")}
     # DGL's own folders end with a hash of the address.
-    there = [
-        folder
-        for folder in (root / key, *sorted(root.glob(f"{key}_*")))
-        if all((folder / file).is_file() for file in files.values())
-    ]
-    folder = there[0] if there else root / key
-    if not there:
+    folders = (root / key, *sorted(root.glob(f"{key}_*")))
+    there = (folder for folder in folders if all((folder / file).is_file() for file in files.values()))
+    folder = next(there, None)
+    if folder is None:
+        folder = root / key
         url = os.environ.get("GRADFORMER_DGL_CITATION_URL", DGL_URL).format(folder=key)
         unpack(download_zip(url, folder / f"{key}.zip"), folder, files.values())
     parts = {part: read_planetoid(folder / files[part]) for part in _OBJECTS}

@@ -52,12 +52,10 @@ def read_cluster(
     (4, 'node', 6, [0, 1, 2, 3, 4, 5])
     """
     rng = np.random.default_rng(seed)
-    communities, classes = 6, 6
+    communities = 6
     sizes = rng.integers(LOWEST, HIGHEST + 1, (sum(graphs), communities))
     node_counts = sizes.sum(1)
-    labels = _shuffled(
-        np.repeat(np.tile(np.arange(communities), len(sizes)), sizes.ravel()), node_counts, rng
-    )
+    labels = _shuffled(_kinds(sizes), node_counts, rng)
     # Sorted by graph and community, one node drawn out of each.
     owner = np.repeat(np.arange(len(sizes)), node_counts)
     sorted_nodes = np.lexsort((labels, owner))
@@ -67,8 +65,8 @@ def read_cluster(
     features[marked] = np.tile(np.arange(communities), len(sizes)) + 1
     chances = np.full((communities, communities), 0.25)
     np.fill_diagonal(chances, 0.55)
-    packed = _packed(node_counts, labels, np.full(len(labels), -1), np.arange(len(sizes)), chances, seed)
-    return _dataset(name, packed, features, labels, communities + 1, classes, graphs)
+    drawn = (node_counts, labels, np.full(len(labels), -1), np.arange(len(sizes)), chances, seed)
+    return _dataset(name, graphs, drawn, features, labels, (communities + 1, communities))
 
 
 def read_pattern(
@@ -94,7 +92,7 @@ def read_pattern(
     sizes[:, bases] = pattern_sizes[pattern]
     node_counts = sizes.sum(1)
     # The place of a node in its community, which says who it is in a pattern.
-    kinds = np.repeat(np.tile(np.arange(bases + 1), len(sizes)), sizes.ravel())
+    kinds = _kinds(sizes)
     places = np.arange(len(kinds)) - np.repeat(np.cumsum(sizes.ravel()) - sizes.ravel(), sizes.ravel())
     places = np.where(kinds == bases, places, -1)
     order = _shuffled(np.arange(len(kinds)), node_counts, rng)
@@ -104,8 +102,13 @@ def read_pattern(
     chances = np.full((bases + 1, bases + 1), 0.35)
     np.fill_diagonal(chances, 0.5)
     chances[bases] = chances[:, bases] = 0.5
-    packed = _packed(node_counts, kinds, places, pattern, chances, seed)
-    return _dataset(name, packed, features, (kinds == bases).astype(np.int64), categories, 2, graphs)
+    drawn = (node_counts, kinds, places, pattern, chances, seed)
+    return _dataset(name, graphs, drawn, features, (kinds == bases).astype(np.int64), (categories, 2))
+
+
+def _kinds(sizes: np.ndarray) -> np.ndarray:
+    """Return the community of every node, (nodes,), for sizes of shape (graphs, communities)."""
+    return np.repeat(np.tile(np.arange(sizes.shape[1]), len(sizes)), sizes.ravel())
 
 
 def _shuffled(values: np.ndarray, node_counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -114,53 +117,46 @@ def _shuffled(values: np.ndarray, node_counts: np.ndarray, rng: np.random.Genera
     return values[np.lexsort((rng.random(len(values)), owner))]
 
 
-def _packed(
-    node_counts: np.ndarray,
-    kinds: np.ndarray,
-    places: np.ndarray,
-    pattern: np.ndarray,
-    chances: np.ndarray,
-    seed: int,
-) -> PackedGraphs:
-    """Draw the edges: both directions of each, sorted."""
+def _dataset(
+    name: str,
+    graphs: tuple[int, int, int],
+    drawn: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, int],
+    features: np.ndarray,
+    labels: np.ndarray,
+    sizes: tuple[int, int],
+) -> GraphDataset:
+    """Draw the edges, both directions of each, sorted, and return the data set.
+
+    ``drawn`` has node counts, kinds, places, patterns, chances of edges by kind, and the seed; ``sizes`` are
+    the numbers of categories of a feature and of classes.
+    """
+    node_counts, kinds, places, pattern, chances, seed = drawn
     limits = np.round(chances * 2**32).astype(np.uint64)
     drawn = (node_counts, kinds, places, pattern, limits, seed)
     degrees = np.zeros(len(kinds), np.int64)
     count_edges(*drawn, degrees)
-    begins = np.cumsum(degrees) - degrees
     src, dst = np.empty(degrees.sum(), np.int32), np.empty(degrees.sum(), np.int32)
-    fill_edges(*drawn, begins, src, dst)
-    nodes = np.cumsum(node_counts)
-    totals = np.concatenate([[0], np.cumsum(degrees)])
-    edge_counts = np.diff(totals[np.concatenate([[0], nodes])])
-    return PackedGraphs(
+    fill_edges(*drawn, np.cumsum(degrees) - degrees, src, dst)
+    first_nodes = np.cumsum(node_counts) - node_counts
+    edge_counts = np.add.reduceat(degrees, first_nodes)
+    packed = PackedGraphs(
         torch.from_numpy(node_counts),
         torch.from_numpy(edge_counts),
         torch.from_numpy(src),
         torch.from_numpy(dst),
+        node_features=torch.from_numpy(features),
+        labels=torch.from_numpy(labels),
+        label_level="node",
     )
-
-
-def _dataset(
-    name: str,
-    packed: PackedGraphs,
-    features: np.ndarray,
-    labels: np.ndarray,
-    categories: int,
-    classes: int,
-    graphs: tuple[int, int, int],
-) -> GraphDataset:
-    packed.node_features, packed.labels = torch.from_numpy(features), torch.from_numpy(labels)
-    packed.label_level = "node"
     parts = torch.arange(sum(graphs)).split(list(graphs))
     return GraphDataset(
         name=name,
         graphs=packed,
         task="multiclass",
         level="node",
-        out_size=classes,
-        output_names=tuple(str(number) for number in range(classes)),
+        out_size=sizes[1],
+        output_names=tuple(map(str, range(sizes[1]))),
         node_encoder="embedding",
-        node_size=categories,
+        node_size=sizes[0],
         splits=dict(zip(("train", "val", "test"), parts, strict=True)),
     )

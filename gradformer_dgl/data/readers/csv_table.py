@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gradformer_dgl.support.errors import DataError
 
 _SUFFIXES = (".csv.gz", ".csv")
-_SHOWN_LINES = 10
+_MOST_NAMED = 10
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
 
@@ -75,9 +77,13 @@ def read_columns(file: Path, names: Sequence[str]) -> CsvTable:
 
 def some_lines(lines: Sequence[int]) -> str:
     """Name lines in a message, not too many of them."""
-    shown = ", ".join(str(line) for line in lines[:_SHOWN_LINES])
-    more = f" and {len(lines) - _SHOWN_LINES:,} more" if len(lines) > _SHOWN_LINES else ""
-    return f"{'line' if len(lines) == 1 else 'lines'} {shown}{more}"
+    return f"{'line' if len(lines) == 1 else 'lines'} {some_of(lines)}"
+
+
+def some_of(numbers: Sequence[int] | np.ndarray) -> str:
+    """Name the first numbers of many."""
+    more = f" and {len(numbers) - _MOST_NAMED:,} more" if len(numbers) > _MOST_NAMED else ""
+    return ", ".join(map(str, numbers[:_MOST_NAMED])) + more
 
 
 @contextlib.contextmanager

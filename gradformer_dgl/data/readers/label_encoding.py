@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Int64, Integer
 
+from gradformer_dgl.data.readers.csv_table import some_of
 from gradformer_dgl.support.errors import DataError
 
 MAX_DEGREE = 512
-_SHOWN_VALUES = 10
 
 
 def values_of(labels: Integer[np.ndarray, "rows columns"]) -> tuple[tuple[int, ...], ...]:
@@ -33,8 +33,8 @@ def label_codes(
         if len(strange):
             several = "value" if len(strange) == 1 else "values"
             raise DataError(
-                f"{noun} have the {several} {_some(strange)}, "
-                f"but those of the training data only {_some(known)}"
+                f"{noun} have the {several} {some_of(strange)}, "
+                f"but those of the training data only {some_of(known)}"
             )
         codes[:, number] = np.searchsorted(known, column)
     return codes
@@ -56,8 +56,3 @@ def degree_columns(
     """Return a column for each degree (nodes,), True where a node has it, capped at ``max_degree``."""
     capped = np.minimum(degrees, max_degree)
     return capped[:, None] == np.arange(capped.max(initial=0) + 1)
-
-
-def _some(values: Sequence[int] | np.ndarray) -> str:
-    more = f" and {len(values) - _SHOWN_VALUES} more" if len(values) > _SHOWN_VALUES else ""
-    return ", ".join(str(value) for value in values[:_SHOWN_VALUES]) + more

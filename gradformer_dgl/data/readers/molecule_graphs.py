@@ -14,9 +14,10 @@ import joblib
 import numpy as np
 import torch
 
+from gradformer_dgl.data.dataset import FeatureSource, GraphDataset
 from gradformer_dgl.data.packed import PackedGraphs
 from gradformer_dgl.data.readers.download import default_folder
-from gradformer_dgl.data.readers.molecule_features import BASIC, MoleculeFeatures, import_chem
+from gradformer_dgl.data.readers.molecule_features import BASIC, OGB, TABLES, MoleculeFeatures, import_chem
 from gradformer_dgl.data.readers.smiles_parser import MoleculeArrays, parse_molecules
 from gradformer_dgl.support.atomic_write import drafted
 from gradformer_dgl.support.progress import Progress
@@ -47,24 +48,12 @@ def pack_molecules(
     keep: bool = False,
     jobs: int = 1,
 ) -> PackedMolecules:
-    """Return SMILES as graphs of heavy atoms, every bond in both directions.
+    """Return SMILES as graphs of heavy atoms: node and edge features (rows, columns), uint8 categories.
 
-    Node features are (nodes, columns), edge features (edges, columns), uint8 categories.
-
-    Parameters
-    ----------
-    smiles : sequence of str
-        One molecule each.
-    features : MoleculeFeatures
-        Columns of categories of atoms and bonds.
-    accept_invalid : bool
-        Read a molecule that RDKit can parse but not sanitize (for example, a metal with more bonds than it
-        allows) without its checks, as older versions of RDKit and so the Open Graph Benchmark read it.
-    keep : bool
-        Keep many molecules in ``~/.cache/gradformer_dgl/molecules`` for the next time that the same SMILES
-        are read with the same version of RDKit.
-    jobs : int
-        Processes that read; -1 takes one per processor.
+    ``accept_invalid`` reads a molecule that RDKit can parse but not sanitize (for example, a metal with more
+    bonds than it allows) without its checks, as older versions of RDKit and so the Open Graph Benchmark read
+    it. ``keep`` keeps many molecules in ``~/.cache/gradformer_dgl/molecules`` for the next time that the same
+    SMILES are read with the same version of RDKit. ``jobs`` are processes; -1 takes one per processor.
     """
     import_chem()
     kept = _kept_file(smiles, features, accept_invalid) if keep and len(smiles) >= _FEWEST_KEPT else None
@@ -85,6 +74,27 @@ def pack_molecules(
     return PackedMolecules(graphs, arrays.unreadable.tolist(), arrays.unsanitized.tolist())
 
 
+def molecule_dataset(
+    name: str, graphs: PackedGraphs, table: str, task: str, output_names: Sequence[str]
+) -> GraphDataset:
+    """Return the data set of molecules with the features of a table of ``TABLES``."""
+    features = TABLES[table]
+    encoder = "ogb" if features is OGB else "embedding"
+    return GraphDataset(
+        name=name,
+        graphs=graphs,
+        task=task,
+        level="graph",
+        out_size=len(output_names),
+        node_encoder=encoder,
+        node_size=features.atom_sizes,
+        edge_encoder=encoder,
+        edge_size=features.bond_sizes,
+        output_names=tuple(output_names),
+        source=FeatureSource(molecules=table),
+    )
+
+
 def _parse(
     smiles: Sequence[str], features: MoleculeFeatures, accept_invalid: bool, jobs: int
 ) -> MoleculeArrays:
@@ -95,15 +105,12 @@ def _parse(
     )
     workers = joblib.Parallel(n_jobs=1 if len(starts) == 1 else jobs, return_as="generator")
     parts = list(_shown(workers(tasks), len(smiles)))
-    joined = MoleculeArrays(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-    return joined._replace(
-        **{
-            name: np.concatenate(
-                [getattr(part, name) + start for part, start in zip(parts, starts, strict=True)]
-            )
-            for name in ("unreadable", "unsanitized")
-        }
-    )
+    # Numbers of SMILES count from the start of a part.
+    moved = [
+        part._replace(unreadable=part.unreadable + start, unsanitized=part.unsanitized + start)
+        for part, start in zip(parts, starts, strict=True)
+    ]
+    return MoleculeArrays(*(np.concatenate(column) for column in zip(*moved, strict=True)))
 
 
 def _shown(parts: Iterator[MoleculeArrays], total: int) -> Iterator[MoleculeArrays]:

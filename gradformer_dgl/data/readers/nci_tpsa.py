@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gradformer_dgl.data.dataset import FeatureSource, GraphDataset
+from gradformer_dgl.data.dataset import GraphDataset
 from gradformer_dgl.data.readers.csv_table import some_lines
 from gradformer_dgl.data.readers.molecule_features import BASIC
-from gradformer_dgl.data.readers.molecule_graphs import pack_molecules
+from gradformer_dgl.data.readers.molecule_graphs import molecule_dataset, pack_molecules
 from gradformer_dgl.support.errors import DataError
 
 _SMILES, _TARGETS = "first_5K.smi", "first_5k.tpsa.csv"
@@ -62,19 +62,7 @@ def read_nci_tpsa(
         _logger.warning("%s: RDKit cannot read %d molecules (%s): left out", _SMILES, len(unreadable), lines)
     values = np.delete([value for _, value in targets], unreadable)
     graphs.labels = torch.from_numpy(values.astype(np.float32))[:, None]
-    return GraphDataset(
-        name=name,
-        graphs=graphs,
-        task="regression",
-        level="graph",
-        out_size=1,
-        node_encoder="embedding",
-        node_size=BASIC.atom_sizes,
-        edge_encoder="embedding",
-        edge_size=BASIC.bond_sizes,
-        output_names=("tpsa",),
-        source=FeatureSource(molecules="basic"),
-    )
+    return molecule_dataset(name, graphs, "basic", "regression", ["tpsa"])
 
 
 def _rdkit_folder() -> Path:

@@ -38,7 +38,7 @@ def node_dataset(
         task="multiclass",
         level="node",
         out_size=classes,
-        output_names=tuple(str(number) for number in range(classes)),
+        output_names=tuple(map(str, range(classes))),
         node_encoder="linear",
         node_size=features.shape[1],
         node_splits=splits,

@@ -25,7 +25,7 @@ def split_paths(kind: str) -> dict[str, str]:
 
 
 def ogb_folder(data_root: str | Path | None, name: str, archive: str, variable: str, *paths: str) -> Path:
-    """Return the folder of a data set; download the files where the last one is missing."""
+    """Return the folder of a data set; download missing files from OGB, or the address in ``variable``."""
     folder = (default_folder() if data_root is None else Path(data_root)) / name
     if not (folder / paths[-1]).is_file():
         url = os.environ.get(variable, f"{OGB_URL}/{archive}")

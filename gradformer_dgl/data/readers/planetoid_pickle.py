@@ -61,10 +61,6 @@ class _WholeReads(io.BytesIO):
         return found
 
 
-class _Name:
-    """A name that is only an argument of a constructor."""
-
-
 class _Dtype:
     def __init__(self, code: str, align: int, copy: int) -> None:
         if code not in _NUMBERS or align != 0 or copy != 1:
@@ -110,21 +106,15 @@ def _check_counts(shape: tuple[Any, ...], kind: str) -> None:
         raise _RefusedError(f"it holds {kind} of an impossible shape")
 
 
-def _constructor(result: type, *expected: Any) -> Any:
-    """Return a function of these arguments alone."""
+def _constructor(result: type, *allowed: tuple[Any, ...]) -> Any:
+    """Return a function that takes one of these lists of arguments alone."""
 
     def make(*arguments: Any) -> Any:
-        if arguments != expected:
+        if arguments not in allowed:
             raise _RefusedError
         return result()
 
     return make
-
-
-def _defaultdict(*default: Any) -> dict[Any, Any]:
-    if default not in ((), (_LIST,)):
-        raise _RefusedError
-    return {}
 
 
 def _latin_text(text: Any, encoding: Any) -> str:
@@ -133,15 +123,16 @@ def _latin_text(text: Any, encoding: Any) -> str:
     return text
 
 
-_NDARRAY, _LIST, _OBJECT = _Name(), _Name(), _Name()
+# Names that are only arguments of a constructor.
+_NDARRAY, _LIST, _OBJECT = object(), object(), object()
 _CONSTRUCTORS = {
-    "numpy.core.multiarray": {"_reconstruct": _constructor(_Array, _NDARRAY, (0,), "b")},
+    "numpy.core.multiarray": {"_reconstruct": _constructor(_Array, (_NDARRAY, (0,), "b"))},
     "numpy": {"ndarray": _NDARRAY, "dtype": _Dtype},
     "scipy.sparse.csr": {"csr_matrix": _Matrix},
-    "copy_reg": {"_reconstructor": _constructor(_Matrix, _Matrix, _OBJECT, None)},
-    "collections": {"defaultdict": _defaultdict},
+    "copy_reg": {"_reconstructor": _constructor(_Matrix, (_Matrix, _OBJECT, None))},
+    "collections": {"defaultdict": _constructor(dict, (), (_LIST,))},
     "_codecs": {"encode": _latin_text},
-    "__builtin__": {"list": _LIST, "object": _OBJECT, "bytes": _constructor(str)},
+    "__builtin__": {"list": _LIST, "object": _OBJECT, "bytes": _constructor(str, ())},
 }
 """Stand-ins for the classes and functions that the files may ask for."""
 _OLD_MODULES = {

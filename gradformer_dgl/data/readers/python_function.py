@@ -14,8 +14,10 @@ from torch import Tensor
 from gradformer_dgl.data.dataset import FeatureSource, GraphDataset
 from gradformer_dgl.data.dgl_features import AUTO, split_by_masks
 from gradformer_dgl.data.packed import PackedGraphs
+from gradformer_dgl.data.packed_checks import place_of_row
 from gradformer_dgl.data.readers.label_encoding import degree_columns
 from gradformer_dgl.data.readers.registry import TASKS
+from gradformer_dgl.pairs.ragged_rows import starts_of
 from gradformer_dgl.support.errors import ConfigError, DataError, GradformerError, GraphError
 from gradformer_dgl.support.registry import load_object
 
@@ -55,17 +57,11 @@ def read_python_function(
     DataError
         If there is no such module or function, it fails, or returns something else; or the labels do not
         suit the task, or are infinite in float32.
-
-    Examples
-    --------
-    >>> read_python_function("no_such_module:make_dataset")
-    Traceback (most recent call last):
-    ...
-    gradformer_dgl.support.errors.DataError: there is no module 'no_such_module' in the current folder or installed
-    """  # noqa: E501
+    """
     made, items = _call(name, lambda function: function())
-    dataset = _dataset(name, made, items, name.replace(":", "."), task, node_features, edge_features)
-    return dataclasses.replace(dataset, name=name.replace(":", "."))
+    title = name.replace(":", ".")
+    dataset = _dataset(name, made, items, title, task, node_features, edge_features)
+    return dataclasses.replace(dataset, name=title)
 
 
 def read_with_plugin(
@@ -188,7 +184,7 @@ def _encoder(graphs: PackedGraphs, name: str) -> tuple[str | None, Any]:
     if features is None:
         if name == "edge_features":
             return None, None
-        first = torch.repeat_interleave(graphs.node_counts.cumsum(0) - graphs.node_counts, graphs.edge_counts)
+        first = torch.repeat_interleave(starts_of(graphs.node_counts), graphs.edge_counts)
         degrees = torch.bincount(graphs.src + first, minlength=graphs.num_nodes)
         features = torch.from_numpy(degree_columns(degrees.numpy()))
     columns = features.flatten(1) if features.ndim > 1 else features[:, None]
@@ -209,19 +205,14 @@ def _set_labels(graphs: PackedGraphs, task: str | None) -> tuple[str, int, tuple
     labels = graphs.labels.reshape(len(graphs.labels), -1)
     _check_finite(graphs, labels)
     if task is None:
-        if labels.is_floating_point():
-            task = "regression"
-        elif labels.shape[1] == 1:
-            task = "multiclass"
-        else:
+        if labels.shape[1] > 1 and not labels.is_floating_point():
             raise DataError(
                 f"its labels are {labels.shape[1]} integers each; say --task {' or '.join(TASKS)}"
             )
+        task = "regression" if labels.is_floating_point() else "multiclass"
     given = labels[~labels.isnan()]
     if task == "multiclass":
-        if labels.shape[1] != 1 or bool(
-            (given != given.round()).any() if given.is_floating_point() else False
-        ):
+        if labels.shape[1] != 1 or bool((given != given.round()).any()):
             raise DataError("its labels are no single whole numbers, which a multiclass task takes")
         classes, codes = given.long().unique(return_inverse=True)
         graphs.labels = torch.full((len(labels),), -1).masked_scatter(~labels.isnan()[:, 0], codes)
@@ -241,7 +232,6 @@ def _check_finite(graphs: PackedGraphs, labels: Tensor) -> None:
     row = int(infinite.nonzero()[0])
     place = f"graph {row}"
     if graphs.label_level == "node":
-        ends = graphs.node_counts.cumsum(0)
-        graph = int(torch.searchsorted(ends, row, right=True))
-        place = f"node {row - int(ends[graph] - graphs.node_counts[graph])} of graph {graph}"
+        graph, node = place_of_row(row, graphs.node_counts)
+        place = f"node {node} of graph {graph}"
     raise DataError(f"the label of {place} is no finite number in float32; NaN is a missing label")

@@ -40,14 +40,9 @@ def read_sbm_nodes(
         ``"SBM-NODES"``, of 10,000 nodes, or with the number of nodes at the end, as ``"SBM-NODES-250000"``.
     seed : int
         Seed of the generator.
-    communities : int
-        Number of classes.
-    degree : float
-        Mean number of neighbours.
-    mixing : float
-        Fraction of edges whose ends are drawn regardless of communities.
-    noise : float
-        Standard deviation of the noise.
+    communities, degree, mixing, noise : int or float
+        Number of classes, mean number of neighbours, fraction of edges whose ends are drawn regardless of
+        communities, and standard deviation of the noise.
 
     Returns
     -------

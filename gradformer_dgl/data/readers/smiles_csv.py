@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Int64
-from torch import Tensor
 
-from gradformer_dgl.data.dataset import FeatureSource, GraphDataset
+from gradformer_dgl.data.dataset import GraphDataset
 from gradformer_dgl.data.readers.csv_labels import infer_task, read_classes, read_numbers, read_splits
 from gradformer_dgl.data.readers.csv_table import (
     CsvTable,
@@ -21,7 +20,7 @@ from gradformer_dgl.data.readers.csv_table import (
     some_lines,
 )
 from gradformer_dgl.data.readers.molecule_features import OGB
-from gradformer_dgl.data.readers.molecule_graphs import PackedMolecules, pack_molecules
+from gradformer_dgl.data.readers.molecule_graphs import PackedMolecules, molecule_dataset, pack_molecules
 from gradformer_dgl.support.errors import DataError
 
 _logger = logging.getLogger("gradformer_dgl")
@@ -39,9 +38,8 @@ def read_smiles_csv(
 ) -> GraphDataset:
     r"""Read molecules and what is to be predicted of them.
 
-    All molecules that RDKit can parse are graphs of the data set, whatever the targets: distances that were
-    cached once serve all of them. A molecule without any label takes no part in training, validation and
-    testing.
+    All molecules that RDKit can parse are graphs of the data set, whatever the targets, so that one cache of
+    distances serves all targets. A molecule without any label takes no part in training and testing.
 
     Parameters
     ----------
@@ -52,7 +50,7 @@ def read_smiles_csv(
     smiles_column : str, optional
         Default: ``smiles``, in upper or lower case.
     target_columns : sequence of str
-        What is predicted. Without any the graphs have no labels, which is enough for their distances.
+        Columns to predict. Without any the graphs have no labels, which is enough for their distances.
     split_column : str, optional
         Its cells are ``train``, ``val`` (``valid``, ``validation``) or ``test``. Default: random splits.
     task : {"regression", "binary", "multiclass", "multilabel"}, optional
@@ -63,8 +61,8 @@ def read_smiles_csv(
     Returns
     -------
     GraphDataset
-        Under the name of the file without suffix; atoms and bonds have the features of the Open Graph
-        Benchmark. Rows that cannot be read are left out, and logged with their line numbers.
+        With the features of atoms and bonds of the Open Graph Benchmark. Rows that cannot be read are left
+        out, and logged with their line numbers.
 
     Raises
     ------
@@ -98,20 +96,10 @@ def read_smiles_csv(
     elif target_columns:
         labels, names = read_classes(table, target_columns, rows)
     molecules.graphs.labels = None if labels is None else torch.from_numpy(labels)
-    data = GraphDataset(
-        name=csv_stem(file),
-        graphs=molecules.graphs,
-        task=task,
-        level="graph",
-        out_size=len(names),
-        node_encoder="ogb",
-        node_size=OGB.atom_sizes,
-        edge_encoder="ogb",
-        edge_size=OGB.bond_sizes,
-        output_names=tuple(names),
-        source=FeatureSource(molecules="ogb"),
-    )
-    _log_unlabelled(table, rows, data.labelled)
+    data = molecule_dataset(csv_stem(file), molecules.graphs, "ogb", task, names)
+    unlabelled = np.delete(rows, data.labelled.numpy())
+    text = "{} molecules without a label ({}): not used in training"
+    _log_rows(logging.INFO, text, table, unlabelled, len(rows))
     if split_column is None:
         return data
     return dataclasses.replace(data, splits=read_splits(table, split_column, rows, data.labelled))
@@ -129,38 +117,21 @@ def find_smiles_column(file: Path) -> str:
 
 def _readable_rows(table: CsvTable, column: str, molecules: PackedMolecules) -> Int64[np.ndarray, " graphs"]:
     """Return the rows that became graphs, and log the others."""
-    total, unreadable, unsanitized = len(table.lines), molecules.unreadable, molecules.unsanitized
+    total, unreadable = len(table.lines), molecules.unreadable
     if len(unreadable) == total:
         raise DataError(
             f"{table.file}: RDKit cannot read any of the {total} molecules (line {table.lines[0]}: "
             f"{table.columns[column][0]!r}); choose the --smiles-column"
         )
-    if unreadable:
-        _logger.warning(
-            "%s: RDKit cannot read %d of %d molecules (%s): left out",
-            table.file,
-            len(unreadable),
-            total,
-            some_lines([table.lines[row] for row in unreadable]),
-        )
-    if unsanitized:
-        _logger.info(
-            "%s: %d of %d molecules not valid for RDKit (%s): read without its checks",
-            table.file,
-            len(unsanitized),
-            total,
-            some_lines([table.lines[row] for row in unsanitized]),
-        )
+    text = "RDKit cannot read {} molecules ({}): left out"
+    _log_rows(logging.WARNING, text, table, unreadable, total)
+    text = "{} molecules not valid for RDKit ({}): read without its checks"
+    _log_rows(logging.INFO, text, table, molecules.unsanitized, total)
     return np.delete(np.arange(total), unreadable)
 
 
-def _log_unlabelled(table: CsvTable, rows: Int64[np.ndarray, " graphs"], labelled: Tensor) -> None:
-    without = np.delete(rows, labelled.numpy())
-    if len(without):
-        _logger.info(
-            "%s: %d of %d molecules without a label (%s): not used in training",
-            table.file,
-            len(without),
-            len(rows),
-            some_lines([table.lines[row] for row in without]),
-        )
+def _log_rows(level: int, text: str, table: CsvTable, rows: Sequence[int] | np.ndarray, total: int) -> None:
+    """Log the number of rows out of a total, and their lines, where there are any."""
+    if len(rows):
+        lines = some_lines([table.lines[row] for row in rows])
+        _logger.log(level, "%s: %s", table.file, text.format(f"{len(rows)} of {total}", lines))

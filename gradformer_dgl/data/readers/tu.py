@@ -44,7 +44,8 @@ def read_tu(
     data_root : str or Path, optional
         The folder with ``NAME/NAME.zip``, ``NAME.zip``, or ``NAME_A.txt`` and its siblings in ``NAME/``,
         ``NAME/NAME/``, ``NAME/raw/`` or DGL's ``NAME_<hash>/NAME/``. What is not there is downloaded to
-        ``NAME/NAME.zip``. Default: ``~/.cache/gradformer_dgl``.
+        ``NAME/NAME.zip``, from ``GRADFORMER_DGL_TU_URL`` if that names a mirror, with ``{name}`` in place of
+        the name. Default: ``~/.cache/gradformer_dgl``.
     tu_features : {"labels", "all"}, optional
         ``"all"`` puts the attributes that there are, of nodes and edges, in front of the labels' columns.
         Default: as the next two say.
@@ -64,11 +65,6 @@ def read_tu(
     ------
     DataError
         If a file is missing or broken; the message names the file and line.
-
-    Notes
-    -----
-    The environment variable ``GRADFORMER_DGL_TU_URL`` names a mirror to download from, with ``{name}``
-    in place of the data set's name.
     """
     root = default_folder() if data_root is None else Path(data_root)
     folder = find_raw_files(name, root) or download_raw_files(name, root)

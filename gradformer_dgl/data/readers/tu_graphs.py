@@ -125,10 +125,7 @@ def _sorted_without_parallels(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Sort edges by their ends and drop repeated ones; also return the rows kept (None: all, as they are)."""
     keys = src.astype(np.int64) * num_nodes + dst
-    steps = np.diff(keys)
-    if np.all(steps > 0):
+    if np.all(np.diff(keys) > 0):
         return src, dst, None
-    rows = np.argsort(keys, kind="stable") if np.any(steps < 0) else np.arange(len(keys))
-    keys = keys[rows]
-    rows = rows[np.concatenate(([True], keys[1:] != keys[:-1]))]
+    rows = np.unique(keys, return_index=True)[1]
     return src[rows], dst[rows], rows

@@ -43,15 +43,9 @@ def read_zinc(name: str = "ZINC", data_root: str | Path | None = None) -> GraphD
         both directions, labels (graphs, 1) float32; splits train, val, test, one after the other.
     """
     root = default_folder() if data_root is None else Path(data_root)
-    file = next(
-        (root / folder / "graphs.npz" for folder in _FOLDERS if (root / folder / "graphs.npz").is_file()),
-        None,
-    )
-    graphs, sizes = _read_published(root) if file is None else _read_npz(file)
-    ends = np.cumsum(sizes)
-    splits = {
-        split: torch.arange(end - size, end) for split, size, end in zip(_SPLITS, sizes, ends, strict=True)
-    }
+    files = [file for folder in _FOLDERS if (file := root / folder / "graphs.npz").is_file()]
+    graphs, sizes = _read_npz(files[0]) if files else _read_published(root)
+    parts = torch.arange(sum(sizes)).split(sizes)
     return GraphDataset(
         name=name,
         graphs=graphs,
@@ -62,7 +56,7 @@ def read_zinc(name: str = "ZINC", data_root: str | Path | None = None) -> GraphD
         node_size=NUM_ATOM_TYPES,
         edge_encoder="embedding",
         edge_size=NUM_BOND_TYPES,
-        splits=splits,
+        splits=dict(zip(_SPLITS, parts, strict=True)),
         output_names=("penalized_logp",),
     )
 
