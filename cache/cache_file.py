@@ -12,7 +12,7 @@ from jaxtyping import Int64
 from gradformer_dgl.cache import format as cache_format
 from gradformer_dgl.cache.hdf5_heap_check import check_string_heap
 from gradformer_dgl.cache.stored_array import LOW_LEVEL_ERRORS, BrokenRowsError, StoredArray, open_array
-from gradformer_dgl.support.errors import CacheError
+from gradformer_dgl.support.errors import CacheError, one_line
 
 _MEND = "preprocess again to replace it"
 _MOST_PAIRS = 2.0**62
@@ -244,4 +244,4 @@ def _natural(name: str) -> tuple[str, int]:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return one_line(error) or type(error).__name__

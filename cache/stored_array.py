@@ -9,6 +9,7 @@ import numpy as np
 
 from gradformer_dgl.cache.chunks import ChecksumError, decode_chunk
 from gradformer_dgl.cache.format import ArrayLayout
+from gradformer_dgl.support.errors import one_line
 
 # Deflate cannot make data more than 1,032 times smaller: a header that promises more lies.
 MOST_EXPANSION = 1100
@@ -90,7 +91,7 @@ def _chunk_rows(dataset: h5py.Dataset, layout: ArrayLayout, direct: bool, index:
         return decode_chunk(layout, data)
     except LOW_LEVEL_ERRORS as error:
         end = min(begin + layout.chunk_rows, layout.rows)
-        raise BrokenRowsError(begin, end, " ".join(str(error).split())) from error
+        raise BrokenRowsError(begin, end, one_line(error)) from error
 
 
 def open_array(

@@ -15,7 +15,7 @@ from gradformer_dgl.cache import format as cache_format
 from gradformer_dgl.cache.chunks import EncodedRows, encode_chunk
 from gradformer_dgl.cache.format import ArrayLayout
 from gradformer_dgl.support.atomic_write import sync
-from gradformer_dgl.support.errors import CacheError
+from gradformer_dgl.support.errors import CacheError, one_line
 from gradformer_dgl.version import __version__
 
 
@@ -236,7 +236,7 @@ def _untimed(kind: Any) -> Any:
 
 def reason_of(error: BaseException) -> str:
     """Return one line that says why writing failed, without HDF5's inner words."""
-    text = " ".join(str(error).split())
+    text = one_line(error)
     for number in (28, 122, 27):
         if getattr(error, "errno", None) == number or f"errno = {number}" in text:
             return f"{os.strerror(number)}; free some space or choose another folder, then run it again"

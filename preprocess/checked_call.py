@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gradformer_dgl.support.errors import ConfigError, GradformerError
+from gradformer_dgl.support.errors import ConfigError, GradformerError, one_line
 from gradformer_dgl.support.registry import Part, is_code
 
 
@@ -25,7 +25,7 @@ def call_checked(part: Part, arguments: tuple[Any, ...], shape: tuple[int, ...],
     except Exception as error:
         if not is_code(part.name):
             raise
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise ConfigError(f"{label} fails with {type(error).__name__}: {reason}") from error
     kind, found = getattr(values, "dtype", type(values).__name__), getattr(values, "shape", ())
     if not isinstance(values, np.ndarray) or kind != np.float32 or found != shape:

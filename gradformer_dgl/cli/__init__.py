@@ -13,7 +13,7 @@ from types import FrameType
 
 import click
 
-from gradformer_dgl.support.errors import GradformerError
+from gradformer_dgl.support.errors import GradformerError, one_line
 from gradformer_dgl.version import __version__
 
 _COMMANDS = {
@@ -161,7 +161,7 @@ def _own_logging() -> Iterator[None]:
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    text = one_line(error)
     if isinstance(error, GradformerError):
         return text
     if isinstance(error, MemoryError) or "can't allocate memory" in text:

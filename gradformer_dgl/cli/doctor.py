@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from gradformer_dgl.cli import results
+from gradformer_dgl.support.errors import one_line
 from gradformer_dgl.support.graphbolt import AbsentGraphBolt
 from gradformer_dgl.version import __version__
 
@@ -76,7 +77,7 @@ def _dgl_import() -> str:
     try:
         importlib.import_module("dgl")
     except Exception as error:
-        text = " ".join(str(error).split())
+        text = one_line(error)
         return (
             f"FAILS ({type(error).__name__}: {text[:120]}); `pip install dgl==1.1.3` works with any torch on "
             "Python 3.10 and 3.11, environment.yml has DGL 2.4"

@@ -56,9 +56,9 @@ def command(
     Example: gradformer-dgl train NCI1 --config runs/tune-NCI1/best.yaml
     """
     from gradformer_dgl.experiments.caches import ensure_cache
-    from gradformer_dgl.experiments.search_space import default_space, read_space
-    from gradformer_dgl.experiments.study import TuneSpec, import_optuna
-    from gradformer_dgl.experiments.tuning import tune
+    from gradformer_dgl.experiments.tune import tune
+    from gradformer_dgl.experiments.tune_space import default_space, read_space
+    from gradformer_dgl.experiments.tune_study import TuneSpec, import_optuna
     from gradformer_dgl.support.errors import ConfigError
     from gradformer_dgl.support.progress import Progress
     from gradformer_dgl.training.threads import use_threads

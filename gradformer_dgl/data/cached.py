@@ -15,7 +15,7 @@ from gradformer_dgl.data.batch import GraphBatch
 from gradformer_dgl.data.dgl_features import AUTO, FeatureKey, frame_features, node_labels, stack_labels
 from gradformer_dgl.pairs.distances import PairDistances, in_steps
 from gradformer_dgl.pairs.sparse import Distances, SparsePairDistances
-from gradformer_dgl.support.errors import CacheError, GraphError
+from gradformer_dgl.support.errors import CacheError, GraphError, one_line
 
 SHORTEST_PATH = "shortest_path"
 Item = tuple[dgl.DGLGraph, Tensor, dict[str, Tensor], Any]
@@ -125,7 +125,7 @@ def collate(
     try:
         batched = dgl.batch(list(graphs))
     except dgl.DGLError as error:
-        raise GraphError(f"these graphs cannot be one batch: {' '.join(str(error).split())}") from error
+        raise GraphError(f"these graphs cannot be one batch: {one_line(error)}") from error
     node_counts = batched.batch_num_nodes().to(torch.int64)
     without_label = sum(label is None for label in labels)
     if 0 < without_label < len(labels):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gradformer_dgl.pairs.ragged_rows import starts_of
-from gradformer_dgl.support.errors import GraphError
+from gradformer_dgl.support.errors import GraphError, one_line
 
 AUTO = "auto"
 FeatureKey = str | None
@@ -81,7 +81,7 @@ def stack_labels(labels: Any) -> Tensor | None:
     try:
         stacked = labels if isinstance(labels, Tensor) else torch.stack([*map(_as_tensor, labels)])
     except (RuntimeError, TypeError, ValueError) as error:
-        raise GraphError(f"labels cannot be stacked: {' '.join(str(error).split())}") from error
+        raise GraphError(f"labels cannot be stacked: {one_line(error)}") from error
     if stacked.is_complex():
         raise GraphError("labels are complex numbers; give real ones")
     return stacked.float() if stacked.is_floating_point() else stacked.long()
@@ -130,7 +130,7 @@ def packed_tensors(
     try:
         whole = dgl.batch(graphs, node_keys, edge_keys)
     except dgl.DGLError as error:
-        raise GraphError(f"these graphs cannot be one data set: {' '.join(str(error).split())}") from error
+        raise GraphError(f"these graphs cannot be one data set: {one_line(error)}") from error
     node_counts, edge_counts = whole.batch_num_nodes().long(), whole.batch_num_edges().long()
     src, dst = whole.edges()
     first = torch.repeat_interleave(starts_of(node_counts), edge_counts)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gradformer_dgl.experiments.experiment import Experiment
-from gradformer_dgl.support.errors import ConfigError, RunError
-from gradformer_dgl.training.checkpoint import write_whole
+from gradformer_dgl.support.atomic_write import write_whole
+from gradformer_dgl.support.errors import ConfigError, RunError, one_line
 
 _RUN_KEYS = {"seed", "fold", "best_epoch", "val", "test", "parameters", "seconds", "version", "machine"}
 
@@ -70,7 +70,7 @@ def load_record(out: Path, experiment: Experiment) -> Record:
         record = Record(**json.loads(file.read_text(encoding="utf-8")))
         complete = all(run.keys() >= _RUN_KEYS for run in record.runs)
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise RunError(f"{file} cannot be read as results ({' '.join(str(error).split())})") from None
+        raise RunError(f"{file} cannot be read as results ({one_line(error)})") from None
     if not complete:
         keys = ", ".join(sorted(_RUN_KEYS))
         raise RunError(f"{file} cannot be read as results: a training there lacks one of {keys}")

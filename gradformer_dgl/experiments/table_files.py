@@ -11,8 +11,8 @@ from gradformer_dgl.experiments.markdown import markdown_text
 from gradformer_dgl.experiments.table_figures import draw_figure
 from gradformer_dgl.experiments.table_lines import Line, lines_of
 from gradformer_dgl.experiments.tables import Table
+from gradformer_dgl.support.atomic_write import write_whole
 from gradformer_dgl.support.errors import RunError
-from gradformer_dgl.training.checkpoint import write_whole
 
 
 def write_table(table: Table, experiments: Sequence[Experiment], out: Path) -> Path:

@@ -10,7 +10,7 @@ from gradformer_dgl.data import dataset_names
 from gradformer_dgl.experiments.experiment import Experiment, experiments_of
 from gradformer_dgl.experiments.records import Record, load_record
 from gradformer_dgl.experiments.tables import ORIGINS, Table
-from gradformer_dgl.support.errors import ConfigError, RunError
+from gradformer_dgl.support.errors import ConfigError, RunError, one_line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _found(table: Table, folds: int | None, out: Path) -> Iterator[Experiment]:
         try:
             epochs = json.loads(file.read_text(encoding="utf-8"))["config"]["epochs"]
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise RunError(f"{file} cannot be read as results ({' '.join(str(error).split())})") from None
+            raise RunError(f"{file} cannot be read as results ({one_line(error)})") from None
         # Results of other settings than those of the table with this preset and these epochs are not its own.
         try:
             candidates = experiments_of(table, [dataset], [model], origin, epochs, folds)

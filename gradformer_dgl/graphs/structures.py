@@ -188,7 +188,7 @@ def structure_stream(graphs: Any, edge_weight: str | None = None) -> Iterator[Gr
 
 
 def _converted(items: Iterator[Any], edge_weight: str | None) -> Iterator[GraphStructures]:
-    from gradformer_dgl.graphs.graph_kinds import edges_of_all
+    from gradformer_dgl.graphs.from_dgl_networkx_scipy import edges_of_all
 
     first = 0
     for packed, run in groupby(items, key=lambda item: isinstance(item, GraphStructures)):
@@ -210,7 +210,7 @@ def _joined(weights: list[np.ndarray | None]) -> np.ndarray | None:
 
 
 def _items(graphs: Any) -> Iterator[Any]:
-    from gradformer_dgl.graphs.graph_kinds import is_graph
+    from gradformer_dgl.graphs.from_dgl_networkx_scipy import is_graph
 
     if is_graph(graphs):
         raise GraphError("expected graphs (a list, a data set, an iterable), got a single one: give [graph]")

@@ -11,8 +11,8 @@ from typing import Any
 from gradformer_dgl.plots.pictures import Picture
 from gradformer_dgl.plots.plotted_run import PlottedRun
 from gradformer_dgl.plots.style import rendered
+from gradformer_dgl.support.atomic_write import write_whole
 from gradformer_dgl.support.errors import RunError
-from gradformer_dgl.training.checkpoint import write_whole
 from gradformer_dgl.training.config import RunConfig
 
 

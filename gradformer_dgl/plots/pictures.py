@@ -8,7 +8,7 @@ from typing import Any
 from gradformer_dgl.plots.plotted_run import PlottedRun
 from gradformer_dgl.plots.registry import PICTURES
 from gradformer_dgl.plots.style import write_picture
-from gradformer_dgl.support.errors import ConfigError, GradformerError, RunError
+from gradformer_dgl.support.errors import ConfigError, GradformerError, RunError, one_line
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def draw_pictures(
         except ConfigError:
             raise
         except GradformerError as error:
-            left_out.append(f"{short} left out: {' '.join(str(error).split())}")
+            left_out.append(f"{short} left out: {one_line(error)}")
         else:
             title = part.traits.get("title", short)
             drawn.append(Picture(short, title, part.traits.get("caption", title), figure))

@@ -14,7 +14,7 @@ from torch import Tensor
 from gradformer_dgl.data import PackedGraphs
 from gradformer_dgl.data.dgl_features import FeatureKey, feature_keys
 from gradformer_dgl.prediction.fit import FeatureFit
-from gradformer_dgl.support.errors import DataError, GraphError
+from gradformer_dgl.support.errors import DataError, GraphError, one_line
 
 _ATTRIBUTES = re.compile(r"\s\{.*\}\s*$")
 
@@ -91,7 +91,7 @@ def _read_graphml(file: Path, fit: FeatureFit) -> _FileGraph:
     try:
         graph = nx.read_graphml(file)
     except (ParseError, nx.NetworkXException, ValueError, KeyError, TypeError, StopIteration) as error:
-        raise DataError(f"{file} is no GraphML ({' '.join(str(error).split())})") from None
+        raise DataError(f"{file} is no GraphML ({one_line(error)})") from None
     names = list(graph)
     places = {name: place for place, name in enumerate(names)}
     edges: dict[tuple[int, int], Mapping[str, Any]] = {}

@@ -1,6 +1,5 @@
-"""Predictor: the trained networks of one run, or of several, for new graphs."""
+"""Predictor: the trained networks of a run for new graphs."""
 
-import dataclasses
 import functools
 import logging
 import os
@@ -118,7 +117,7 @@ class Predictor:
         Returns
         -------
         Predictor
-            With several runs an :class:`Ensemble`.
+            With several runs an :class:`~gradformer_dgl.prediction.ensemble.Ensemble`.
 
         Raises
         ------
@@ -134,7 +133,11 @@ class Predictor:
             if str(folder) in predictors:
                 raise RunError(f"{folder} is given twice")
             predictors[str(folder)] = _of_run(folder, seed, device, data_root)
-        return Ensemble(predictors) if others else predictors[str(Path(run))]
+        if not others:
+            return predictors[str(Path(run))]
+        from gradformer_dgl.prediction.ensemble import Ensemble
+
+        return Ensemble(predictors)
 
     def predict(
         self,
@@ -213,24 +216,6 @@ class Predictor:
         return outputs.double().sigmoid()
 
 
-class Ensemble(Predictor):
-    """Average the predictions of several runs, each with the same weight; they are named in messages."""
-
-    def __init__(self, predictors: Mapping[str, Predictor]) -> None:
-        (name, first), *others = predictors.items()
-        for other_name, other in others:
-            _require_alike(f"{name} and {other_name}", first, other)
-        self.predictors = list(predictors.values())
-        self.members, self.info = len(self.predictors), first.info
-        uses_edges = any(one.fit.uses_edges for one in self.predictors)
-        self.fit = dataclasses.replace(first.fit, uses_edges=uses_edges)
-
-    def _outputs(
-        self, attach: Callable[[DistanceNeeds], PackedGraphs]
-    ) -> Float64[Tensor, "members items outputs"]:
-        return torch.stack([predictor._outputs(attach).mean(0) for predictor in self.predictors])
-
-
 def _of_run(folder: Path, seed: int | None, device: str, data_root: str | None) -> Predictor:
     run = open_run(folder, data_root, device=device)
     if run.saved_info is None and data_root is None:
@@ -243,22 +228,6 @@ def _of_run(folder: Path, seed: int | None, device: str, data_root: str | None) 
     networks = {number: run.network(number) for number in run.seeds}
     _logger.debug("weights of %s on %s: seeds %s", folder, device, ", ".join(map(str, run.seeds)))
     return Predictor(run.info, run.config, networks, device, run.spec.data_options)
-
-
-def _require_alike(names: str, first: Predictor, other: Predictor) -> None:
-    def features(predictor: Predictor) -> tuple[Any, ...]:
-        info, fit = predictor.info, predictor.fit
-        nodes = (info.node_kind, info.node_size, fit.node_key)
-        return *nodes, info.edge_kind, info.edge_size, fit.edge_key, info.source
-
-    pairs: dict[str, list[Any]] = {
-        "tasks": [(one.info.task, one.info.level) for one in (first, other)],
-        "outputs": [one.info.outputs for one in (first, other)],
-        "features": [features(one) for one in (first, other)],
-    }
-    for what, (one, two) in pairs.items():
-        if one != two:
-            raise RunError(f"{names} cannot be averaged: their {what} differ")
 
 
 def _runs(node_counts: Tensor, most_graphs: int, most_pairs: int) -> list[tuple[int, int]]:

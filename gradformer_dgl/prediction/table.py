@@ -19,8 +19,8 @@ from gradformer_dgl.pairs.ragged_rows import starts_of
 from gradformer_dgl.prediction.distances import DistanceSource
 from gradformer_dgl.prediction.inputs import Input, InputPart
 from gradformer_dgl.prediction.predictor import Predictor
+from gradformer_dgl.support.atomic_write import whole_file
 from gradformer_dgl.support.errors import RunError
-from gradformer_dgl.training.checkpoint import whole_file
 
 STDOUT = Path("-")
 _logger = logging.getLogger("gradformer_dgl")

@@ -7,6 +7,9 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
+
+from gradformer_dgl.support.errors import RunError
 
 _DRAFT = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
 
@@ -44,6 +47,22 @@ def write_atomically(
             draft.write_bytes(content)
         else:
             draft.write_text(content, encoding="utf-8", newline="")
+
+
+def write_whole(file: Path, content: str) -> None:
+    """Write a text file so that a reader sees the old content or the new, never a part."""
+    with whole_file(file) as stream:
+        stream.write(content)
+
+
+@contextlib.contextmanager
+def whole_file(file: Path) -> Iterator[IO[str]]:
+    """Open a text file for writing; its content takes its name when all of it is on the disk."""
+    try:
+        with drafted(file) as draft, draft.open("w", encoding="utf-8", newline="") as stream:
+            yield stream
+    except OSError as error:
+        raise RunError(f"{file} cannot be written: {error.strerror}") from None
 
 
 def sync(path: Path) -> None:

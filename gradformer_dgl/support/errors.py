@@ -27,3 +27,8 @@ class ConfigError(GradformerError, ValueError):
 
 class RunError(GradformerError):
     """A run folder that is missing something, or a run that cannot go on."""
+
+
+def one_line(error: object) -> str:
+    """Return the text of an error, or of a value, in one line."""
+    return " ".join(str(error).split())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gradformer_dgl.support.did_you_mean import suggestion
-from gradformer_dgl.support.errors import ConfigError
+from gradformer_dgl.support.errors import ConfigError, one_line
 
 # A few lines of YAML can stand for a value of gigabytes.
 _SHORT = reprlib.Repr()
@@ -219,7 +219,7 @@ def load_object(code: str) -> Any:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and (module_name == missing or module_name.startswith(f"{missing}.")):
             raise ConfigError(f"there is no module {missing!r} in the current folder or installed") from error
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error) or type(error).__name__
         raise ConfigError(f"the module {module_name} cannot be imported ({reason})") from error
     for part in path.split("."):
         found = getattr(found, part, None)

@@ -11,7 +11,7 @@ import yaml
 from gradformer_dgl.models.registry import MODELS
 from gradformer_dgl.nn.registry import DECAYS, DISTANCE_UNITS, HEADS, MESSAGE_PASSING, READOUTS
 from gradformer_dgl.support.did_you_mean import nearest
-from gradformer_dgl.support.errors import ConfigError
+from gradformer_dgl.support.errors import ConfigError, one_line
 from gradformer_dgl.support.registry import Option, Registry, is_code, short_repr
 from gradformer_dgl.training.registry import METRICS, SPLITS
 
@@ -316,7 +316,7 @@ def read_settings(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file} cannot be read as YAML: it is nested too deeply") from None
     # Besides its own errors YAML lets through those of numbers and dates that there cannot be.
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"{file} cannot be read as YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{file} cannot be read as YAML: {one_line(error)}") from None
     if settings is None:
         return {}
     if not isinstance(settings, dict):

@@ -19,6 +19,7 @@ from gradformer_dgl.pairs.sparse import SparsePairDistances
 from gradformer_dgl.support.errors import ConfigError, RunError
 from gradformer_dgl.training.batch_loader import THE_ONLY_GRAPH, BatchLoader, batches
 from gradformer_dgl.training.best_epoch import BestEpoch
+from gradformer_dgl.training.checkpoint import save_checkpoint
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.distributed import ALONE, Ranks
 from gradformer_dgl.training.moving_average import MovingAverage
@@ -26,7 +27,6 @@ from gradformer_dgl.training.network import Network, build_model, feature_scales
 from gradformer_dgl.training.objectives import as_targets, objective_of
 from gradformer_dgl.training.outputs import EVALUATION_BATCHES, labels_of, predict
 from gradformer_dgl.training.precision import matmul_precision
-from gradformer_dgl.training.resume import save_checkpoint
 from gradformer_dgl.training.schedule import learning_rate_factor
 from gradformer_dgl.training.seed_files import WEIGHTS, NoFiles, SeedFiles
 from gradformer_dgl.training.splits import split_of

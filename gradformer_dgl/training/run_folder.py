@@ -9,10 +9,9 @@ from typing import Any
 import yaml
 
 from gradformer_dgl.data.options import DataOptions
-from gradformer_dgl.support.atomic_write import remove_drafts
+from gradformer_dgl.support.atomic_write import remove_drafts, write_whole
 from gradformer_dgl.support.errors import ConfigError, RunError
 from gradformer_dgl.support.json_text import json_text
-from gradformer_dgl.training.checkpoint import write_whole
 from gradformer_dgl.training.config import RunConfig, read_settings, renamed
 from gradformer_dgl.training.run_spec import RunSpec
 from gradformer_dgl.training.seed_files import METRICS

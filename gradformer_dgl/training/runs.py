@@ -13,13 +13,13 @@ import torch
 
 from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.support.lock import exclusive
+from gradformer_dgl.training.checkpoint import load_checkpoint
 from gradformer_dgl.training.config import read_settings
 from gradformer_dgl.training.data_description import describe_data, require_same_data
 from gradformer_dgl.training.distributed import ALONE, Ranks
 from gradformer_dgl.training.loop import EpochCallback, SeedResult, Trainer
 from gradformer_dgl.training.objectives import objective_of
 from gradformer_dgl.training.outputs import labels_of
-from gradformer_dgl.training.resume import load_checkpoint
 from gradformer_dgl.training.run_folder import (
     CONFIG,
     prepare_folder,

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from gradformer_dgl.support.atomic_write import remove_drafts
+from gradformer_dgl.support.atomic_write import remove_drafts, write_whole
 from gradformer_dgl.support.errors import RunError
-from gradformer_dgl.training.checkpoint import save_tensors, write_whole
+from gradformer_dgl.training.tensor_files import save_tensors
 
 WEIGHTS, CHECKPOINT, METRICS = "weights.safetensors", "checkpoint.safetensors", "metrics.jsonl"
 

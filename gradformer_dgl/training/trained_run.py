@@ -13,7 +13,6 @@ from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.data.dataset_info import DatasetInfo
 from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.batch_loader import BatchLoader
-from gradformer_dgl.training.checkpoint import load_tensors
 from gradformer_dgl.training.config import RunConfig, read_settings
 from gradformer_dgl.training.data_description import (
     dataset_info,
@@ -29,6 +28,7 @@ from gradformer_dgl.training.run_folder import CONFIG, RESULT, read_spec
 from gradformer_dgl.training.run_spec import RunSpec
 from gradformer_dgl.training.seed_files import WEIGHTS, read_records
 from gradformer_dgl.training.splits import split_of
+from gradformer_dgl.training.tensor_files import load_tensors
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,8 @@ import yaml
 
 from gradformer_dgl.nn.registry import DECAYS, HEADS, MESSAGE_PASSING, READOUTS
 from gradformer_dgl.support.registry import Part
-from gradformer_dgl.training.checkpoint import load_tensors
 from gradformer_dgl.training.config import RunConfig
+from gradformer_dgl.training.tensor_files import load_tensors
 
 QUICK = ("--epochs", "2", "--feat-size", "8", "--num-layers", "1", "--num-heads", "2", "--batch-size", "16")
 MODULE = """

@@ -1,6 +1,6 @@
 import pytest
 
-from gradformer_dgl.experiments.search_space import (
+from gradformer_dgl.experiments.tune_space import (
     DEFAULT_SPACE,
     Range,
     check_space,

@@ -11,11 +11,12 @@ import yaml
 
 from gradformer_dgl.data import load_dataset
 from gradformer_dgl.data.options import DataOptions
-from gradformer_dgl.experiments import trials, tuning
-from gradformer_dgl.experiments.search_space import Range
-from gradformer_dgl.experiments.study import TuneSpec
-from gradformer_dgl.experiments.trials import best_window, without_test_part
-from gradformer_dgl.experiments.tuning import tune
+from gradformer_dgl.experiments import tune as tuning
+from gradformer_dgl.experiments import tune_trials as trials
+from gradformer_dgl.experiments.tune import tune
+from gradformer_dgl.experiments.tune_space import Range
+from gradformer_dgl.experiments.tune_study import TuneSpec
+from gradformer_dgl.experiments.tune_trials import best_window, without_test_part
 from gradformer_dgl.support.errors import ConfigError, RunError
 from gradformer_dgl.support.progress import Progress
 from gradformer_dgl.training.config import RunConfig, read_settings

@@ -312,7 +312,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from gradformer_dgl.kernels.attention import fused_kernel as kernels
+from gradformer_dgl.kernels.attention import fused_triton_kernel as kernels
 
 constants = dict(HEADS=4, HEAD_DIM=16, CHANNELS=16, TABLE=True, DROPOUT=True)
 types = dict(values="*u8", items="*i64", last="i32", seed="i64", threshold="i64", lanes="i32")

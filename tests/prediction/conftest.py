@@ -10,13 +10,13 @@ from torch import Tensor
 
 from gradformer_dgl.data.options import DataOptions
 from gradformer_dgl.preprocess import preprocess_graphs
-from gradformer_dgl.training.checkpoint import load_tensors
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.outputs import predict
 from gradformer_dgl.training.run_spec import RunSpec
 from gradformer_dgl.training.runs import train_run
 from gradformer_dgl.training.seed_files import WEIGHTS
+from gradformer_dgl.training.tensor_files import load_tensors
 
 SMALL = {"epochs": 1, "feat_size": 8, "num_layers": 2, "num_heads": 2, "batch_size": 16, "lr": 1e-2}
 MODULE = """

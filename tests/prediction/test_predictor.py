@@ -13,8 +13,8 @@ from gradformer_dgl.data import GraphDataset, load_dataset
 from gradformer_dgl.data.dataset_info import DatasetInfo
 from gradformer_dgl.prediction import predictor as predictor_module
 from gradformer_dgl.support.errors import CacheError, ConfigError, DataError, GraphError, RunError
-from gradformer_dgl.training.checkpoint import load_tensors, save_tensors
 from gradformer_dgl.training.seed_files import WEIGHTS
+from gradformer_dgl.training.tensor_files import load_tensors, save_tensors
 
 MODELS = {
     "shapes": {"encoding": "rwse:5"},

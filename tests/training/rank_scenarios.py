@@ -11,10 +11,10 @@ import torch
 from gradformer_dgl import PairDistances
 from gradformer_dgl.data import GraphDataset, PackedGraphs
 from gradformer_dgl.preprocess import shortest_path_distances
+from gradformer_dgl.training.checkpoint import load_checkpoint, save_checkpoint
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.distributed import ALONE, Ranks, joined_ranks
 from gradformer_dgl.training.loop import Trainer
-from gradformer_dgl.training.resume import load_checkpoint, save_checkpoint
 
 COMMON = {"epochs": 2, "feat_size": 12, "num_layers": 2, "num_heads": 3, "batch_size": 7, "lr": 5e-3}
 COMMON |= {"warmup_epochs": 1, "attn_drop": 0.0, "ema_decay": 0.5, "encoding": "rwse:3"}

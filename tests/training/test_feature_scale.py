@@ -8,12 +8,12 @@ import torch
 from rank_scenarios import COMMON, made_dataset, trainer_of
 
 from gradformer_dgl.support.errors import RunError
-from gradformer_dgl.training.checkpoint import load_tensors, save_tensors
+from gradformer_dgl.training.checkpoint import load_checkpoint, save_checkpoint
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.network import FeatureScale
-from gradformer_dgl.training.resume import load_checkpoint, save_checkpoint
 from gradformer_dgl.training.seed_files import CHECKPOINT
+from gradformer_dgl.training.tensor_files import load_tensors, save_tensors
 
 CONFIG = RunConfig(**COMMON, message_passing="gine")
 

@@ -21,7 +21,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from gradformer_dgl.data import load_dataset
 from gradformer_dgl.prediction.predictor import Predictor
 from gradformer_dgl.support.lock import exclusive
-from gradformer_dgl.training.checkpoint import load_tensors
+from gradformer_dgl.training.tensor_files import load_tensors
 
 KILLS = int(os.environ.get("KILLS", "0"))
 COMMON = "--epochs 14 --feat-size 16 --num-layers 2 --num-heads 2 --batch-size 17 --encoding rwse:5"

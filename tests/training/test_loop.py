@@ -7,10 +7,10 @@ import torch
 
 from gradformer_dgl.support.errors import ConfigError, RunError
 from gradformer_dgl.training.batch_loader import batches
+from gradformer_dgl.training.checkpoint import load_checkpoint
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.outputs import labels_of, predict
-from gradformer_dgl.training.resume import load_checkpoint
 from gradformer_dgl.training.splits import random_split
 
 SMALL = {"feat_size": 16, "num_layers": 2, "num_heads": 2, "batch_size": 17, "lr": 5e-3, "warmup_epochs": 1}

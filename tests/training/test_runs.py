@@ -15,7 +15,6 @@ from gradformer_dgl.prediction.predictor import Predictor
 from gradformer_dgl.preprocess import preprocess_graphs
 from gradformer_dgl.support.errors import CacheError, DataError, GradformerError, RunError
 from gradformer_dgl.training import workers
-from gradformer_dgl.training.checkpoint import load_tensors, save_tensors
 from gradformer_dgl.training.evaluate import evaluate_runs
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.outputs import labels_of, predict
@@ -23,6 +22,7 @@ from gradformer_dgl.training.run_folder import free_folder
 from gradformer_dgl.training.runs import train_run
 from gradformer_dgl.training.seed_files import CHECKPOINT, WEIGHTS
 from gradformer_dgl.training.splits import random_split
+from gradformer_dgl.training.tensor_files import load_tensors, save_tensors
 from gradformer_dgl.training.trained_run import open_run
 
 

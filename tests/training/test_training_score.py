@@ -11,9 +11,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from gradformer_dgl.plots.curves import curves_figure
 from gradformer_dgl.plots.style import write_picture
+from gradformer_dgl.training.checkpoint import load_checkpoint, save_checkpoint
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.loop import Trainer
-from gradformer_dgl.training.resume import load_checkpoint, save_checkpoint
 from gradformer_dgl.training.seed_files import read_records
 from gradformer_dgl.training.splits import random_split
 from gradformer_dgl.training.tensorboard import EventWriter

@@ -15,7 +15,7 @@ from gradformer_dgl.data.dataset import GraphDataset
 from gradformer_dgl.data.readers.download import default_folder, download_zip, unpack
 from gradformer_dgl.data.readers.node_classification import both_ways, node_dataset
 from gradformer_dgl.data.readers.planetoid_pickle import MOST_CELLS, read_planetoid
-from gradformer_dgl.support.errors import DataError
+from gradformer_dgl.support.errors import DataError, one_line
 
 DGL_URL = "https://data.dgl.ai/dataset/{folder}.zip"
 _FOLDERS = {"cora": "cora_v2", "citeseer": "citeseer", "pubmed": "pubmed"}
@@ -56,7 +56,7 @@ def read_citation(name: str, data_root: str | Path | None = None) -> GraphDatase
         order = np.loadtxt(folder / files["test.index"], dtype=np.int64, ndmin=1)
         return _dataset(name, parts, order)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, OSError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise DataError(f"{folder} does not hold {name} ({reason}); delete it and get it again") from error
 
 

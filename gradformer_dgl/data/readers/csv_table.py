@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gradformer_dgl.support.errors import DataError
+from gradformer_dgl.support.errors import DataError, one_line
 
 _SUFFIXES = (".csv.gz", ".csv")
 _MOST_NAMED = 10
@@ -99,7 +99,7 @@ def _rows(file: Path) -> Iterator[Iterator[tuple[int, list[str]]]]:
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8 text ({error.reason}); save it as UTF-8") from error
     except (OSError, EOFError, zlib.error, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        reason = getattr(error, "strerror", None) or one_line(error)
         raise DataError(f"{file} cannot be read as CSV ({reason})") from error
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gradformer_dgl.support.atomic_write import drafted
-from gradformer_dgl.support.errors import DataError
+from gradformer_dgl.support.errors import DataError, one_line
 
 _TIMEOUT = 30.0
 _logger = logging.getLogger("gradformer_dgl")
@@ -60,7 +60,7 @@ def unpack(archive: Path, folder: Path, paths: Iterable[str]) -> None:
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 (folder / path).write_bytes(content.read(members[path]))
     except (KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise DataError(f"{archive} cannot be unpacked ({reason}); delete it and get it again") from error
 
 

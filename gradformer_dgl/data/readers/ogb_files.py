@@ -13,7 +13,7 @@ from jaxtyping import Int64, Num
 from torch import Tensor
 
 from gradformer_dgl.data.readers.download import default_folder, download_zip, unpack
-from gradformer_dgl.support.errors import DataError
+from gradformer_dgl.support.errors import DataError, one_line
 
 OGB_URL = "http://snap.stanford.edu/ogb/data"
 
@@ -38,7 +38,7 @@ def read_table(file: Path, dtype: type) -> Num[np.ndarray, "rows columns"]:
     try:
         return np.loadtxt(file, dtype=dtype, delimiter=",", ndmin=2)
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise DataError(f"{file} cannot be read ({' '.join(str(error).split())}); get it again") from error
+        raise DataError(f"{file} cannot be read ({one_line(error)}); get it again") from error
 
 
 def read_split(folder: Path, kind: str, count: int, noun: str) -> dict[str, Int64[Tensor, " _"]]:

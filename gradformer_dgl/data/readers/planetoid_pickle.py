@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from gradformer_dgl.support.errors import DataError
+from gradformer_dgl.support.errors import DataError, one_line
 
 MOST_CELLS = 1 << 30
 """A matrix with more cells is refused: it is none of these data sets, and would not fit into memory."""
@@ -49,7 +49,7 @@ def read_planetoid(file: str | Path) -> Content:
         return _content(_Unpickler(_WholeReads(Path(file).read_bytes()), encoding="latin1").load())
     except (*_FAULTS, OSError) as error:
         known = isinstance(error, _RefusedError | OSError)
-        reason = " ".join(str(error).split()) if known else "it is broken"
+        reason = one_line(error) if known else "it is broken"
         raise DataError(f"{file} cannot be read ({reason}); delete it and get it again") from error
 
 

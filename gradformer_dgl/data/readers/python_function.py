@@ -18,7 +18,7 @@ from gradformer_dgl.data.packed_checks import place_of_row
 from gradformer_dgl.data.readers.label_encoding import degree_columns
 from gradformer_dgl.data.readers.registry import TASKS
 from gradformer_dgl.pairs.ragged_rows import starts_of
-from gradformer_dgl.support.errors import ConfigError, DataError, GradformerError, GraphError
+from gradformer_dgl.support.errors import ConfigError, DataError, GradformerError, GraphError, one_line
 from gradformer_dgl.support.registry import load_object
 
 
@@ -129,7 +129,7 @@ def _call(name: str, call: Callable[[Callable[..., Any]], Any]) -> tuple[Any, li
 
 
 def _failure(name: str, error: BaseException) -> DataError:
-    reason = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
+    reason = f"{type(error).__name__}: {one_line(error)}".rstrip(": ")
     return DataError(f"{name} fails ({reason}); add --debug to see where")
 
 

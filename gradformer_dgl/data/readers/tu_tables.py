@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 
 from gradformer_dgl.data.readers import tu_kernel
-from gradformer_dgl.support.errors import DataError
+from gradformer_dgl.support.errors import DataError, one_line
 
 _PIECE = 1 << 24
 _BROKEN = (
@@ -195,4 +195,4 @@ def _line(message: str) -> int | None:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return one_line(error) or type(error).__name__

@@ -16,7 +16,7 @@ import torch
 from gradformer_dgl.data.dataset import GraphDataset
 from gradformer_dgl.data.packed import PackedGraphs
 from gradformer_dgl.data.readers.download import default_folder
-from gradformer_dgl.support.errors import DataError, GraphError
+from gradformer_dgl.support.errors import DataError, GraphError, one_line
 
 NUM_ATOM_TYPES = 28
 # Bonds are 1 single, 2 double, 3 triple in all sources; 0 stays unused.
@@ -68,9 +68,7 @@ def _read_npz(file: Path) -> tuple[PackedGraphs, list[int]]:
     except KeyError as error:
         raise DataError(f"{file} has no array {error.args[0].split(' ')[0]}; get the data again") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{file} cannot be read ({' '.join(str(error).split())}); get the data again"
-        ) from error
+        raise DataError(f"{file} cannot be read ({one_line(error)}); get the data again") from error
     sizes = [len(targets) for targets in arrays["target"]]
     for split, size in zip(_SPLITS, sizes, strict=True):
         _check_csv(file.with_name(f"{split}.csv"), size)
@@ -123,7 +121,7 @@ def _read_published(root: Path) -> tuple[PackedGraphs, list[int]]:
             with contextlib.redirect_stdout(io.StringIO()):
                 part = ZINCDataset(mode=mode, raw_dir=str(root))
         except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = one_line(error) or type(error).__name__
             raise DataError(
                 f"ZINC is not in {root} and cannot be downloaded ({reason}); put ZINC12k/graphs.npz there"
             ) from error

@@ -2,7 +2,7 @@
 
 No mask is saved, which would take as much memory as the pairs. Torch's operations draw with
 :func:`draw_mask`, the compiled loops of the CPU with the hash of ``dropout_kernel``, and the Triton kernels
-with Philox (``fused_kernel._stays``).
+with Philox (``fused_triton_kernel._stays``).
 """
 
 import torch

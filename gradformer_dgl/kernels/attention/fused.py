@@ -134,7 +134,7 @@ def _statistics(qkv: Tensor) -> list[Tensor]:
 
 
 def _attend(inputs: Inputs, out: Tensor, log_sum: Tensor) -> None:
-    from gradformer_dgl.kernels.attention.fused_kernel import attend
+    from gradformer_dgl.kernels.attention.fused_triton_kernel import attend
 
     items, common, options = _launch(inputs)
     if items:
@@ -145,7 +145,10 @@ def _attend(inputs: Inputs, out: Tensor, log_sum: Tensor) -> None:
 def _gradients(
     grad_out: Tensor, inputs: Inputs, by_table: bool, out: Tensor, log_sum: Tensor
 ) -> tuple[Tensor, Tensor | None]:
-    from gradformer_dgl.kernels.attention.fused_kernel import attend_backward_keys, attend_backward_queries
+    from gradformer_dgl.kernels.attention.fused_triton_kernel import (
+        attend_backward_keys,
+        attend_backward_queries,
+    )
 
     items, common, options = _launch(inputs)
     table, grad_out = inputs.table, grad_out.contiguous()

@@ -15,7 +15,7 @@ from torch import Tensor
 from gradformer_dgl.kernels.attention.attention_op import Backend, Inputs, register, run
 from gradformer_dgl.kernels.attention.blocks import BLOCKS
 from gradformer_dgl.kernels.attention.dropout import as_threshold
-from gradformer_dgl.kernels.attention.ragged_kernel import attend, attend_backward
+from gradformer_dgl.kernels.attention.ragged_cpu_kernel import attend, attend_backward
 from gradformer_dgl.kernels.autograd import arrays
 from gradformer_dgl.pairs.distances import PairDistances
 

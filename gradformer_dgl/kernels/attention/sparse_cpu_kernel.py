@@ -6,7 +6,7 @@ lie anywhere in memory, so that loading them takes most of the time: a pass read
 once, for all heads, and prefetches those of the pairs ahead. The softmax is therefore an online one: it
 knows the largest logit so far, and scales down what it has summed where a larger one follows.
 
-As in ``ragged_kernel``, ``fastmath`` is "contract" alone: NaN and infinity have to reach the output.
+As in ``ragged_cpu_kernel``, ``fastmath`` is "contract" alone: NaN and infinity have to reach the output.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Message passing: the local branch of a layer, by name or as a module of one's own."""
 
 from gradformer_dgl.nn.message_passing.base import MessagePassing
-from gradformer_dgl.nn.message_passing.choice import make_message_passing
+from gradformer_dgl.nn.message_passing.by_name import make_message_passing
 from gradformer_dgl.nn.message_passing.gatedgcn import GatedGCN
 from gradformer_dgl.nn.message_passing.gcn import GCN
 from gradformer_dgl.nn.message_passing.gin import GIN

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 import torch
 
 from gradformer_dgl.data import GraphDataset
-from gradformer_dgl.experiments.search_space import DEFAULT_SPACE
-from gradformer_dgl.support.errors import RunError
+from gradformer_dgl.experiments.tune_space import DEFAULT_SPACE
+from gradformer_dgl.support.errors import RunError, one_line
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.objectives import objective_of
@@ -82,7 +82,7 @@ def validate(task: TrialTask, report: Report) -> float | str:
             records = [trainer.run_epoch(epoch) for trainer in trainers]
         except RunError as error:
             # Some settings let the loss diverge: an outcome of the trial, no end of the search.
-            return " ".join(str(error).split())
+            return one_line(error)
         scores.append(statistics.fmean(record[f"val_{objective.name}"] for record in records))
         report({"epoch": epoch + 1, "val": statistics.fmean(scores[-WINDOW:])})
     return best_window(scores, objective.higher_is_better)

@@ -1,6 +1,6 @@
 """Search for good settings with Optuna, by validation scores alone.
 
-How a trial is scored, and why so, stands in :mod:`gradformer_dgl.experiments.trials`.
+How a trial is scored, and why so, stands in :mod:`gradformer_dgl.experiments.tune_trials`.
 """
 
 import dataclasses
@@ -11,13 +11,13 @@ from typing import Any
 import yaml
 
 from gradformer_dgl.data import GraphDataset
-from gradformer_dgl.experiments.search_space import check_space
-from gradformer_dgl.experiments.study import TuneSpec, TuneStudy
-from gradformer_dgl.experiments.trials import TrialTask, validate
+from gradformer_dgl.experiments.tune_space import check_space
+from gradformer_dgl.experiments.tune_study import TuneSpec, TuneStudy
+from gradformer_dgl.experiments.tune_trials import TrialTask, validate
+from gradformer_dgl.support.atomic_write import write_whole
 from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.support.lock import exclusive
 from gradformer_dgl.support.progress import Progress
-from gradformer_dgl.training.checkpoint import write_whole
 from gradformer_dgl.training.objectives import Objective, objective_of
 from gradformer_dgl.training.workers import Workers
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradformer_dgl.data import GraphDataset
-from gradformer_dgl.experiments.search_space import Range, Space, contains
-from gradformer_dgl.experiments.trials import WINDOW
-from gradformer_dgl.support.errors import ConfigError, RunError
-from gradformer_dgl.training.checkpoint import write_whole
+from gradformer_dgl.experiments.tune_space import Range, Space, contains
+from gradformer_dgl.experiments.tune_trials import WINDOW
+from gradformer_dgl.support.atomic_write import write_whole
+from gradformer_dgl.support.errors import ConfigError, RunError, one_line
 from gradformer_dgl.training.data_description import data_digests
 from gradformer_dgl.training.objectives import Objective
 from gradformer_dgl.training.run_spec import RunSpec
@@ -160,7 +160,7 @@ class TuneStudy:
                 pruner=optuna.pruners.MedianPruner(_STARTUP_TRIALS, max(WINDOW, epochs // 5)),
             )
         except (ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise RunError(f"{folder / JOURNAL} is broken ({reason}): choose another --out") from None
         if study.direction.name.lower() != direction:
             raise RunError(

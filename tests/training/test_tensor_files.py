@@ -3,8 +3,9 @@ import os
 import pytest
 import torch
 
+from gradformer_dgl.support.atomic_write import write_whole
 from gradformer_dgl.support.errors import RunError
-from gradformer_dgl.training.checkpoint import load_tensors, save_tensors, write_whole
+from gradformer_dgl.training.tensor_files import load_tensors, save_tensors
 
 
 def test_tensors_and_facts_come_back(tmp_path):
