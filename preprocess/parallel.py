@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import queue
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -22,6 +23,7 @@ class _Numbered(Protocol):
 
 _Task = TypeVar("_Task", bound=_Numbered)
 _Result = TypeVar("_Result", bound=_Numbered)
+_Pool = Callable[[Iterable[Any]], Generator[Any]]
 
 
 class Engine:
@@ -55,21 +57,17 @@ class Engine:
         dies, the tasks that it may have held are given to new ones. A caller that stops early closes the
         generator: then nothing runs any more.
         """
-        from joblib import delayed
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
-        rest = iter(tasks)
-        held: dict[int, _Task] = {}
-        deaths = 0
+        drawn, deaths = _Drawn(tasks), 0
         with contextlib.ExitStack() as stack:
-            call = stack.enter_context(_Finishing(function)) if self.shares_memory else function
             pool = self._pool(stack)
+            results_of = _results_at_once if self.shares_memory and self.workers > 1 else _results
             while True:
-                drawn = _Drawn(itertools.chain(list(held.values()), rest), held)
                 try:
-                    with _closed(pool(delayed(call)(task) for task in drawn)) as results:
+                    with contextlib.closing(results_of(pool, function, drawn)) as results:
                         for result in results:
-                            held.pop(result.number, None)
+                            drawn.held.pop(result.number, None)
                             deaths = 0
                             yield result
                 except BrokenProcessPool as error:
@@ -84,12 +82,8 @@ class Engine:
                     raise drawn.error
                 return
 
-    def _pool(self, stack: contextlib.ExitStack) -> Callable[[Iterable[Any]], Generator[Any]]:
-        """Return what runs calls with joblib and yields their results as they are finished.
-
-        joblib looks for results every 10 milliseconds: with more than one worker, a call takes about as much
-        longer, however many tasks it has.
-        """
+    def _pool(self, stack: contextlib.ExitStack) -> _Pool:
+        """Return what runs calls with joblib and yields their results as they are finished."""
         from joblib import Parallel, effective_n_jobs, parallel_config
 
         if self.backend == "dask":
@@ -113,48 +107,94 @@ class Engine:
 
 
 class _Drawn:
-    """Tasks on their way to the workers; an error in making them is kept, for it would be lost in there."""
+    """Tasks on their way to the workers; an error in making them is kept, for it would be lost in there.
 
-    def __init__(self, tasks: Iterable[Any], held: dict[int, Any]) -> None:
-        self._tasks, self._held = tasks, held
+    A task is held until its result is there: where workers died, those that are held are given again.
+    """
+
+    def __init__(self, tasks: Iterable[Any]) -> None:
+        self._rest = iter(tasks)
+        self.held: dict[int, Any] = {}
         self.error: BaseException | None = None
 
     def __iter__(self) -> Iterator[Any]:
+        yield from list(self.held.values())
         try:
-            for task in self._tasks:
-                self._held[task.number] = task
+            for task in self._rest:
+                self.held[task.number] = task
                 yield task
         except (Exception, KeyboardInterrupt) as error:
             self.error = error
 
 
-class _Finishing:
-    """A function called by threads, and a context manager that is left when no thread is in it any more.
+def _results(pool: _Pool, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Generator[Any]:
+    """Yield results when joblib looks for them: with several workers every 10 milliseconds."""
+    from joblib import delayed
+
+    with _closed(pool(delayed(function)(task) for task in tasks)) as results:
+        yield from results
+
+
+def _results_at_once(pool: _Pool, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Generator[Any]:
+    """Yield results of threads as soon as they are there."""
+    with _Calls(function) as calls, _closed(pool(calls.of(tasks))):
+        yield from calls.results()
+
+
+class _Calls:
+    """Calls of a function by joblib's threads: their results, and an end after which no thread is in it.
 
     joblib does not wait for its threads where it stops early. They would go on writing to a folder in which
     the next run may be at work already.
     """
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
-        self._function, self._inside, self._changed = function, 0, threading.Condition()
+        self._function = function
+        self._outcomes: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self._inside, self._ended, self._changed = 0, False, threading.Condition()
 
-    def __call__(self, task: Any) -> Any:
-        self._count(1)
-        try:
-            return self._function(task)
-        finally:
-            self._count(-1)
+    def of(self, tasks: Iterable[Any]) -> Iterator[Any]:
+        """Yield the calls for joblib."""
+        from joblib import delayed
 
-    def _count(self, step: int) -> None:
+        given = 0
+        for task in tasks:
+            given += 1
+            yield delayed(self)(task)
+        self._outcomes.put(("given", given))
+
+    def __call__(self, task: Any) -> None:
         with self._changed:
-            self._inside += step
+            if self._ended:
+                return
+            self._inside += 1
+        try:
+            self._outcomes.put(("result", self._function(task)))
+        except BaseException as error:
+            self._outcomes.put(("error", error))
+        with self._changed:
+            self._inside -= 1
             self._changed.notify_all()
 
-    def __enter__(self) -> "_Finishing":
+    def results(self) -> Iterator[Any]:
+        """Yield the results, until there is one of each call."""
+        given, results = -1, 0
+        while results != given:
+            kind, value = self._outcomes.get()
+            if kind == "given":
+                given = value
+            elif kind == "error":
+                raise value
+            else:
+                results += 1
+                yield value
+
+    def __enter__(self) -> "_Calls":
         return self
 
     def __exit__(self, *exception: object) -> None:
         with self._changed:
+            self._ended = True
             self._changed.wait_for(lambda: not self._inside)
 
 

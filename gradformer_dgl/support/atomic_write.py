@@ -32,8 +32,9 @@ def drafted(file: Path, durable: bool = True) -> Iterator[Path]:
         if durable:
             sync(draft)
         draft.replace(file)
-    finally:
+    except BaseException:
         draft.unlink(missing_ok=True)
+        raise
 
 
 def write_atomically(
@@ -43,21 +44,21 @@ def write_atomically(
     with drafted(file, durable) as draft:
         if callable(content):
             content(draft)
-        elif isinstance(content, bytes):
-            draft.write_bytes(content)
         else:
-            draft.write_text(content, encoding="utf-8", newline="")
+            # Not emptied again when it is opened: ext4 would write it to the disk when it is closed.
+            with draft.open("r+b") as stream:
+                stream.write(content if isinstance(content, bytes) else content.encode())
 
 
 def write_whole(file: Path, content: str) -> None:
-    """Write a text file so that a reader sees the old content or the new, never a part."""
+    """Write a text file that a user asked for: what the system refuses is an error in one line."""
     with whole_file(file) as stream:
         stream.write(content)
 
 
 @contextlib.contextmanager
 def whole_file(file: Path) -> Iterator[IO[str]]:
-    """Open a text file for writing; its content takes its name when all of it is on the disk."""
+    """Open such a text file for writing; its content takes its name when all of it is on the disk."""
     try:
         with drafted(file) as draft, draft.open("w", encoding="utf-8", newline="") as stream:
             yield stream
