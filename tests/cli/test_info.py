@@ -97,14 +97,11 @@ def test_the_picture_is_whole_or_not_there(command, chains, tmp_path, monkeypatc
     assert (done.status, len(done.err.splitlines())) == (1, 1)
     assert "cannot be written: No such file or directory" in done.err
 
-    write_bytes = Path.write_bytes
-
-    def fill_the_disk(file, content):
-        write_bytes(file, b"half")
+    def fill_the_disk(draft, file):
         raise OSError(28, "No space left on device")
 
     picture.unlink()
-    monkeypatch.setattr(Path, "write_bytes", fill_the_disk)
+    monkeypatch.setattr(Path, "replace", fill_the_disk)
     assert "No space left" in command("info", chains, "--plot", picture).err
     assert sorted(tmp_path.iterdir()) == before
 
