@@ -1,6 +1,8 @@
 """HDF5 file of a cache: its header, and its arrays as they are asked for."""
 
+import errno
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,10 @@ from gradformer_dgl.support.errors import CacheError, one_line
 
 _MEND = "preprocess again to replace it"
 _MOST_PAIRS = 2.0**62
+_CHUNK_CACHE_BYTES = 32 << 20
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# What the system says of places that a broken file names; other numbers are about the system itself.
+_OF_BROKEN_FILES = (0, errno.EINVAL, errno.EOVERFLOW, errno.EFBIG)
 
 # Handles that a forked process inherited. Closing one there would release the parent's file lock.
 _inherited: list[Any] = []
@@ -23,6 +29,10 @@ _inherited: list[Any] = []
 
 class ForeignFileError(CacheError):
     """A file that this version must not replace: something else, or a cache of a newer version."""
+
+
+class BrokenCacheError(CacheError):
+    """A cache whose checksums or structure are wrong, which alone justifies replacing it."""
 
 
 class CacheFile:
@@ -36,34 +46,33 @@ class CacheFile:
         try:
             self._read_header()
         except LOW_LEVEL_ERRORS as error:
-            raise CacheError(f"{self.path} is broken ({_line(error)}): {_MEND}") from error
+            raise self._failed(error) from error
 
     def _open(self) -> None:
         if not self.path.is_file():
             what = "is a folder, not a cache" if self.path.is_dir() else "does not exist"
             raise CacheError(f"cache {self.path} {what}: run `gradformer-dgl preprocess` to make one")
         try:
-            if not h5py.is_hdf5(self.path):
+            if not _is_hdf5(self.path):
                 raise ForeignFileError(
                     f"{self.path} is no HDF5 file, so no cache of distances: "
                     "choose another path, or remove it"
                 )
             check_string_heap(self.path)
-            self._file = h5py.File(self.path, "r", locking="best-effort")
+            # A repacked file may have chunks that are larger than what is read at a time.
+            self._file = h5py.File(self.path, "r", locking="best-effort", rdcc_nbytes=_CHUNK_CACHE_BYTES)
             self._file_bytes = self.path.stat().st_size
             self._attributes = {
                 name: cache_format.plain_attribute(value) for name, value in self._file.attrs.items()
             }
         except LOW_LEVEL_ERRORS as error:
-            if isinstance(error, PermissionError):
-                raise CacheError(f"{self.path} cannot be read: no permission") from error
-            raise CacheError(f"{self.path} is truncated or broken ({_line(error)}): {_MEND}") from error
+            raise self._failed(error, "truncated or broken") from error
         self._arrays: dict[str, StoredArray] = {}
         self._pid = os.getpid()
         try:
             self._check_attributes(self._attributes)
         except LOW_LEVEL_ERRORS as error:
-            raise CacheError(f"{self.path} is broken ({_line(error)}): {_MEND}") from error
+            raise self._failed(error) from error
 
     def _check_attributes(self, attributes: Mapping[str, Any]) -> None:
         if attributes.get("encoding-type") != cache_format.TYPE:
@@ -94,9 +103,11 @@ class CacheFile:
             raise ValueError("it has a sparse layout without a cut-off")
 
         num_graphs = int(attributes["num_graphs"])
-        # What each array may hold, how many axes it has.
-        self._kinds: dict[str, tuple[tuple[Any, ...], int]] = {}
-        stored = self._expect(cache_format.NODE_COUNTS, np.int32)
+        self._sparse_starts: np.ndarray | None = None
+        self._last_indptr: tuple[int, np.ndarray] | None = None
+        self._hashes: dict[str, np.ndarray] = {}
+        self._kinds = self._contents()
+        stored = self._array(cache_format.NODE_COUNTS)
         if stored.layout.rows != num_graphs:
             raise ValueError(f"it should hold {num_graphs} graphs, but has {stored.layout.rows} node counts")
         counts = self._checked(stored, np.arange(num_graphs + 1), 0, num_graphs).astype(np.int64)
@@ -107,50 +118,88 @@ class CacheFile:
         self.node_counts: Int64[np.ndarray, graphs] = counts
         self._nodes = np.concatenate([[0], np.cumsum(counts)])
         self._pairs = np.concatenate([[0], np.cumsum(np.square(counts))])
-        self._read_contents(num_graphs, int(self._nodes[-1]), int(self._pairs[-1]))
+        self._check_rows(num_graphs, int(self._nodes[-1]), int(self._pairs[-1]))
+        self._hashes = self._read_hashes()
+        self._arrays.clear()
+        # Read once more, now that the hashes are known.
+        for _ in self._blocks(cache_format.NODE_COUNTS):
+            pass
 
-    def _read_contents(self, graphs: int, nodes: int, pairs: int) -> None:
-        self._expect(cache_format.FINGERPRINTS, np.uint64, graphs)
-        self._expect(cache_format.HISTOGRAM, np.int64)
-        self._sparse_starts: np.ndarray | None = None
-        self._last_indptr: tuple[int, np.ndarray] | None = None
-        if self.layout == cache_format.SPARSE:
-            self._expect(cache_format.NEAR_COUNTS, np.int32, nodes)
-            sparse_pairs = self._expect(cache_format.NEAR_NODES, np.int32).layout.rows
-            self._expect(cache_format.NEAR_DISTANCES, self.dtype, sparse_pairs)
-            if sparse_pairs > pairs:
-                raise ValueError(f"near_nodes has {sparse_pairs:,} rows, the graphs have {pairs:,} pairs")
-        else:
-            self._expect(cache_format.DISTANCES, self.dtype, pairs)
+    def _contents(self) -> dict[str, tuple[Any, int]]:
+        """Return the arrays that the file has to hold by name: the type of entries, and how many axes."""
         # By its name alone: a group that is there but broken is an error, not a group that is absent.
         there = set(self._file)
         group = self._file[cache_format.ENCODINGS] if cache_format.ENCODINGS in there else ()
         self.encodings: tuple[str, ...] = tuple(sorted(group, key=_natural))
-        for name in self.encodings:
-            self._expect(cache_format.encoding_array(name), np.float32, nodes, dimensions=2)
         names = str(self._attributes.get("extra-distances", ""))
         self.extra_distances: tuple[str, ...] = tuple(filter(None, names.split(",")))
-        for name in self.extra_distances:
-            self._expect(cache_format.extra_distances_array(name), np.float32, pairs)
         self.weighted = cache_format.WEIGHT_FINGERPRINTS in there
+        found: dict[str, tuple[Any, int]] = {
+            cache_format.NODE_COUNTS: (np.int32, 1),
+            cache_format.FINGERPRINTS: (np.uint64, 1),
+            cache_format.HISTOGRAM: (np.int64, 1),
+        }
+        if self.layout == cache_format.SPARSE:
+            found[cache_format.NEAR_COUNTS] = found[cache_format.NEAR_NODES] = (np.int32, 1)
+            found[cache_format.NEAR_DISTANCES] = (self.dtype, 1)
+        else:
+            found[cache_format.DISTANCES] = (self.dtype, 1)
+        found |= {cache_format.encoding_array(name): (np.float32, 2) for name in self.encodings}
+        found |= {cache_format.extra_distances_array(name): (np.float32, 1) for name in self.extra_distances}
         if self.weighted:
-            self._expect(cache_format.WEIGHT_FINGERPRINTS, np.uint64, graphs)
+            found[cache_format.WEIGHT_FINGERPRINTS] = (np.uint64, 1)
+        return found
 
-    def _expect(self, name: str, kind: Any, rows: int | None = None, dimensions: int = 1) -> StoredArray:
-        self._kinds[name] = ((kind,), dimensions)
-        array = self._array(name)
-        if rows is not None and array.layout.rows != rows:
-            raise ValueError(f"{name} has {array.layout.rows:,} rows where the counts ask for {rows:,}")
-        return array
+    def _read_hashes(self) -> dict[str, np.ndarray]:
+        """Return the hashes of each array's chunks by its name; nothing for a file of an older version."""
+        expected = self._attributes.get(cache_format.CONTENTS_HASH)
+        if expected is None:
+            if int(self._attributes["encoding-version"]) > 1 and self.layout == cache_format.DENSE:
+                raise ValueError(f"it has no {cache_format.CONTENTS_HASH}")
+            return {}
+        names = sorted(self._kinds)
+        layouts = [self._array(name).layout for name in names]
+        stored = self._file[cache_format.CHUNK_HASHES]
+        ends = np.cumsum([layout.num_chunks for layout in layouts])
+        if (stored.dtype, stored.shape) != (np.dtype(np.uint64), (ends[-1],)):
+            raise ValueError(
+                f"has {cache_format.CHUNK_HASHES} of type {stored.dtype} and shape {stored.shape}"
+            )
+        hashes = stored[:]
+        if cache_format.contents_hash(layouts, hashes) != expected:
+            raise ValueError("the hash of its contents differs: it holds other arrays than were written")
+        return dict(zip(names, np.split(hashes, ends[:-1]), strict=True))
+
+    def _check_rows(self, graphs: int, nodes: int, pairs: int) -> None:
+        """Check that each array is as long as the counts of graphs, nodes and pairs ask for."""
+        for name in self._kinds:
+            rows = self._array(name).layout.rows
+            if name in (cache_format.FINGERPRINTS, cache_format.WEIGHT_FINGERPRINTS):
+                right = graphs
+            elif name == cache_format.NEAR_COUNTS or name.startswith(cache_format.ENCODINGS):
+                right = nodes
+            elif name == cache_format.DISTANCES or name.startswith(cache_format.EXTRA_DISTANCES):
+                right = pairs
+            elif name == cache_format.NEAR_DISTANCES:
+                right = self._array(cache_format.NEAR_NODES).layout.rows
+                if right > pairs:
+                    raise ValueError(f"near_nodes has {right:,} rows, the graphs have {pairs:,} pairs")
+            else:
+                continue
+            if rows != right:
+                raise ValueError(f"{name} has {rows:,} rows where the counts ask for {right:,}")
 
     def _array(self, name: str) -> StoredArray:
         if self._pid != os.getpid():
             self._reopen()
         if name not in self._arrays:
+            kind, dimensions = self._kinds[name]
+            hashes = self._hashes.get(name)
             try:
-                self._arrays[name] = open_array(self._file, name, *self._kinds[name], self._file_bytes)
+                array = open_array(self._file, name, kind, dimensions, self._file_bytes, hashes)
             except LOW_LEVEL_ERRORS as error:
-                raise CacheError(f"{self.path} is broken ({_line(error)}): {_MEND}") from error
+                raise self._failed(error) from error
+            self._arrays[name] = array
         return self._arrays[name]
 
     def _reopen(self) -> None:
@@ -194,7 +243,7 @@ class CacheFile:
                 raise self._wrong(cache_format.NEAR_COUNTS, int(wrong.argmax()), "they do not fit its nodes")
             found = self._array(cache_format.NEAR_NODES).layout.rows
             if pairs != found:
-                raise CacheError(
+                raise BrokenCacheError(
                     f"{self.path} is broken: near_counts add up to {pairs:,}, near_nodes has {found:,} rows; "
                     f"{_MEND}"
                 )
@@ -219,16 +268,25 @@ class CacheFile:
         except BrokenRowsError as error:
             raise self._broken(array, self._offsets(name), error) from error
 
+    def _failed(self, error: BaseException, state: str = "broken", place: str = "") -> CacheError:
+        """Return the error to raise for one of HDF5 or the system: only the former is the file's fault."""
+        reason = _system_reason(error)
+        if reason is not None:
+            return CacheError(f"{self.path} cannot be read: {reason}")
+        if place:
+            return BrokenCacheError(f"{self.path} is {state}: {place}: {_line(error)}; {_MEND}")
+        return BrokenCacheError(f"{self.path} is {state} ({_line(error)}): {_MEND}")
+
     def _broken(self, array: StoredArray, offsets: np.ndarray | None, error: BrokenRowsError) -> CacheError:
-        place = ""
+        place = array.layout.name
         if offsets is not None:
             low = int(np.searchsorted(offsets, error.start, side="right")) - 1
             high = int(np.searchsorted(offsets, error.stop, side="left")) - 1
-            place = f" of graphs {low} to {high}"
-        return CacheError(f"{self.path} is broken: {array.layout.name}{place}: {_line(error)}; {_MEND}")
+            place += f" of graphs {low} to {high}"
+        return self._failed(error.__cause__ or error, place=place)
 
     def _wrong(self, name: str, graph: int, reason: str) -> CacheError:
-        return CacheError(f"{self.path} is broken: {name} of graph {graph}: {reason}; {_MEND}")
+        return BrokenCacheError(f"{self.path} is broken: {name} of graph {graph}: {reason}; {_MEND}")
 
     def _verify_checksums(self) -> None:
         for name in self._kinds:
@@ -241,6 +299,30 @@ class CacheFile:
 def _natural(name: str) -> tuple[str, int]:
     kind, _, size = name.rpartition(":")
     return kind, int(size) if size.isdecimal() else 0
+
+
+def _is_hdf5(path: Path) -> bool:
+    """Return whether a file is one of HDF5, which may begin at 512 bytes or a power of two times that."""
+    with path.open("rb") as file:
+        size, place = os.fstat(file.fileno()).st_size, 0
+        while place < size:
+            if os.pread(file.fileno(), len(_SIGNATURE), place) == _SIGNATURE:
+                return True
+            place = max(512, 2 * place)
+    return False
+
+
+def _system_reason(error: BaseException) -> str | None:
+    """Return the system's reason for an error, None where the file itself is at fault."""
+    number = getattr(error, "errno", None)
+    if number is None:
+        named = re.search(r"errno = (\d+)", str(error))
+        number = int(named[1]) if named else 0
+    if isinstance(error, MemoryError) or "memory allocation failed" in str(error):
+        number = errno.ENOMEM
+    if number == errno.EACCES:
+        return "no permission"
+    return None if number in _OF_BROKEN_FILES else os.strerror(number)
 
 
 def _line(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import xxhash
 
 from gradformer_dgl.cache.format import ArrayLayout
 
@@ -63,6 +64,11 @@ def _checksums(parts: Sequence[bytes | memoryview]) -> np.ndarray:
     return checksums(words, np.array([(len(part) + 1) // 2 for part in parts], np.int64))
 
 
+def chunk_hash(rows: np.ndarray) -> int:
+    """Return the XXH3 of the rows of a chunk, C-contiguous, padding left out."""
+    return xxhash.xxh3_64_intdigest(rows.data)
+
+
 def encode_chunk(layout: ArrayLayout, rows: np.ndarray) -> bytes:
     """Encode one chunk; fewer rows than a chunk has are padded with zeros, as HDF5 does at the end."""
     if len(rows) < layout.chunk_rows:
@@ -97,11 +103,12 @@ def decode_chunk(layout: ArrayLayout, data: bytes) -> np.ndarray:
 
 @dataclass(frozen=True)
 class EncodedRows:
-    """Rows of an array from number ``start`` on: whole chunks encoded, the rows around them as they are."""
+    """Rows of an array from number ``start`` on: whole chunks encoded, and hashed; other rows as they are."""
 
     start: int
     head: np.ndarray
     chunks: list[bytes]
+    hashes: np.ndarray
     tail: np.ndarray
 
 
@@ -110,5 +117,8 @@ def encode_rows(layout: ArrayLayout, start: int, rows: np.ndarray) -> EncodedRow
     size = layout.chunk_rows
     boundary = min(-start % size, len(rows))
     last = boundary + (len(rows) - boundary) // size * size
-    packed = [_packed(layout, rows[first : first + size]) for first in range(boundary, last, size)]
-    return EncodedRows(start, rows[:boundary].copy(), _checksummed(packed), rows[last:].copy())
+    rows = np.ascontiguousarray(rows, layout.dtype)
+    whole = [rows[first : first + size] for first in range(boundary, last, size)]
+    hashes = np.array([chunk_hash(chunk) for chunk in whole], np.uint64)
+    chunks = _checksummed([_packed(layout, chunk) for chunk in whole])
+    return EncodedRows(start, rows[:boundary].copy(), chunks, hashes, rows[last:].copy())

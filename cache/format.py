@@ -12,9 +12,10 @@ object                    shape, type              meaning
 ``encodings/NAME``        (nodes, k) float32       node encodings
 ``extra_distances/NAME``  (pairs,) float32         other distances, laid out as ``distances``; inf: no path
 ``weight_fingerprints``   (graphs,) uint64         hash of each graph's edge weights, where they are used
+``chunk_hashes``          (chunks,) uint64         XXH3 of the rows of each chunk, array after array by name
 ========================  =======================  ==========================================================
 
-The sparse layout (version 2, attribute ``layout`` = ``sparse``) has three arrays in the place of
+The sparse layout (attribute ``layout`` = ``sparse``) has three arrays in the place of
 ``distances``, with the pairs within ``max_distance`` only, row after row:
 
 ========================  =======================  ==========================================================
@@ -24,21 +25,23 @@ The sparse layout (version 2, attribute ``layout`` = ``sparse``) has three array
 ========================  =======================  ==========================================================
 
 All arrays are chunked, deflated and carry HDF5's Fletcher-32 checksum; object headers carry HDF5's own
-checksums (file format 1.10), and the attributes of the root group a CRC-32 in ``attributes-crc32``.
+checksums (file format 1.10), and the attributes of the root group a CRC-32 in ``attributes-crc32``. What
+the chunks say, in which order, and what the arrays are called is in ``chunk_hashes``, which the attribute
+``contents-hash`` covers: chunks that change places, or are written again by another program, are found.
 """
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import xxhash
 
 TYPE = "gradformer-dgl-distances"
-# The newest version that is read. A file is written as the oldest that can say what it holds.
+# Written, and the newest that is read. Files of version 1, and sparse ones of 0.1.0, have no hashes.
 VERSION = 2
-DENSE_VERSION, SPARSE_VERSION = 1, 2
 
 NODE_COUNTS = "node_counts"
 DISTANCES = "distances"
@@ -47,11 +50,13 @@ HISTOGRAM = "histogram"
 ENCODINGS = "encodings"
 EXTRA_DISTANCES = "extra_distances"
 WEIGHT_FINGERPRINTS = "weight_fingerprints"
+CHUNK_HASHES = "chunk_hashes"
 NEAR_COUNTS, NEAR_NODES, NEAR_DISTANCES = "near_counts", "near_nodes", "near_distances"
 
 DENSE, SPARSE = LAYOUTS = ("dense", "sparse")
 
 ATTRIBUTES_CHECKSUM = "attributes-crc32"
+CONTENTS_HASH = "contents-hash"
 # What the attribute max_distance says where there is no cut-off.
 NO_CUTOFF = -1
 
@@ -66,7 +71,6 @@ class ArrayLayout:
     name: str
     dtype: np.dtype
     shape: tuple[int, ...]
-    rows_per_chunk: int | None = None
 
     @property
     def rows(self) -> int:
@@ -81,14 +85,17 @@ class ArrayLayout:
     @cached_property
     def chunk_rows(self) -> int:
         """Rows of one chunk."""
-        if self.rows_per_chunk is not None:
-            return self.rows_per_chunk
         return max(1, min(self.rows, CHUNK_BYTES // max(1, self.row_bytes)))
 
     @cached_property
     def chunk_shape(self) -> tuple[int, ...]:
         """Shape of one chunk."""
         return (self.chunk_rows, *self.shape[1:])
+
+    @property
+    def num_chunks(self) -> int:
+        """Chunks of the array, the last of which may have fewer rows."""
+        return 0 if self.empty else -(-self.rows // self.chunk_rows)
 
     @property
     def shuffled(self) -> bool:
@@ -109,6 +116,14 @@ def encoding_array(name: str) -> str:
 def extra_distances_array(name: str) -> str:
     """Return the name of the array that holds other distances."""
     return f"{EXTRA_DISTANCES}/{name}"
+
+
+def contents_hash(layouts: Iterable[ArrayLayout], hashes: np.ndarray) -> str:
+    """Return the XXH3 of the names, types and shapes of arrays, and of the hashes of their chunks."""
+    lines = [f"{layout.name} {layout.dtype} {'x'.join(map(str, layout.shape))}" for layout in layouts]
+    digest = xxhash.xxh3_64("\n".join(lines).encode())
+    digest.update(np.ascontiguousarray(hashes, "<u8").data)
+    return digest.hexdigest()
 
 
 def stored_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from gradformer_dgl.cache import format as cache_format
-from gradformer_dgl.cache.chunks import EncodedRows, encode_chunk
+from gradformer_dgl.cache.chunks import EncodedRows, chunk_hash, encode_chunk
 from gradformer_dgl.cache.format import ArrayLayout
 from gradformer_dgl.support.atomic_write import sync
 from gradformer_dgl.support.errors import CacheError, one_line
@@ -87,6 +87,7 @@ class CacheWriter:
             name: np.empty((0, *layout.shape[1:]), layout.dtype) for name, layout in self.layouts.items()
         }
         self._rows_written = dict.fromkeys(self.layouts, 0)
+        self._hashes: dict[str, list[np.ndarray]] = {name: [] for name in self.layouts}
         self._file: h5py.File | None = None
         self._datasets: dict[str, h5py.h5d.DatasetID] = {}
         self._finished = False
@@ -113,10 +114,11 @@ class CacheWriter:
         with self._writing():
             pending = np.concatenate([pending, rows.head])
             if len(pending) == layout.chunk_rows and not layout.empty:
-                self._write_chunk(layout, encode_chunk(layout, pending))
+                self._write_rows(layout, pending)
                 pending = pending[:0]
+            self._hashes[name].append(rows.hashes)
             for chunk in rows.chunks:
-                self._write_chunk(layout, chunk)
+                self._write_chunk(layout, chunk, layout.chunk_rows)
             self._pending[name] = np.concatenate([pending, rows.tail])
 
     def finish(self, histogram: np.ndarray, data_fingerprint: str) -> None:
@@ -126,11 +128,12 @@ class CacheWriter:
             for name, layout in self.layouts.items():
                 pending = self._pending[name]
                 if len(pending) and not layout.empty:
-                    self._write_chunk(layout, encode_chunk(layout, pending), len(pending))
+                    self._write_rows(layout, pending)
                 if self._rows_written[name] != layout.rows and not layout.empty:
                     raise ValueError(f"{name} has {self._rows_written[name]} rows of {layout.rows}")
             self._write_histogram(histogram.astype(np.int64))
             attributes = self._attributes(histogram, data_fingerprint)
+            attributes[cache_format.CONTENTS_HASH] = self._write_hashes()
             self._file.attrs.update(cache_format.stored_attributes(attributes))
             self._datasets.clear()
             self._file.close()
@@ -156,7 +159,7 @@ class CacheWriter:
         finite = np.flatnonzero(histogram)
         attributes = {
             "encoding-type": cache_format.TYPE,
-            "encoding-version": cache_format.DENSE_VERSION,
+            "encoding-version": cache_format.VERSION,
             "distance": "shortest_path",
             "directed": plan.directed,
             "max_distance": cache_format.NO_CUTOFF if plan.max_distance is None else plan.max_distance,
@@ -167,7 +170,7 @@ class CacheWriter:
             "created-by": f"gradformer-dgl {__version__}",
         }
         if plan.layout == cache_format.SPARSE:
-            attributes |= {"encoding-version": cache_format.SPARSE_VERSION, "layout": plan.layout}
+            attributes["layout"] = plan.layout
         if plan.extra_distances:
             attributes["extra-distances"] = ",".join(sorted(plan.extra_distances))
         return attributes
@@ -195,16 +198,31 @@ class CacheWriter:
     def _write_histogram(self, histogram: np.ndarray) -> None:
         layout = ArrayLayout(cache_format.HISTOGRAM, histogram.dtype, histogram.shape)
         self._create(layout)
+        self.layouts[layout.name] = layout
         self._rows_written[layout.name] = 0
+        self._hashes[layout.name] = []
         for first in range(0, len(histogram), layout.chunk_rows):
-            rows = histogram[first : first + layout.chunk_rows]
-            self._write_chunk(layout, encode_chunk(layout, rows), len(rows))
+            self._write_rows(layout, histogram[first : first + layout.chunk_rows])
 
-    def _write_chunk(self, layout: ArrayLayout, chunk: bytes, rows: int | None = None) -> None:
+    def _write_hashes(self) -> str:
+        """Write the hashes of all chunks, array after array by name; return the hash of all contents."""
+        assert self._file is not None
+        names = sorted(self.layouts)
+        hashes = np.concatenate(
+            [np.empty(0, np.uint64), *(part for name in names for part in self._hashes[name])]
+        )
+        self._file.create_dataset(cache_format.CHUNK_HASHES, data=hashes)
+        return cache_format.contents_hash([self.layouts[name] for name in names], hashes)
+
+    def _write_rows(self, layout: ArrayLayout, rows: np.ndarray) -> None:
+        self._hashes[layout.name].append(np.array([chunk_hash(rows)], np.uint64))
+        self._write_chunk(layout, encode_chunk(layout, rows), len(rows))
+
+    def _write_chunk(self, layout: ArrayLayout, chunk: bytes, rows: int) -> None:
         first = self._rows_written[layout.name]
         offset = (first,) + (0,) * (len(layout.shape) - 1)
         self._datasets[layout.name].write_direct_chunk(offset, chunk)
-        self._rows_written[layout.name] = first + (layout.chunk_rows if rows is None else rows)
+        self._rows_written[layout.name] = first + rows
 
     @contextlib.contextmanager
     def _writing(self) -> Any:

@@ -56,6 +56,7 @@ class PartStore:
             arrays[f"{name}|start"] = np.array([rows.start])
             arrays[f"{name}|head"] = rows.head
             arrays[f"{name}|tail"] = rows.tail
+            arrays[f"{name}|hashes"] = rows.hashes
             arrays[f"{name}|sizes"] = np.array([len(chunk) for chunk in rows.chunks], dtype=np.int64)
             arrays[f"{name}|chunks"] = np.frombuffer(b"".join(rows.chunks), dtype=np.uint8)
         content = save(arrays)
@@ -79,7 +80,7 @@ class PartStore:
                 {name: _rows_of(arrays, name) for name in names},
                 arrays["histogram"],
             )
-        except (OSError, SafetensorError):
+        except (OSError, SafetensorError, KeyError):
             return None
 
     def finished(self, task: Task) -> PartSummary | None:
@@ -94,7 +95,8 @@ class PartStore:
 
 
 def _rows_of(arrays: dict[str, np.ndarray], name: str) -> EncodedRows:
-    start, head, tail, sizes = (arrays[f"{name}|{field}"] for field in ("start", "head", "tail", "sizes"))
+    fields = ("start", "head", "tail", "sizes", "hashes")
+    start, head, tail, sizes, hashes = (arrays[f"{name}|{field}"] for field in fields)
     data, ends = arrays[f"{name}|chunks"].tobytes(), np.cumsum(sizes)
     chunks = [data[end - size : end] for size, end in zip(sizes, ends, strict=True)]
-    return EncodedRows(int(start[0]), head, chunks, tail)
+    return EncodedRows(int(start[0]), head, chunks, hashes, tail)

@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import shortest_path
 
 from gradformer_dgl.cache.chunks import encode_rows
-from gradformer_dgl.cache.format import stored_attributes
+from gradformer_dgl.cache.format import attributes_checksum, stored_attributes
 from gradformer_dgl.cache.writer import CachePlan, CacheSizes, CacheWriter
 
 Graph = tuple[np.ndarray, np.ndarray, int]
@@ -96,6 +96,26 @@ def change_attributes(path, **changes) -> None:
     with h5py.File(path, "r+") as file:
         changes = {name.replace("__", "-"): value for name, value in changes.items()}
         file.attrs.update(stored_attributes({**file.attrs, **changes}))
+
+
+def make_version_1(path) -> None:
+    """Take the hashes out of a file, as files of version 1 and sparse ones of 0.1.0 are."""
+    replace_array(path, "chunk_hashes")
+    with h5py.File(path, "r+") as file:
+        del file.attrs["contents-hash"]
+        file.attrs["encoding-version"] = 2 if "near_nodes" in file else 1
+        file.attrs["attributes-crc32"] = attributes_checksum(file.attrs)
+
+
+def exchange_chunks(path, name: str, first: int, second: int, both: bool = True) -> None:
+    """Write the second of two stored chunks of an array in the place of the first, or exchange both."""
+    with h5py.File(path, "r+") as file:
+        chunks = file[name].id
+        places = [chunks.get_chunk_info(number).chunk_offset for number in (first, second)]
+        stored = [chunks.read_direct_chunk(place)[1] for place in places]
+        chunks.write_direct_chunk(places[0], stored[1])
+        if both:
+            chunks.write_direct_chunk(places[1], stored[0])
 
 
 def break_chunk(path, name: str, number: int) -> None:

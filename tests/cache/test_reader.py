@@ -73,7 +73,7 @@ def test_any_hdf5_reader_reads_it(cache_file, structures):
     expected, prints, _ = packed_distances(structures, np.uint8)
     with h5py.File(cache_file) as file:
         assert file.attrs["encoding-type"] == "gradformer-dgl-distances"
-        assert (file.attrs["encoding-version"], file.attrs["distance"]) == (1, "shortest_path")
+        assert (file.attrs["encoding-version"], file.attrs["distance"]) == (2, "shortest_path")
         assert (file.attrs["unreachable"], file.attrs["num_graphs"], file.attrs["max_distance"]) == (
             255,
             211,
