@@ -15,9 +15,7 @@ import numpy as np
 from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.cache.chunks import ENCODER
 from gradformer_dgl.cache.format import DENSE, LAYOUTS, SPARSE, TYPE, VERSION
-from gradformer_dgl.cache.reader import ForeignFileError
 from gradformer_dgl.cache.writer import CachePlan, CacheSizes, reason_of
-from gradformer_dgl.graphs.fingerprints import structure_fingerprints, weight_fingerprints
 from gradformer_dgl.graphs.structures import GraphStructures, structure_stream
 from gradformer_dgl.preprocess import tasks as task_sizes
 from gradformer_dgl.preprocess.encodings import NodeEncoding, parse_encodings
@@ -27,6 +25,7 @@ from gradformer_dgl.preprocess.merge import Merge
 from gradformer_dgl.preprocess.parallel import Engine
 from gradformer_dgl.preprocess.part_store import PartStore
 from gradformer_dgl.preprocess.parts import Part, PartSummary, compute_part
+from gradformer_dgl.preprocess.present_cache import PresentCache
 from gradformer_dgl.preprocess.shortest_paths import checked_max_distance
 from gradformer_dgl.preprocess.tasks import Task, cut_tasks
 from gradformer_dgl.support.errors import CacheError, ConfigError, GraphError
@@ -60,7 +59,8 @@ def preprocess_graphs(
     """Compute distances and node encodings of many graphs into one cache file.
 
     A call with the same graphs and options as the file's does nothing. A run that was interrupted continues
-    where it ended. The file at ``path`` changes only when the new one is whole.
+    where it ended. The file at ``path`` changes only when the new one is whole, and a new one of the same
+    graphs has the encodings and extra distances of the old one too.
 
     Graphs are taken as they come: memory does not grow with their number, apart from 24 bytes for each in the
     cache that is returned.
@@ -127,35 +127,26 @@ def preprocess_graphs(
     array([3, 1])
     >>> folder.cleanup()
     """
-    wanted = parse_encodings(encodings)
-    extra, weighted = parse_extra_distances(extra_distances, directed)
-    plan = CachePlan(
-        np.dtype(np.uint8),
-        layout,
-        {encoding.name: encoding.columns for encoding in wanted},
-        extra,
-        weighted,
-        directed,
-        checked_max_distance(max_distance),
-    )
-    _check_layout(plan)
+    encodings = [encodings] if isinstance(encodings, str) else list(encodings)
+    extra = [extra_distances] if isinstance(extra_distances, str) else list(extra_distances)
+    options = layout, directed, checked_max_distance(max_distance)
+    plan, wanted = _planned(encodings, extra, *options)
     engine = Engine(n_jobs, backend, scheduler)
     path = Path(path)
     if callable(getattr(graphs, "structures", None)):
         graphs = graphs.structures()
-    weight = edge_weight if plan.weighted else None
-    present = _present_cache(path)
-    can_be_run_over_again = not hasattr(graphs, "__next__")
-    if (
-        present is not None
-        and resume
-        and can_be_run_over_again
-        and _has_options(present, plan)
-        and _holds(present, structure_stream(graphs, weight), plan)
-        and _is_whole(present)
-    ):
-        logger.info("%s is current (%d graphs)", path, len(present))
-        return present
+
+    def pieces(weighted: bool) -> Iterator[GraphStructures]:
+        return structure_stream(graphs, edge_weight if weighted else None)
+
+    present = PresentCache.find(path)
+    if present is not None:
+        again = None if hasattr(graphs, "__next__") else pieces
+        if present.cache is not None and resume and again and present.will_do(plan, again):
+            logger.info("%s is current (%d graphs)", path, len(present.cache))
+            return present.cache
+        more_encodings, more_extra = present.lacking(plan, again)
+        plan, wanted = _planned(encodings + more_encodings, extra + more_extra, *options)
     with exclusive(path), contextlib.ExitStack() as stack:
         sizes = _known_sizes(graphs)
         bar = stack.enter_context(Progress("distances", progress, keep="done", anywhere=True))
@@ -164,7 +155,7 @@ def preprocess_graphs(
         # How many pairs a sparse file holds is known when they have been found.
         sizes = None if plan.layout == SPARSE else sizes
         run = _Run(path, plan, wanted, engine, resume, part_bytes)
-        run.into_file(structure_stream(graphs, weight), bar.advance, sizes)
+        run.into_file(pieces(plan.weighted), bar.advance, sizes)
     return DistanceCache(path)
 
 
@@ -286,64 +277,20 @@ def _kept(store: PartStore, task: Task) -> Part:
     return part
 
 
-def _present_cache(path: Path) -> DistanceCache | None:
-    """Return the cache at ``path``; an error where something is there that this version must not replace."""
-    if path.is_dir():
-        raise CacheError(f"{path} is a folder: give the name of a file in it")
-    if not path.exists():
-        return None
-    if not path.is_file():
-        # A device or a pipe would be replaced by the file, for whatever else on the machine uses it.
-        raise ForeignFileError(f"{path} is no file but a device or a pipe: choose another path")
-    if not path.stat().st_size:
-        return None
-    try:
-        return DistanceCache(path)
-    except ForeignFileError:
-        raise
-    except CacheError:
-        logger.warning("%s is broken and will be replaced", path)
-        return None
-
-
-def _has_options(cache: DistanceCache, plan: CachePlan) -> bool:
-    """Return whether a cache was made with these options, or more."""
-    options = (cache.layout, cache.directed, cache.max_distance)
-    return (
-        options == (plan.layout, plan.directed, plan.max_distance)
-        and set(plan.encodings) <= set(cache.encodings)
-        and set(plan.extra_distances) <= set(cache.extra_distances)
-    )
-
-
-def _holds(cache: DistanceCache, pieces: Iterable[GraphStructures], plan: CachePlan) -> bool:
-    """Return whether a cache is of these graphs; stops at the first piece that differs."""
-    try:
-        prints = cache.fingerprints()
-        weight_prints = cache.weight_fingerprints() if plan.weighted else None
-    except CacheError:
-        return False
-    start = 0
-    for piece in pieces:
-        stop = start + len(piece)
-        if not np.array_equal(prints[start:stop], structure_fingerprints(piece, plan.directed)):
-            return False
-        if weight_prints is not None and not np.array_equal(
-            weight_prints[start:stop], weight_fingerprints(piece, plan.directed)
-        ):
-            return False
-        start = stop
-    return start == len(cache)
-
-
-def _is_whole(cache: DistanceCache) -> bool:
-    """Return whether all checksums agree; readers of a broken file are told to preprocess again."""
-    try:
-        cache.verify()
-    except CacheError:
-        logger.warning("%s is broken and will be replaced", cache.path)
-        return False
-    return True
+def _planned(
+    encodings: list[str],
+    extra_distances: list[str],
+    layout: str,
+    directed: bool,
+    max_distance: int | None,
+) -> tuple[CachePlan, tuple[NodeEncoding, ...]]:
+    """Return what the file has to hold, and the encodings to compute for it."""
+    wanted = parse_encodings(encodings)
+    extra, weighted = parse_extra_distances(extra_distances, directed)
+    columns = {encoding.name: encoding.columns for encoding in wanted}
+    plan = CachePlan(np.dtype(np.uint8), layout, columns, extra, weighted, directed, max_distance)
+    _check_layout(plan)
+    return plan, wanted
 
 
 def _check_layout(plan: CachePlan) -> None:

@@ -19,20 +19,13 @@ def ensure_cache(
 ) -> Path:
     """Preprocess a data set unless its cache, ``file``, has all that is needed; return the file.
 
-    A cache that lacks something is computed again with its own options too, so that nothing in it is lost.
+    A cache that lacks something is computed again, with its own options, and keeps what it has.
     """
-    wanted, others = list(encodings), list(extra_distances)
-    options: dict[str, Any] = {"encodings": wanted, "extra_distances": others}
+    options: dict[str, Any] = {"encodings": list(encodings), "extra_distances": list(extra_distances)}
     if file.exists():
         cache = DistanceCache(file)
-        if {*wanted} <= {*cache.encodings} and {*others} <= {*cache.extra_distances}:
+        if all(set(names) <= set(getattr(cache, kind)) for kind, names in options.items()):
             return file
-        options = {
-            "encodings": list(dict.fromkeys([*cache.encodings, *wanted])),
-            "extra_distances": list(dict.fromkeys([*cache.extra_distances, *others])),
-            "directed": cache.directed,
-            "max_distance": cache.max_distance,
-            "layout": cache.layout,
-        }
+        options |= {"directed": cache.directed, "max_distance": cache.max_distance, "layout": cache.layout}
     preprocess_graphs(dataset.graphs, file, n_jobs=jobs, progress=progress, **options)
     return file

@@ -1,3 +1,4 @@
+import errno
 import logging
 import os
 import signal
@@ -185,6 +186,73 @@ def test_broken_cache_is_replaced(structures, tmp_path, caplog):
     assert "x.h5 is broken and will be replaced" in caplog.text
     os.truncate(path, 0)
     assert_holds(preprocess_graphs(structures, path), structures)
+
+
+def test_a_new_file_keeps_what_the_old_one_had_of_the_same_graphs(structures, tmp_path, caplog):
+    path = tmp_path / "x.h5"
+    old = preprocess_graphs(structures, path, encodings=("rwse:5",), extra_distances=("resistance",))
+    expected = old.encoding("rwse:5"), old.read_extra_distances("resistance")
+
+    def assert_kept(cache, encodings):
+        assert (cache.encodings, cache.extra_distances) == (encodings, ("resistance",))
+        np.testing.assert_array_equal(cache.encoding("rwse:5"), expected[0])
+        np.testing.assert_array_equal(cache.read_extra_distances("resistance"), expected[1])
+        assert_holds(cache, structures)
+
+    assert_kept(preprocess_graphs(structures, path, encodings="degree"), ("degree:2", "rwse:5"))
+    assert_kept(preprocess_graphs(structures, path, resume=False), ("degree:2", "rwse:5"))
+    # Broken where the header is sound.
+    content = path.read_bytes()
+    for name in ("distances", "fingerprints"):
+        with h5py.File(path) as file:
+            place = file[name].id.get_chunk_info(0).byte_offset
+        path.write_bytes(content[: place + 9] + bytes([content[place + 9] ^ 1]) + content[place + 10 :])
+        assert_kept(preprocess_graphs(structures, path), ("degree:2", "rwse:5"))
+    assert "without its" not in caplog.text
+    directed = preprocess_graphs(structures, path, directed=True)
+    assert (directed.encodings, directed.extra_distances) == (("degree:2", "rwse:5"), ())
+    assert f"{path} will be replaced by a file without its resistance" in caplog.text
+    caplog.clear()
+    sparse = preprocess_graphs(structures, path, layout="sparse", max_distance=2)
+    assert sparse.encodings == ("degree:2", "rwse:5")
+    assert preprocess_graphs(structures.slice(3, 9), path).encodings == ()
+    preprocess_graphs(structures, path, encodings=("rwse:5",))
+    assert caplog.text == ""
+    assert preprocess_graphs(iter([structures]), path).encodings == ()
+    assert f"{path} will be replaced by a file without its rwse:5" in caplog.text
+
+
+def test_weighted_distances_are_kept_for_the_same_weights(tmp_path, caplog):
+    def graphs(weight):
+        return [nx.from_edgelist([(0, 1, {"weight": weight}), (1, 2, {"weight": 2.0})])]
+
+    path = tmp_path / "x.h5"
+    preprocess_graphs(graphs(0.5), path, extra_distances=("weighted",))
+    kept = preprocess_graphs(graphs(0.5), path, encodings=("degree",))
+    assert kept.extra_distance("weighted", 0).tolist() == [[0, 0.5, 2.5], [0.5, 0, 2], [2.5, 2, 0]]
+    assert caplog.text == ""
+    assert preprocess_graphs(graphs(1.5), path, encodings=("rwse:2",)).extra_distances == ()
+    assert "will be replaced by a file without its weighted" in caplog.text
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.EIO, errno.ENOMEM])
+@pytest.mark.parametrize("where", ["h5py.File", "gradformer_dgl.cache.stored_array.decode_chunk"])
+def test_a_cache_that_cannot_be_read_for_a_moment_is_left_alone(
+    structures, tmp_path, monkeypatch, number, where
+):
+    path = tmp_path / "x.h5"
+    preprocess_graphs(structures, path, encodings=("rwse:5",))
+    before = path.stat().st_ino, path.read_bytes()
+
+    def fail(*arguments, **options):
+        raise OSError(number, os.strerror(number))
+
+    for options in ({}, {"encodings": ("degree",)}, {"directed": True}):
+        with monkeypatch.context() as patched:
+            patched.setattr(where, fail)
+            with pytest.raises(CacheError, match=f"{path} cannot be read: "):
+                preprocess_graphs(structures, path, **options)
+        assert (path.stat().st_ino, path.read_bytes()) == before
 
 
 def test_progress_goes_to_stderr(structures, tmp_path, small_parts, capsys):
