@@ -23,9 +23,6 @@ _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # What the system says of places that a broken file names; other numbers are about the system itself.
 _OF_BROKEN_FILES = (0, errno.EINVAL, errno.EOVERFLOW, errno.EFBIG)
 
-# Handles that a forked process inherited. Closing one there would release the parent's file lock.
-_inherited: list[Any] = []
-
 
 class ForeignFileError(CacheError):
     """A file that this version must not replace: something else, or a cache of a newer version."""
@@ -59,8 +56,9 @@ class CacheFile:
                     "choose another path, or remove it"
                 )
             check_string_heap(self.path)
+            # Not locked: a file gets its name when it is whole, and some file systems have no locks.
             # A repacked file may have chunks that are larger than what is read at a time.
-            self._file = h5py.File(self.path, "r", locking="best-effort", rdcc_nbytes=_CHUNK_CACHE_BYTES)
+            self._file = h5py.File(self.path, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_BYTES)
             self._file_bytes = self.path.stat().st_size
             self._attributes = {
                 name: cache_format.plain_attribute(value) for name, value in self._file.attrs.items()
@@ -203,7 +201,6 @@ class CacheFile:
         return self._arrays[name]
 
     def _reopen(self) -> None:
-        _inherited.append((self._file, self._arrays))
         known = self._attributes
         self._open()
         if self._attributes != known:
