@@ -13,6 +13,9 @@ from pathlib import Path
 
 from gradformer_dgl.support.errors import CacheError
 
+# A folder that may not be written, or is a file.
+_OF_FOLDERS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
+
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[None]:
@@ -26,8 +29,7 @@ def exclusive(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         release = _hold(path)
     except OSError as error:
-        denied = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
-        advice = "; choose a folder that you may write to" if denied else ""
+        advice = "; choose a folder that you may write to" if error.errno in _OF_FOLDERS else ""
         raise CacheError(f"cannot write {path}: {error.strerror}{advice}") from error
     with release:
         yield
