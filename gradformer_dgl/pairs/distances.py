@@ -12,6 +12,9 @@ from gradformer_dgl.support.errors import GraphError
 
 _INTEGERS = (torch.uint8, torch.uint16, torch.int8, torch.int16, torch.int32, torch.int64)
 
+BLOCK_PAIRS = 1 << 24
+"""Pairs that are looked at together where a copy of all would take much memory."""
+
 _living: WeakValueDictionary[int, "PairDistances"] = WeakValueDictionary()
 """All existing distances, by the identity of their values."""
 
@@ -176,9 +179,14 @@ class PairDistances:
         return self._longest
 
     def _found(self) -> int:
-        finite = self.values.to(torch.int32)
-        finite = finite.masked_fill(finite == self.unreachable, -1)
-        return int(finite.max()) if len(finite) else -1
+        if not len(self.values):
+            return -1
+        # In blocks: torch has no comparison of uint16, and a copy of all values is four times as large.
+        tops = []
+        for block in self.values.split(BLOCK_PAIRS):
+            finite = block.to(torch.int32)
+            tops.append(finite.masked_fill_(finite == self.unreachable, -1).max())
+        return int(torch.stack(tops).max())
 
     @property
     def num_distances(self) -> int:

@@ -1,5 +1,3 @@
-from unittest import mock
-
 import pytest
 import torch
 from batches import random_distances
@@ -8,7 +6,7 @@ from hypothesis import strategies as st
 from masked_attention import masked_attention
 
 from gradformer_dgl import PairDistances, decay_attention
-from gradformer_dgl.kernels.attention import attention_backend, packed_decay_attention, ragged
+from gradformer_dgl.kernels.attention import attention_backend, packed_decay_attention
 from gradformer_dgl.kernels.attention.block_plan import cut, plan
 from gradformer_dgl.kernels.attention.dropout import draw_mask
 from gradformer_dgl.kernels.attention.reference import reference_attention
@@ -349,11 +347,41 @@ def test_dropout_is_the_same_in_both_passes_for_any_factor(factor):
     torch.testing.assert_close((attend(v) * grad).sum(), (v * value.grad).sum())
 
 
-def test_large_factors_cost_nothing_without_gradients():
-    tensors = [part.detach().float() for part in inputs([40])]
-    tensors[3] = tensors[3] * 1e6
-    distances = random_distances([40])
-    with mock.patch.object(ragged, "BLOCKS", None):
-        out = decay_attention(*tensors[:3], distances, tensors[3])
-    expected = reference_attention(*(part.double() for part in tensors[:3]), distances, tensors[3].double())
-    torch.testing.assert_close(out.double(), expected, rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize("scale", [1e2, 1e3, 1e4])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_gradients_of_large_logits_are_those_of_torch(scale, dropout):
+    """One weight of a row is 1 in float32, and the gradient of its logit 0."""
+    sizes = [23, 1, 40]
+    distances = random_distances(sizes)
+    tensors = [part.detach().float() for part in inputs(sizes)]
+    tensors[0] = tensors[0] * scale
+    weights, _ = effective_weights(distances, sizes, torch.float32, "ragged", dropout, 3)
+    mask = (weights > 0) / (1 - dropout)
+
+    def by_torch(dtype):
+        def attend(q, k, v, table):
+            return masked_attention(q, k, v, distances, table, mask.to(dtype))
+
+        return gradients(attend, dtype)
+
+    def gradients(attend, dtype):
+        parts = [part.detach().to(dtype).requires_grad_() for part in tensors]
+        out = attend(*parts)
+        (out * torch.linspace(-1, 1, out.numel(), dtype=dtype).view(out.shape)).sum().backward()
+        return [out.detach(), *(part.grad for part in parts)]
+
+    def ours(q, k, v, table):
+        return decay_attention(q, k, v, distances, table, dropout, torch.Generator().manual_seed(3))
+
+    found = gradients(ours, torch.float32)
+    for one, torchs, right in zip(found, by_torch(torch.float32), by_torch(torch.float64), strict=True):
+        error, allowed = (one - right).abs().max(), (torchs - right).abs().max()
+        assert error <= 4 * allowed + 1e-6 * right.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_the_ragged_backend_refuses_other_types(dtype):
+    tensors = [part.detach().to(dtype) for part in inputs([4])]
+    message = f"the attention backend ragged computes in float32 on the CPU, not in {str(dtype)[6:]} on cpu"
+    with attention_backend("ragged"), pytest.raises(ConfigError, match=message):
+        decay_attention(*tensors[:3], random_distances([4]), tensors[3])

@@ -39,6 +39,17 @@ def test_offsets_and_longest():
     assert distances.num_distances == 255
     nothing = PairDistances(torch.full((4,), 255, dtype=torch.uint8), torch.tensor([2]))
     assert nothing.longest == -1
+
+
+@pytest.mark.parametrize(("dtype", "unreachable"), [(torch.uint8, 255), (torch.uint16, 65535)])
+def test_the_longest_distance_is_found_block_by_block(monkeypatch, dtype, unreachable):
+    monkeypatch.setattr("gradformer_dgl.pairs.distances.BLOCK_PAIRS", 7)
+    for place in (0, 6, 7, 24):
+        values = torch.full((25,), unreachable, dtype=torch.int32)
+        values[3] = 2
+        values[place] = unreachable - 1
+        assert PairDistances(values.to(dtype), torch.tensor([5])).longest == unreachable - 1
+    assert PairDistances(torch.full((25,), unreachable).to(dtype), torch.tensor([5])).longest == -1
     with pytest.raises(IndexError, match="graph 3 of 3"):
         distances[3]
 

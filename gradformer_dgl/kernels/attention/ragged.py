@@ -1,38 +1,21 @@
 """Backend "ragged": the CPU in single precision, compiled loops over graphs and heads.
 
 The work is that of the real pairs, and no matrix over pairs is saved: the backward pass recomputes the
-attention weights from the largest logit and the sum of each row, and the dropout from its seed. The rounding
-error of these weights grows with the factors of the decay. Where they are large, as in no published setting,
-dense blocks serve instead.
+attention weights from the largest logit and the sum of each row, and the dropout from its seed.
 """
 
 from typing import Any
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float
 from torch import Tensor
 
 from gradformer_dgl.kernels.attention.attention_op import Backend, Inputs, register, run
-from gradformer_dgl.kernels.attention.blocks import BLOCKS
 from gradformer_dgl.kernels.attention.dropout import as_threshold
 from gradformer_dgl.kernels.attention.ragged_cpu_kernel import attend, attend_backward
 from gradformer_dgl.kernels.autograd import arrays
 from gradformer_dgl.pairs.distances import PairDistances
-
-LARGEST_FACTOR = 256.0
-"""Largest factor up to which recomputed weights are as exact as those of dense blocks."""
-
-
-def takes(table: Tensor) -> bool:
-    """Tell whether the factors of a table (heads, columns) are small enough to recompute weights from.
-
-    Examples
-    --------
-    >>> takes(torch.tensor([[1.0, 0.5, 0.0]])), takes(torch.tensor([[1e9, 0.5, 0.0]]))
-    (True, False)
-    """
-    factors = table.detach().numpy()
-    return not (factors.size and max(factors.max(), -factors.min()) > LARGEST_FACTOR)
+from gradformer_dgl.support.errors import ConfigError
 
 
 def _layout(distances: PairDistances) -> tuple[Any, ...]:
@@ -52,10 +35,7 @@ def _statistics(qkv: Tensor) -> list[Tensor]:
 
 def _attend(inputs: Inputs, out: Tensor, *statistics: Tensor) -> None:
     qkv, table, distances, dropout_p, seed = inputs
-    # The forward pass of the loop is exact, but both passes have to draw the same dropout.
-    if (dropout_p or qkv.requires_grad or table.requires_grad) and not takes(table):
-        BLOCKS.attend(inputs, out)
-    elif out.numel():
+    if out.numel():
         dropout = (as_threshold(dropout_p), seed)
         attend(_rows(qkv), _layout(distances), *arrays(table), dropout, (_rows(out), *arrays(*statistics)))
 
@@ -64,12 +44,10 @@ def _gradients(
     grad_out: Tensor, inputs: Inputs, by_table: bool, out: Tensor, *statistics: Tensor
 ) -> tuple[Tensor, Tensor | None]:
     qkv, table, distances, dropout_p, seed = inputs
-    if not takes(table):
-        return BLOCKS.gradients(grad_out, inputs, by_table, out)
     grad_qkv = torch.empty_like(qkv)
     lanes = torch.zeros(8, table.shape[0], table.shape[1] if by_table else 0, dtype=torch.float64)
     if qkv.numel():
-        dropout, saved = (as_threshold(dropout_p), seed), (_rows(out), *arrays(*statistics))
+        dropout, saved = (as_threshold(dropout_p), seed), tuple(arrays(*statistics))
         grads = (_rows(grad_out.contiguous()), _rows(grad_qkv), lanes.numpy())
         attend_backward(_rows(qkv), _layout(distances), *arrays(table), dropout, saved, *grads)
     return grad_qkv, lanes.sum(0).to(table.dtype) if by_table else None
@@ -81,15 +59,16 @@ def _rows(x: Tensor) -> Any:
 
 
 def ragged_attention(
-    qkv: Float32[Tensor, "nodes 3 heads head_dim"],
+    qkv: Float[Tensor, "nodes 3 heads head_dim"],
     distances: PairDistances,
-    table: Float32[Tensor, "heads columns"],
+    table: Float[Tensor, "heads columns"],
     dropout_p: float = 0.0,
     seed: int | Tensor = 0,
-) -> Float32[Tensor, "nodes heads head_dim"]:
+) -> Float[Tensor, "nodes heads head_dim"]:
     """Compute decay attention graph by graph in compiled loops, for float32 on the CPU.
 
-    See :func:`~gradformer_dgl.kernels.attention.attention_op.run` for the parameters.
+    See :func:`~gradformer_dgl.kernels.attention.attention_op.run` for the parameters. Other types and devices
+    raise `ConfigError`.
 
     Examples
     --------
@@ -98,6 +77,11 @@ def ragged_attention(
     >>> ragged_attention(x, one, torch.ones(2, 2)).shape
     torch.Size([1, 2, 5])
     """
+    if qkv.dtype != torch.float32 or qkv.device.type != "cpu":
+        raise ConfigError(
+            f"the attention backend ragged computes in float32 on the CPU, not in {str(qkv.dtype)[6:]} on "
+            f"{qkv.device.type}: leave the choice to gradformer_dgl, or take blocks"
+        )
     return run(RAGGED, qkv.contiguous(), table.contiguous(), distances, dropout_p, seed)
 
 

@@ -20,7 +20,6 @@ from gradformer_dgl.jit.simd import (
     fma,
     gather,
     load,
-    load_first,
     maximum,
     store,
     total,
@@ -152,8 +151,8 @@ def attend_backward(qkv, layout, table, dropout, saved, grad_out, grad_qkv, grad
     would wait for each other.
     """
     (values, sizes, node_start, pair_start), (threshold, seed) = layout, dropout
-    out, row_max, inverse_sum = saved
-    heads, channels = table.shape[0], out.shape[1]
+    row_max, inverse_sum = saved
+    heads, channels = table.shape[0], grad_out.shape[1]
     head_dim = channels // heads
     rows, depth = rounded_up(sizes.max()), rounded_up(head_dim)
     one, scale = np.float32(1), np.float32(1 / math.sqrt(head_dim))
@@ -164,7 +163,9 @@ def attend_backward(qkv, layout, table, dropout, saved, grad_out, grad_qkv, grad
     query, grad = np.zeros((depth, TILE), np.float32), np.zeros((depth, TILE), np.float32)
     product, weight = np.zeros((rows, TILE), np.float32), np.zeros((rows, TILE), np.float32)
     grad_weight, column = np.zeros((rows, TILE), np.float32), np.zeros((rows, TILE), np.int32)
-    stats, keys = np.zeros((3, TILE), np.float32), np.zeros(rows, np.int32)
+    stats, keys = np.zeros((2, TILE), np.float32), np.zeros(rows, np.int32)
+    # With dropout what the values were mixed with differs from the weights.
+    undropped = np.zeros((rows, TILE), np.float32) if threshold else weight
     for graph in range(len(sizes)):
         size, first = sizes[graph], node_start[graph]
         for start in range(0, size, TILE):
@@ -180,34 +181,36 @@ def attend_backward(qkv, layout, table, dropout, saved, grad_out, grad_qkv, grad
                     _draw_keys(keys, seed, first, size, heads, head)
                 for i in range(count, rounded_up(count)):
                     # Columns of padding still hold the tile before: they get no weights and no gradients.
-                    stats[0, i] = stats[1, i] = stats[2, i] = 0
+                    stats[0, i] = stats[1, i] = 0
                 for i in range(count):
                     stats[0, i], stats[1, i] = row_max[head, node + i], inverse_sum[head, node + i]
-                    dot = broadcast(np.float32(0))
-                    for c in range(at, at + head_dim, WIDTH):
-                        some = at + head_dim - c
-                        given = load_first(grad_out, node + i, c, some)
-                        dot = fma(load_first(out, node + i, c, some), given, dot)
-                    stats[2, i] = total(dot)
                 for i in range(0, count, WIDTH):
                     for j in range(0, size, WIDTH):
                         store_tile(product, j, i, transposed_matmul(key, j, head_dim, query, 0, i, WIDTH))
                         store_tile(
                             grad_weight, j, i, transposed_matmul(value, j, head_dim, grad, 0, i, WIDTH)
                         )
-                    top, inverse, mean = load(stats, 0, i), load(stats, 1, i), load(stats, 2, i)
+                    top, inverse = load(stats, 0, i), load(stats, 1, i)
+                    mean, zero = broadcast(np.float32(0)), broadcast(np.float32(0))
                     counter = counters(start + i)
                     for j in range(size):
-                        p, factor = load(product, j, i), gather(table, head, load(column, j, i))
-                        w, g = exp_below_one(p * factor - top) * inverse, load(grad_weight, j, i)
+                        factor, g = gather(table, head, load(column, j, i)), load(grad_weight, j, i)
+                        # Rounded as in the forward pass: fused with the difference it would be another logit,
+                        # and the largest weight of a row with logits of 1e4 not 1.
+                        logit = fma(load(product, j, i), factor, zero)
+                        w = exp_below_one(logit - top) * inverse
+                        store(undropped, j, i, w)
                         if threshold:
                             mask = kept_scale(keys[j], counter, bound, keep_scale)
                             store(weight, j, i, w * mask)
                             g = g * mask
-                        else:
-                            store(weight, j, i, w)
-                        grad_logit = w * (g - mean)
-                        store(product, j, i, p * grad_logit)
+                            store(grad_weight, j, i, g)
+                        mean = fma(w, g, mean)
+                    for j in range(size):
+                        # The mean of the same numbers: where one weight is 1, the difference is 0.
+                        grad_logit = load(undropped, j, i) * (load(grad_weight, j, i) - mean)
+                        factor = gather(table, head, load(column, j, i))
+                        store(product, j, i, load(product, j, i) * grad_logit)
                         store(grad_weight, j, i, factor * grad_logit)
                 if grad_table.shape[2]:
                     _add_by_column(product, column, size, count, most, grad_table[:, head])

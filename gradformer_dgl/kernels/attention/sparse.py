@@ -18,7 +18,6 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from gradformer_dgl.kernels.attention.ragged import takes
 from gradformer_dgl.kernels.attention.sparse_cpu import sparse_cpu_attention
 from gradformer_dgl.kernels.attention.sparse_torch import row_parts, sparse_torch_attention
 from gradformer_dgl.kernels.autograd import loops_take
@@ -124,6 +123,15 @@ def _require_decay(sparse: SparsePairDistances, table: Tensor) -> None:
     sparse.plans["decays"] = True
 
 
+LARGEST_FACTOR = 256.0
+"""Largest factor up to which gradients in single precision are as exact as those of dense attention."""
+
+
+def _beyond(bound: float, table: Tensor) -> bool:
+    factors = table.detach()
+    return bool(factors.numel()) and float(factors.abs().max()) > bound
+
+
 def sparse_attention(
     qkv: Float[Tensor, "nodes 3 heads head_dim"],
     sparse: SparsePairDistances,
@@ -180,7 +188,7 @@ def sparse_attention(
         single = sparse_attention(qkv.float(), sparse, table.float(), dropout_p, seed, dense, form, mixed)
         return single.to(qkv.dtype)
     by_gradients = torch.is_grad_enabled() and (qkv.requires_grad or table.requires_grad)
-    if form is None and by_gradients and loops_take(qkv) and not takes(table):
+    if form is None and by_gradients and loops_take(qkv) and _beyond(LARGEST_FACTOR, table):
         double = sparse_attention(qkv.double(), sparse, table.double(), dropout_p, seed, dense, None, mixed)
         return double.to(qkv.dtype)
     table = torch.cat([table[:, :-1], torch.zeros_like(table[:, -1:])], dim=1)

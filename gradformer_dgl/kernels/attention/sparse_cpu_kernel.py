@@ -15,7 +15,7 @@ import numpy as np
 
 from gradformer_dgl.jit.compile import jit
 from gradformer_dgl.jit.prefetch import prefetch
-from gradformer_dgl.jit.simd import WIDTH, fma, gather, largest, load, store, total, totals
+from gradformer_dgl.jit.simd import WIDTH, broadcast, fma, gather, largest, load, store, total, totals
 from gradformer_dgl.jit.simd_math import exp_below_one
 from gradformer_dgl.kernels.attention.dropout_kernel import counters, kept_scale, row_key
 
@@ -134,7 +134,7 @@ def attend(qkv, pairs, table, dropout, saved):
                 for head in range(heads):
                     a = head * width
                     logit = _products(qkv, node, a, qkv, others, channels + a, width)
-                    logit = logit * gather(table, head, load(column, 0, 0))
+                    logit = fma(logit, gather(table, head, load(column, 0, 0)), broadcast(np.float32(0)))
                     if count < WIDTH:
                         store(weight, 0, 0, logit)
                         weight[0, count:] = -np.inf
@@ -210,7 +210,9 @@ def attend_backward(qkv, pairs, table, dropout, saved, grad_out, grad_qkv, grad_
                     product = _products(qkv, node, a, qkv, others, channels + a, width)
                     g = _products(grad_out, node, a, qkv, others, 2 * channels + a, width)
                     factor = gather(table, head, load(column, 0, 0))
-                    w = exp_below_one(product * factor - row_max[node, head]) * inverse_sum[node, head]
+                    # Rounded as in the forward pass; fused with the difference it would be another logit.
+                    logit = fma(product, factor, broadcast(np.float32(0)))
+                    w = exp_below_one(logit - row_max[node, head]) * inverse_sum[node, head]
                     # The gradients of the value, of the product of query and key, and of the table.
                     if threshold:
                         mask = kept_scale(keys[head], counter, bound, keep_scale)
