@@ -181,12 +181,14 @@ class PairDistances:
     def _found(self) -> int:
         if not len(self.values):
             return -1
-        # In blocks: torch has no comparison of uint16, and a copy of all values is four times as large.
-        tops = []
-        for block in self.values.split(BLOCK_PAIRS):
-            finite = block.to(torch.int32)
-            tops.append(finite.masked_fill_(finite == self.unreachable, -1).max())
-        return int(torch.stack(tops).max())
+        # In blocks, for a copy of all takes as much memory again; one more makes an unreachable pair 0.
+        blocks = self.values.split(BLOCK_PAIRS)
+        if self.device.type == "cpu":
+            one = np.ones(1, blocks[0].numpy().dtype)
+            return max(int((block.numpy() + one).max()) - 1 for block in blocks)
+        # Torch has no sum of uint16.
+        tops = [(block.to(torch.int32) + 1).remainder_(self.unreachable + 1).max() for block in blocks]
+        return int(torch.stack(tops).max()) - 1
 
     @property
     def num_distances(self) -> int:
