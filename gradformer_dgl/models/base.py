@@ -261,8 +261,9 @@ class LayeredModel(GraphModel):
         encodings = None
         if self.structural_encoder is not None:
             assert self.encoding is not None
-            encodings = encoding_of(batch, self.encoding).to(dtype)
-            encoded = self.structural_encoder(encodings)
+            # Gates of message passing are given the normalised encodings too, as in the published model.
+            encodings = self.structural_encoder.normalize(encoding_of(batch, self.encoding)).to(dtype)
+            encoded = self.structural_encoder.linear(encodings)
             x = x + encoded if self.encoding_mode == "add" else torch.cat([x, encoded], dim=1)
         edges = None
         if self.edge_encoder is not None:

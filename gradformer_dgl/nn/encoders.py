@@ -178,6 +178,10 @@ class StructuralEncoder(nn.Module):
         self.norm = nn.BatchNorm1d(in_size) if norm else None
         self.linear = nn.Linear(in_size, feat_size)
 
-    def forward(self, encoding: Float[Tensor, "nodes columns"]) -> Float[Tensor, "nodes channels"]:
+    def normalize(self, encoding: Float[Tensor, "nodes columns"]) -> Float[Tensor, "nodes columns"]:
+        """Return the encoding as the linear map is given it, (nodes, columns)."""
         encoding = encoding.to(self.linear.weight.dtype)
-        return self.linear(encoding if self.norm is None else self.norm(encoding))
+        return encoding if self.norm is None else self.norm(encoding)
+
+    def forward(self, encoding: Float[Tensor, "nodes columns"]) -> Float[Tensor, "nodes channels"]:
+        return self.linear(self.normalize(encoding))
