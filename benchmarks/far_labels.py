@@ -1,4 +1,4 @@
-"""Accuracy on labels that depend on nodes three to five hops away, of near pairs and of other models.
+"""Accuracy on labels that depend on nodes three to five hops away, of sparse pairs and of other models.
 
 Three in ten nodes of a graph carry a random number. The label of a node is the sign of the sum of those that
 lie three to five hops away: what is nearer, or farther, is noise. Two layers of message passing see two
@@ -33,7 +33,7 @@ WEIGHT_DECAY = 1e-3
 EVERY = 5
 KINDS = {"grid": "Grid of {} nodes", "tree-like": "Random graph of {} nodes with three neighbours each"}
 LABELS = {
-    "near": f"near pairs, {LAYERS} layers",
+    "near": f"sparse pairs, {LAYERS} layers",
     "dense": f"all pairs, {LAYERS} layers",
     "local": f"message passing alone, {LAYERS} layers",
     "deep": f"message passing alone, {DEEP} layers",

@@ -34,7 +34,7 @@ TITLES = {
     "sbm": "Communities of mean degree 6 (SBM-NODES), cut-off {} hops (about 43 pairs a node)",
 }
 LABELS = {
-    "near": "near pairs",
+    "near": "sparse pairs",
     "dense": "all pairs",
     "multihead": "GPSConv, multihead",
     "performer": "GPSConv, Performer",
@@ -82,7 +82,7 @@ def our_step(distances_of, src, dst, nodes):
 
 
 def near_step(kind, src, dst, nodes):
-    """Return model, forward function and number of pairs of attention over near pairs."""
+    """Return model, forward function and number of pairs of attention over sparse pairs."""
     from gradformer_dgl import SparsePairDistances
 
     def distances():
@@ -222,7 +222,7 @@ def table(kind, sizes, contenders, steps, limit, seconds):
     columns = {each: column(each, kind, sizes, steps, limit, seconds) for each in contenders}
     head = [
         "nodes",
-        "near pairs",
+        "sparse pairs",
         "graph and search, s",
         *(f"{LABELS[each]}, ms / MB" for each in contenders),
     ]
