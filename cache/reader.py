@@ -67,7 +67,12 @@ class DistanceCache(CacheMetadata):
         return self._dense_rows(name, graph, 0, num_nodes).reshape(num_nodes, num_nodes)
 
     def _graph(self, index: SupportsIndex) -> int:
-        graph = operator.index(index)
+        try:
+            graph = operator.index(index)
+        except TypeError:
+            raise IndexError(
+                f"a cache gives one graph at a time, cache[3], or a range with read(3, 9), not {index!r}"
+            ) from None
         if not -len(self) <= graph < len(self):
             raise IndexError(f"graph {graph} of a cache of {len(self)} graphs")
         return graph % len(self)

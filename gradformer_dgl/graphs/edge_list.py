@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import dgl
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int64, Integer
 from torch import Tensor
 
 
@@ -18,7 +18,7 @@ class EdgeList:
     Parameters
     ----------
     src, dst : Tensor
-        Shape (edges,), int64: the ends of the edges, nodes of all graphs counted together.
+        Shape (edges,), integer: the ends of the edges, nodes of all graphs counted together.
     num_nodes : int
         Nodes of all graphs.
     node_counts, edge_counts : Tensor
@@ -34,13 +34,14 @@ class EdgeList:
 
     def __init__(
         self,
-        src: Int64[Tensor, " edges"],
-        dst: Int64[Tensor, " edges"],
+        src: Integer[Tensor, " edges"],
+        dst: Integer[Tensor, " edges"],
         num_nodes: int,
         node_counts: Int64[Tensor, " graphs"],
         edge_counts: Int64[Tensor, " graphs"],
     ) -> None:
-        self._ends = (src, dst)
+        # As indices, of which torch takes int64 alone.
+        self._ends = (src.long(), dst.long())
         self._num_nodes = num_nodes
         self._counts = (node_counts, edge_counts)
 

@@ -92,10 +92,8 @@ class Gradformer(LayeredModel):
         head: str = "linear",
         **options: Any,
     ) -> None:
-        names = {option.name for option in _decay_options(decay)}
+        names = {option.name for option in (*_decay_options(decay), *DECAYS.all_options())}
         decay_options = {name: options.pop(name) for name in names & options.keys()}
-        for name in options.keys() & {option.name for option in DECAYS.all_options()}:
-            raise ConfigError(f"{name} is no option of decay={decay!r}: leave it out")
         unit = options.pop("distance_unit", 1.0)
         super().__init__(out_size, feat_size, num_layers, InputOptions.of(options), readout=readout)
         if isinstance(message_passing, nn.Module):
@@ -124,6 +122,12 @@ class Gradformer(LayeredModel):
         self.layers = nn.ModuleList(layers)
         self.head = make_head(head, feat_size, out_size)
         local = layers[0].message_passing
+        takes_edges = local is not None and getattr(local, "takes_edge_features", True)
+        if self.edge_encoder is not None and not takes_edges:
+            raise ConfigError(
+                f"message_passing={message_passing!r} takes no edge features: leave out edge_encoder, or "
+                "choose 'gine' or 'gatedgcn'"
+            )
         if isinstance(local, MessagePassing):
             if local.needs_edge_features and self.edge_encoder is None:
                 raise ConfigError(

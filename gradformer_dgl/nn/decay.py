@@ -224,13 +224,12 @@ def make_decay(
     unit : float
         ``unit`` of :class:`ExponentialDecay`.
     **options
-        Options of the decay by their names as settings: ``gamma``, ``hop``, ``slope``, ``learn_hop``; those
-        of other decays are ignored.
+        Options of the decay by their names as settings: ``gamma``, ``hop``, ``slope``, ``learn_hop``.
 
     Raises
     ------
     ConfigError
-        If there is no such name, or the module has no ``table``.
+        If there is no such name or option, the module has no ``table``, or options are given beside it.
 
     Examples
     --------
@@ -238,10 +237,16 @@ def make_decay(
     ExponentialDecay(num_heads=2, gamma=0.5, slope=0.0)
     """
     if isinstance(decay, str):
+        known = {option.name for option in DECAYS.part(decay).options}
+        for name in options.keys() - known:
+            raise ConfigError(f"{name} is no option of decay={decay!r}: leave it out")
         arguments = DECAYS.arguments(decay, options)
         if unit != 1:
             arguments["unit"] = unit
         decay = cast(nn.Module, DECAYS.load(decay)(num_heads, **arguments))
+    elif options or unit != 1:
+        name = next(iter(options), "distance_unit")
+        raise ConfigError(f"{name} is given beside a decay that is made already: give it to that decay")
     if not callable(getattr(decay, "table", None)):
         raise ConfigError(f"a decay needs a method table(num_distances), which {type(decay).__name__} lacks")
     return decay

@@ -1,7 +1,8 @@
 """One layer: message passing beside decay attention, and a feed-forward network."""
 
+import warnings
 from collections.abc import Callable, Sequence
-from typing import SupportsFloat, cast
+from typing import Any, SupportsFloat, cast
 
 import torch
 from jaxtyping import Float
@@ -14,7 +15,7 @@ from gradformer_dgl.nn.message_passing import MessagePassing, make_message_passi
 from gradformer_dgl.nn.mlp import Perceptron
 from gradformer_dgl.nn.norm import sum_of_norms
 from gradformer_dgl.pairs.distances import PairDistances
-from gradformer_dgl.pairs.sparse import Distances
+from gradformer_dgl.pairs.sparse import Distances, SparsePairDistances
 from gradformer_dgl.support.errors import ConfigError, GraphError
 
 
@@ -96,7 +97,8 @@ class GradformerLayer(nn.Module):
     drop_path : float
         Probability for a graph to skip the attention branch in training.
     decay : nn.Module, str or None
-        A decay to share among layers, or the name of one; the layer's own exponential decay if None.
+        A decay to share among layers, or the name of one; the layer's own exponential decay if None. Options
+        that it does not have are refused beside it.
     learn_hop : bool
         Whether the layer's own exponential decay learns its thresholds.
     attention : bool
@@ -145,9 +147,11 @@ class GradformerLayer(nn.Module):
         self.attention, self.decay = None, None
         if attention:
             self.attention = DecayAttention(feat_size, num_heads, attn_drop)
-            self.decay = make_decay(
-                decay or "exponential", num_heads, gamma=gamma, hop=hop, slope=slope, learn_hop=learn_hop
-            )
+            given: dict[str, Any] = {"gamma": gamma, "hop": hop, "slope": slope, "learn_hop": learn_hop}
+            if decay is not None:
+                # What is as it would be by default has not been asked for.
+                given = {name: value for name, value in given.items() if not _is(value, _DEFAULTS[name])}
+            self.decay = make_decay(decay or "exponential", num_heads, **given)
         self.message_passing = make_message_passing(message_passing, feat_size)
         self.drop_path = _probability(drop_path, "drop_path")
         self.dropout = nn.Dropout(_probability(dropout, "dropout"))
@@ -198,7 +202,12 @@ class GradformerLayer(nn.Module):
         Raises
         ------
         GraphError
-            If shapes do not fit, or features that the message passing needs are missing.
+            If shapes or types do not fit, or features that the message passing needs are missing.
+
+        Warns
+        -----
+        UserWarning
+            If edge features are given to message passing that takes none.
         """
         if x.ndim != 2 or x.shape != (graph.num_nodes(), self.feat_size):
             raise GraphError(
@@ -207,7 +216,13 @@ class GradformerLayer(nn.Module):
             )
         # Autocast makes products bfloat16; sums of branches, and what is normalised, are not.
         weight = getattr(self.norm_out, "weight", None)
-        x = x if weight is None else x.to(weight.dtype)
+        if weight is not None and x.dtype != weight.dtype:
+            if not x.is_floating_point() or x.dtype == torch.float64:
+                raise GraphError(
+                    f"node features are {x.dtype}, but the layer computes in {weight.dtype}: convert them, "
+                    f"x.to({weight.dtype})"
+                )
+            x = x.to(weight.dtype)
         branches, norms = [], []
         if self.attention is not None and self.norm_global is not None:
             # Not within the call of `append`: where they break a compiled graph, that would be compiled anew.
@@ -226,8 +241,7 @@ class GradformerLayer(nn.Module):
     ) -> Float[Tensor, "nodes channels"]:
         if distances is None:
             raise GraphError("attention needs the distances of the graph: pass distances")
-        if isinstance(distances, Tensor):
-            distances = _ragged(graph, distances)
+        distances = _as_pairs(graph, distances)
         if distances.num_nodes != len(x):
             raise GraphError(
                 f"the graph has {len(x)} nodes, but the distances are those of {distances.num_nodes} nodes"
@@ -244,6 +258,8 @@ class GradformerLayer(nn.Module):
         module = self.message_passing
         assert module is not None
         if isinstance(module, MessagePassing):
+            if edge_features is not None and not module.takes_edge_features:
+                _warn_of_edge_features(type(module).__name__)
             out = module(graph, x, edge_features, encodings)
         else:
             if edge_features is not None and edge_features.is_floating_point():
@@ -251,6 +267,12 @@ class GradformerLayer(nn.Module):
             # DGL's kernels on the CPU know float32 and float64 only.
             with torch.autocast("cpu", enabled=False):
                 out = module(graph, x) if edge_features is None else module(graph, x, edge_features)
+        if not isinstance(out, Tensor):
+            raise GraphError(
+                f"message passing must return a tensor of the shape {tuple(x.shape)}, but "
+                f"{type(module).__name__} returned a {type(out).__name__}: wrap it in a module that returns "
+                "the nodes alone"
+            )
         if out.shape != x.shape:
             raise GraphError(
                 f"message passing must return the shape {tuple(x.shape)}, "
@@ -266,6 +288,18 @@ class GradformerLayer(nn.Module):
         keep = 1 - self.drop_path
         stays = branch.new_empty(len(distances), 1).bernoulli_(keep).div_(keep)
         return branch * stays.repeat_interleave(distances.node_counts, dim=0, output_size=len(branch))
+
+
+_DEFAULTS = {"gamma": 0.6, "hop": 5.0, "slope": 0.0, "learn_hop": True}
+
+
+def _is(value: Any, default: float) -> bool:
+    return isinstance(value, int | float) and value == default
+
+
+@torch.compiler.disable
+def _warn_of_edge_features(name: str) -> None:
+    warnings.warn(f"{name} takes no edge features: those given are not used", stacklevel=4)
 
 
 def _require_same_sizes(graph: Graph, distances: Distances) -> None:
@@ -290,9 +324,16 @@ def _few(sizes: list[int]) -> str:
     return ", ".join(str(size) for size in sizes[:8]) + (", ..." if len(sizes) > 8 else "")
 
 
-def _ragged(graph: Graph, padded: Tensor) -> PairDistances:
-    if padded.ndim == 2:
-        padded = padded[None]
+def _as_pairs(graph: Graph, distances: Any) -> Distances:
+    """Return distances as attention takes them; padded ones of a tensor are made ragged."""
+    if isinstance(distances, PairDistances | SparsePairDistances):
+        return distances
+    if not isinstance(distances, Tensor):
+        raise GraphError(
+            "distances must be PairDistances, SparsePairDistances or an integer tensor, but are a "
+            f"{type(distances).__name__}: torch.as_tensor makes a tensor of an array"
+        )
+    padded = distances[None] if distances.ndim == 2 else distances
     return PairDistances.from_padded(padded, graph.batch_num_nodes().to(torch.int64).cpu())
 
 

@@ -55,6 +55,11 @@ class PairDistances:
     """
 
     def __init__(self, values: Tensor, node_counts: Tensor, longest: int | None = None) -> None:
+        for name, given in (("distances", values), ("node_counts", node_counts)):
+            if not isinstance(given, Tensor):
+                raise GraphError(
+                    f"{name} must be a tensor, but is a {type(given).__name__}: torch.as_tensor makes one"
+                )
         if values.dtype not in (torch.uint8, torch.uint16):
             raise GraphError(f"distances must be uint8 or uint16, but are {values.dtype}")
         if values.ndim != 1:

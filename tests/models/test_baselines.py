@@ -1,12 +1,15 @@
 """Models that are Gradformer with a part left out."""
 
+import numpy as np
 import pytest
 import torch
 from batches import random_distances, random_graph
 from torch.nn import functional
 
-from gradformer_dgl import Gradformer, GradformerLayer, GraphBatch
+from gradformer_dgl import ExponentialDecay, Gradformer, GradformerLayer, GraphBatch
+from gradformer_dgl.graphs.edge_list import EdgeList
 from gradformer_dgl.nn.decay import Decay
+from gradformer_dgl.nn.layer import _as_pairs
 from gradformer_dgl.nn.message_passing import MESSAGE_PASSING
 from gradformer_dgl.support.errors import ConfigError, GraphError
 
@@ -100,16 +103,73 @@ def test_parameters_without_decay():
 def test_without_attention_no_distances_are_read(name):
     graph = random_graph(SIZES)
     batch = GraphBatch(graph, None, torch.randn(21, 5), torch.randn(graph.num_edges(), 2))
-    model = Gradformer(
-        3, 16, 2, node_size=5, edge_encoder="linear", edge_size=2, message_passing=name, attention=False
-    )
+    edges = {} if name in ("gin", "gcn") else {"edge_encoder": "linear", "edge_size": 2}
+    model = Gradformer(3, 16, 2, node_size=5, message_passing=name, attention=False, **edges)
     out = model(batch)
     assert out.shape == (4, 3)
     out.square().sum().backward()
-    unused = {n for n, p in model.named_parameters() if p.grad is None}
-    assert unused == (
-        {"edge_encoder.linear.weight", "edge_encoder.linear.bias"} if name in ("gin", "gcn") else set()
-    )
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", ["gin", "gcn"])
+def test_edge_features_that_would_not_be_used_are_not_dropped_without_a_word(name):
+    graph = random_graph([5])
+    layer, edges = GradformerLayer(12, 3, name, attention=False), torch.zeros(graph.num_edges(), 12)
+    with pytest.warns(UserWarning, match=f"{name.upper()} takes no edge features: those given are not used"):
+        layer(graph, torch.zeros(5, 12), None, edges)
+    for message_passing in (name, None):
+        with pytest.raises(
+            ConfigError, match=f"message_passing='?{message_passing}'? takes no edge features"
+        ):
+            Gradformer(3, node_size=5, edge_encoder="linear", edge_size=2, message_passing=message_passing)
+
+
+def test_options_beside_a_decay_that_does_not_have_them():
+    decay = ExponentialDecay(3, 0.9)
+    for options in ({"gamma": 0.1}, {"hop": [1, 2, 3]}, {"slope": 0.1}, {"learn_hop": False}):
+        (name,) = options
+        message = f"{name} is given beside a decay that is made already: give it to that decay"
+        with pytest.raises(ConfigError, match=message):
+            GradformerLayer(12, 3, decay=decay, **options)
+        with pytest.raises(ConfigError, match=message):
+            Gradformer(3, 12, num_heads=3, node_size=5, decay=decay, **options)
+        with pytest.raises(ConfigError, match=f"{name} is no option of decay='none': leave it out"):
+            GradformerLayer(12, 3, decay="none", **options)
+    assert GradformerLayer(12, 3, decay=decay).decay is decay
+    assert GradformerLayer(12, 3, decay="exponential", gamma=0.3).decay.gamma == 0.3
+
+
+def test_inputs_of_another_kind():
+    graph, layer = random_graph([5]), GradformerLayer(12, 3)
+    for dtype in (torch.float64, torch.int64):
+        with pytest.raises(
+            GraphError, match=f"node features are {dtype}, but the layer computes in torch.float32"
+        ):
+            layer(graph, torch.zeros(5, 12, dtype=dtype), random_distances([5]))
+    layer(graph, torch.zeros(5, 12, dtype=torch.bfloat16), random_distances([5]))
+    for distances in (np.zeros((5, 5), np.int64), [[0]]):
+        with pytest.raises(GraphError, match=r"distances must be PairDistances, .* but are a (ndarray|list)"):
+            _as_pairs(graph, distances)
+
+    class Pair(torch.nn.Module):
+        def forward(self, graph, x):
+            return x, x
+
+    with pytest.raises(
+        GraphError, match=r"message passing must return a tensor .* but Pair returned a tuple"
+    ):
+        GradformerLayer(12, 3, Pair())(graph, torch.zeros(5, 12), random_distances([5]))
+
+
+@pytest.mark.parametrize("name", ["gin", "gcn", "gatedgcn"])
+def test_edge_lists_of_int32(name):
+    graph = random_graph([5, 3])
+    src, dst = graph.edges()
+    counts = graph.batch_num_nodes(), graph.batch_num_edges()
+    layer, x = GradformerLayer(12, 3, name, attention=False).eval(), torch.randn(8, 12)
+    expected = layer(graph, x, None)
+    torch.testing.assert_close(layer(EdgeList(src.int(), dst.int(), 8, *counts), x, None), expected)
+    torch.testing.assert_close(layer(graph.int(), x, None), expected)
 
 
 def test_mistakes():
