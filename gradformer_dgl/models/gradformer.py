@@ -122,12 +122,7 @@ class Gradformer(LayeredModel):
         self.layers = nn.ModuleList(layers)
         self.head = make_head(head, feat_size, out_size)
         local = layers[0].message_passing
-        takes_edges = local is not None and getattr(local, "takes_edge_features", True)
-        if self.edge_encoder is not None and not takes_edges:
-            raise ConfigError(
-                f"message_passing={message_passing!r} takes no edge features: leave out edge_encoder, or "
-                "choose 'gine' or 'gatedgcn'"
-            )
+        self._uses_edges = bool(getattr(local, "takes_edge_features", True))
         if isinstance(local, MessagePassing):
             if local.needs_edge_features and self.edge_encoder is None:
                 raise ConfigError(
@@ -159,6 +154,7 @@ class Gradformer(LayeredModel):
         if self.decay is not None:
             distances = distances_of(batch)
             table = cast(Decay, self.decay).table(distances.num_distances)
+        edges = edges if self._uses_edges else None
         for layer in self.layers:
             x = layer(batch.graph, x, batch.distances, edges, encodings, table)
         return x

@@ -117,11 +117,6 @@ def test_edge_features_that_would_not_be_used_are_not_dropped_without_a_word(nam
     layer, edges = GradformerLayer(12, 3, name, attention=False), torch.zeros(graph.num_edges(), 12)
     with pytest.warns(UserWarning, match=f"{name.upper()} takes no edge features: those given are not used"):
         layer(graph, torch.zeros(5, 12), None, edges)
-    for message_passing in (name, None):
-        with pytest.raises(
-            ConfigError, match=f"message_passing='?{message_passing}'? takes no edge features"
-        ):
-            Gradformer(3, node_size=5, edge_encoder="linear", edge_size=2, message_passing=message_passing)
 
 
 def test_options_beside_a_decay_that_does_not_have_them():
