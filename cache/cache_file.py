@@ -19,6 +19,9 @@ from gradformer_dgl.support.errors import CacheError, one_line
 _MEND = "preprocess again to replace it"
 _MOST_PAIRS = 2.0**62
 _CHUNK_CACHE_BYTES = 32 << 20
+
+# Handles that a forked process inherited. Closing one there would release the parent's file lock.
+_inherited: list[Any] = []
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # What the system says of places that a broken file names; other numbers are about the system itself.
 _OF_BROKEN_FILES = (0, errno.EINVAL, errno.EOVERFLOW, errno.EFBIG)
@@ -56,9 +59,7 @@ class CacheFile:
                     "choose another path, or remove it"
                 )
             check_string_heap(self.path)
-            # Not locked: a file gets its name when it is whole, and some file systems have no locks.
-            # A repacked file may have chunks that are larger than what is read at a time.
-            self._file = h5py.File(self.path, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_BYTES)
+            self._file = _opened(self.path)
             self._file_bytes = self.path.stat().st_size
             self._attributes = {
                 name: cache_format.plain_attribute(value) for name, value in self._file.attrs.items()
@@ -201,6 +202,7 @@ class CacheFile:
         return self._arrays[name]
 
     def _reopen(self) -> None:
+        _inherited.append((self._file, self._arrays))
         known = self._attributes
         self._open()
         if self._attributes != known:
@@ -296,6 +298,18 @@ class CacheFile:
 def _natural(name: str) -> tuple[str, int]:
     kind, _, size = name.rpartition(":")
     return kind, int(size) if size.isdecimal() else 0
+
+
+def _opened(path: Path) -> h5py.File:
+    """Open a file for reading; without a lock where the file system has none."""
+    # A repacked file may have chunks that are larger than what is read at a time.
+    try:
+        # As h5py does by default: one process cannot open a file with locks and without.
+        return h5py.File(path, "r", locking="best-effort", rdcc_nbytes=_CHUNK_CACHE_BYTES)
+    except OSError as error:
+        if "lock" not in str(error):
+            raise
+        return h5py.File(path, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_BYTES)
 
 
 def _is_hdf5(path: Path) -> bool:

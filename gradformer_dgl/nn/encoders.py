@@ -77,8 +77,9 @@ class EmbeddingEncoder(nn.Module):
             raise GraphError(
                 f"the embedding encoder takes integer categories, but was given {features.dtype}"
             )
-        columns = features.long().reshape(len(features), -1)
-        if columns.shape[1] != len(self.embeddings) and len(features):
+        # Of no rows torch cannot tell how many columns there are.
+        columns = features.long().reshape(len(features), -1 if len(features) else len(self.embeddings))
+        if columns.shape[1] != len(self.embeddings):
             raise GraphError(
                 f"the embedding encoder takes {len(self.embeddings)} columns of categories, "
                 f"but was given {columns.shape[1]}"

@@ -258,8 +258,10 @@ class GradformerLayer(nn.Module):
         module = self.message_passing
         assert module is not None
         if isinstance(module, MessagePassing):
-            if edge_features is not None and not module.takes_edge_features:
-                _warn_of_edge_features(type(module).__name__)
+            unused = edge_features is not None and not module.takes_edge_features
+            if unused and not torch.compiler.is_compiling():
+                name = type(module).__name__
+                warnings.warn(f"{name} takes no edge features: those given are not used", stacklevel=3)
             out = module(graph, x, edge_features, encodings)
         else:
             if edge_features is not None and edge_features.is_floating_point():
@@ -295,11 +297,6 @@ _DEFAULTS = {"gamma": 0.6, "hop": 5.0, "slope": 0.0, "learn_hop": True}
 
 def _is(value: Any, default: float) -> bool:
     return isinstance(value, int | float) and value == default
-
-
-@torch.compiler.disable
-def _warn_of_edge_features(name: str) -> None:
-    warnings.warn(f"{name} takes no edge features: those given are not used", stacklevel=4)
 
 
 def _require_same_sizes(graph: Graph, distances: Distances) -> None:

@@ -1,6 +1,7 @@
 """Batch norms of the branches of a layer, each beside the residual, and their sum."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import torch
@@ -48,6 +49,19 @@ def sum_of_norms(
     for branch, norm in zip(branches[1:], norms[1:], strict=True):
         out = out + norm(x + branch)
     return out
+
+
+@contextlib.contextmanager
+def running_statistics(network: nn.Module) -> Iterator[None]:
+    """Let the batch norms of a network normalise as in evaluation: one row has no variance to train with."""
+    norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm1d) and part.training]
+    for norm in norms:
+        norm.training = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.training = True
 
 
 def _suits(x: Tensor, branches: Sequence[Tensor], norms: Sequence[nn.BatchNorm1d]) -> bool:

@@ -1,5 +1,6 @@
 """Training loop: one model on one split, epoch by epoch."""
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -14,6 +15,7 @@ from torch import Tensor
 from gradformer_dgl.data import GraphDataset
 from gradformer_dgl.data.batch import GraphBatch
 from gradformer_dgl.nn.decay import ExponentialDecay
+from gradformer_dgl.nn.norm import running_statistics
 from gradformer_dgl.pairs.cutoff import CutoffWatch
 from gradformer_dgl.pairs.sparse import SparsePairDistances
 from gradformer_dgl.support.errors import ConfigError, RunError
@@ -192,7 +194,7 @@ class Trainer:
             whole = as_targets(labels_of(self.dataset, part), self.dataset.task)
         # Before the forward pass: gradients that lie about during it fragment the memory.
         self.optimizer.zero_grad(set_to_none=True)
-        outputs = self.parallel(batch)[chosen]
+        outputs = self._forward(part, batch)[chosen]
         loss = self.objective.loss(outputs, targets, whole)
         # Gradients are averaged over the ranks, but the losses of their items add up.
         (loss * self.ranks.size).backward()
@@ -202,6 +204,21 @@ class Trainer:
         if self.average:
             self.average.update(step)
         return Step(loss.detach(), len(whole), outputs.detach(), given)
+
+    def _forward(self, part: Int64[Tensor, " _"], batch: GraphBatch) -> Float[Tensor, "rows outputs"]:
+        """Return this rank's outputs of a batch of all ranks, which may have a single node."""
+        single = not self.dataset.splits_nodes and int(self.dataset.graphs.node_counts[part].sum()) == 1
+        try:
+            with running_statistics(self.network) if single else contextlib.nullcontext():
+                return self.parallel(batch)
+        except ValueError as error:
+            # Of a norm in a part of a user's own, which sees other rows than the nodes.
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise ConfigError(
+                f"a batch has a single row for a batch norm of the model: take a larger --batch-size than "
+                f"{self.config.batch_size}"
+            ) from error
 
     def run_epoch(self, epoch: int) -> dict[str, Any]:
         """Train one epoch, validate, and keep the weights where they are the best so far."""
