@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from gradformer_dgl.nn.norm import _SumOfNorms, sum_of_norms
+from gradformer_dgl.nn.norm import _SumOfNorms, running_statistics, sum_of_norms
 
 
 def made(rows, channels, count, offset=0.0, **options):
@@ -142,3 +142,21 @@ def test_second_derivatives_are_refused(part):
     first = torch.autograd.grad(sum_of_norms(x, [branch], [norm])[0].sum(), x, create_graph=True)[0]
     with pytest.raises(RuntimeError, match="second derivatives"):
         torch.autograd.grad(first.square().sum() + by.sum(), by)
+
+
+def test_a_single_row_is_normalised_with_the_running_statistics():
+    norm = nn.BatchNorm1d(2, eps=0.0)
+    norm.running_mean, norm.running_var = torch.tensor([1.0, -2.0]), torch.tensor([4.0, 9.0])
+    network = nn.Sequential(nn.Identity(), norm)
+    row = torch.tensor([[5.0, 4.0]])
+    with running_statistics(network):
+        out = network(row)
+        assert torch.equal(sum_of_norms(row / 2, [row / 2], [norm]), out)
+    assert out.tolist() == [[2.0, 2.0]]
+    assert norm.training
+    assert norm.running_mean.tolist() == [1.0, -2.0]
+    assert norm.num_batches_tracked == 0
+    norm.eval()
+    with running_statistics(network):
+        pass
+    assert not norm.training
