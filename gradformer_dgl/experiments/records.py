@@ -9,6 +9,7 @@ from typing import Any
 from gradformer_dgl.experiments.experiment import Experiment
 from gradformer_dgl.support.atomic_write import write_whole
 from gradformer_dgl.support.errors import ConfigError, RunError, one_line
+from gradformer_dgl.support.json_text import json_text, with_nan
 
 _RUN_KEYS = {"seed", "fold", "best_epoch", "val", "test", "parameters", "seconds", "version", "machine"}
 
@@ -71,6 +72,9 @@ def load_record(out: Path, experiment: Experiment) -> Record:
         complete = all(run.keys() >= _RUN_KEYS for run in record.runs)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise RunError(f"{file} cannot be read as results ({one_line(error)})") from None
+    for run in record.runs:
+        # Of scores that are not numbers, which JSON does not have.
+        run.update({key: with_nan(run[key]) for key in run.keys() & {"val", "test", "also"}})
     if not complete:
         keys = ", ".join(sorted(_RUN_KEYS))
         raise RunError(f"{file} cannot be read as results: a training there lacks one of {keys}")
@@ -89,9 +93,9 @@ def save_record(out: Path, experiment: Experiment, record: Record) -> None:
     lines = []
     for name, value in dataclasses.asdict(record).items():
         if name == "runs" and value:
-            content = "[\n" + ",\n".join("  " + json.dumps(run) for run in value) + "\n ]"
+            content = "[\n" + ",\n".join("  " + json_text(run) for run in value) + "\n ]"
         else:
-            content = json.dumps(value)
+            content = json_text(value)
         lines.append(f" {json.dumps(name)}: {content}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gradformer_dgl.support.errors import RunError
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.objectives import Objective
 
@@ -13,8 +14,9 @@ from gradformer_dgl.training.objectives import Objective
 class BestEpoch:
     """Keep the weights of the epoch that is the best on the validation data.
 
-    ``found`` has the number of the best epoch so far (``"epoch"``, from 1), its score ``"val"`` and its
-    ``"val_loss"``, and is empty before the first epoch; ``weights`` are those of that epoch.
+    Epochs without a score, NaN, are behind those with one, and compared by the validation loss. ``found`` has
+    the number of the best epoch so far (``"epoch"``, from 1), its score ``"val"`` and its ``"val_loss"``, and
+    is empty before the first epoch; ``weights`` are those of that epoch.
     """
 
     def __init__(self, config: RunConfig, objective: Objective) -> None:
@@ -39,13 +41,33 @@ class BestEpoch:
         since = max(self.found.get("epoch", done), self.first)
         return done >= self._config.epochs or bool(patience and done - since >= patience)
 
+    @property
+    def selected_by(self) -> str:
+        """What has selected the best epoch, ``"metric"`` or ``"loss"``; RunError where neither is a number."""
+        of_metric, _, loss = self._rank(self.found["val"], self.found["val_loss"])
+        if not of_metric and math.isinf(loss):
+            what = "loss" if self._by_loss else f"{self._objective.name} or loss"
+            raise RunError(
+                f"no epoch has a validation {what} that is a number, so that none can be the best: look for "
+                "validation data without labels, and lower --lr"
+            )
+        return "metric" if of_metric else "loss"
+
+    @property
+    def _by_loss(self) -> bool:
+        return bool(self._config.monitor == "loss")
+
     def _is_better(self, epoch: int, score: float, loss: float) -> bool:
         if not self.found or epoch == self.first:
             return True
-        # A score that validation graphs of one class do not give cannot tell epochs apart.
-        if self._config.monitor == "loss" or math.isnan(score):
-            return loss < self.found["val_loss"]
-        if self._objective.better(score, self.found["val"]):
-            return True
-        # Of equal scores, frequent with few validation graphs, the one with the lower loss is better.
-        return score == self.found["val"] and loss < self.found["val_loss"]
+        return self._rank(score, loss) > self._rank(self.found["val"], self.found["val_loss"])
+
+    def _rank(self, score: float, loss: float) -> tuple[bool, float, float]:
+        """Return what is the larger the better an epoch is; of equal scores the lower loss is better.
+
+        Equal scores are frequent with few validation graphs. Without a loss the outputs are no numbers, and
+        a score of them says nothing.
+        """
+        of_metric = not (self._by_loss or math.isnan(score) or math.isnan(loss))
+        sign = 1 if self._objective.higher_is_better else -1
+        return of_metric, sign * score if of_metric else 0.0, -loss if math.isfinite(loss) else -math.inf

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from gradformer_dgl.support.errors import RunError
+from gradformer_dgl.support.json_text import with_nan
 from gradformer_dgl.training.seed_files import CHECKPOINT
 from gradformer_dgl.training.tensor_files import load_tensors
 
@@ -56,7 +57,8 @@ def _restore(trainer: "Trainer", tensors: Mapping[str, Tensor], metadata: Mappin
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         parts[part][rest] = tensor
-    records, best, seconds = metadata["records"], metadata["best"], float(metadata["seconds"])
+    records, best = with_nan(metadata["records"]), with_nan(metadata["best"])
+    seconds = float(metadata["seconds"])
     if [record["epoch"] for record in records] != list(range(1, len(records) + 1)):
         raise ValueError("its epochs have gaps")
     if best:

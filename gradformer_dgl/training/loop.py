@@ -40,7 +40,10 @@ SECONDS_BETWEEN_CHECKPOINTS = 10.0
 
 @dataclasses.dataclass(frozen=True)
 class SeedResult:
-    """Scores of one seed at the best validation epoch, in the unit of the metric; ``also`` has further."""
+    """Scores of one seed at the best validation epoch, in the unit of the metric; ``also`` has further.
+
+    ``selected_by`` tells whether that epoch was the best by the ``"metric"`` or the ``"loss"``.
+    """
 
     seed: int
     best_epoch: int
@@ -49,6 +52,7 @@ class SeedResult:
     parameters: int
     seconds: float
     also: dict[str, float] = dataclasses.field(default_factory=dict)
+    selected_by: str = "metric"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,8 +250,13 @@ class Trainer:
         return record
 
     def evaluate(self, part: str) -> tuple[float, float]:
-        """Return the loss on the training scale, and the metric in its unit, of a part of the split."""
+        """Return the loss on the training scale, and the metric in its unit, of a part of the split.
+
+        Both are NaN where no target is given.
+        """
         outputs, targets = self._predictions(part)
+        if not len(targets) or bool(targets.isnan().all()):
+            return math.nan, math.nan
         loss = self.objective.loss(outputs, self.scored.standardized(targets))
         return loss.item(), self.objective.report(self._in_target_units(outputs), targets)
 
@@ -278,7 +287,7 @@ class Trainer:
                 save_checkpoint(self)
                 saved_at = time.monotonic()
         self.scored.load_state_dict(self.best.weights)
-        best = self.best.found
+        best, selected_by = self.best.found, self.best.selected_by
         self.files.save(WEIGHTS, self.best.weights, {"seed": self.seed, "epoch": best["epoch"]})
         outputs, targets = self._predictions("test")
         outputs = self._in_target_units(outputs)
@@ -290,4 +299,5 @@ class Trainer:
             parameters=self.parameters,
             seconds=round(self.seconds, 3),
             also=self.objective.report_also(outputs, targets),
+            selected_by=selected_by,
         )

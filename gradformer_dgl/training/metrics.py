@@ -1,5 +1,6 @@
 """Metrics: scores of outputs, of which one selects the best epoch and is reported first."""
 
+import math
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -61,7 +62,9 @@ class Metric:
         raise NotImplementedError
 
     def report(self, outputs: Outputs, targets: Classes | Targets) -> float:
-        """Return the metric in its unit."""
+        """Return the metric in its unit; NaN where a class is to be chosen by outputs that are NaN."""
+        if not targets.is_floating_point() and bool(outputs.isnan().any()):
+            return math.nan
         return float(self(outputs, targets)) * (100 if self.unit == "%" else 1)
 
 

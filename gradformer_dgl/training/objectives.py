@@ -93,10 +93,6 @@ class Objective:
         """Return the further metrics, each in its unit."""
         return {name: metric.report(outputs, targets) for name, metric in self.also.items()}
 
-    def better(self, one: float, other: float) -> bool:
-        """Return whether one value of the metric beats another."""
-        return one > other if self.higher_is_better else one < other
-
     def summary(self, scores: Sequence[float], also: Sequence[Mapping[str, float]]) -> dict[str, Any]:
         """Return mean and sample standard deviation of the scores, and further scores, of several seeds."""
         return {
@@ -108,6 +104,9 @@ class Objective:
 
 
 def _mean_and_deviation(scores: Sequence[float]) -> dict[str, float]:
+    if not all(map(math.isfinite, scores)):
+        # The module statistics cannot compute with them.
+        return {"mean": sum(scores) / len(scores), "std": math.nan}
     deviation = statistics.stdev(scores) if len(scores) > 1 else 0.0
     return {"mean": statistics.fmean(scores), "std": deviation}
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import logging
+import math
 import statistics
 import time
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from gradformer_dgl.training.run_folder import (
     write_spec,
 )
 from gradformer_dgl.training.run_spec import RunSpec, open_once
+from gradformer_dgl.training.seed_files import score_name
 from gradformer_dgl.training.splits import split_of
 from gradformer_dgl.training.tensorboard import EventWriter
 from gradformer_dgl.training.workers import Report, Workers
@@ -83,6 +85,7 @@ def _train_run(
     ranks: Ranks,
 ) -> dict[str, Any]:
     begin = time.perf_counter()
+    on_epoch = _tells_of_epochs_without_score(spec, on_epoch)
     resumed = ranks.is_first and resumes(spec)
     alone = jobs == 1 or len(spec.seeds) == 1
     if dataset is None:
@@ -108,6 +111,28 @@ def _train_run(
     if ranks.is_first:
         write_result(spec, result)
     return result
+
+
+def _tells_of_epochs_without_score(spec: RunSpec, on_epoch: EpochCallback | None) -> EpochCallback:
+    """Return a callback for epochs that says once what selects among those without a validation score."""
+    told = spec.config.monitor == "loss"
+
+    def report(seed: int, record: dict[str, Any]) -> None:
+        nonlocal told
+        name = score_name(record)
+        if not told and math.isnan(record[f"val_{name}"]):
+            told = True
+            _logger.warning(
+                "seed %d: the validation %s is not a number in epoch %d: epochs without it are compared by "
+                "the validation loss",
+                seed,
+                name,
+                record["epoch"],
+            )
+        if on_epoch is not None:
+            on_epoch(seed, record)
+
+    return report
 
 
 def train_seed(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gradformer_dgl.support.atomic_write import remove_drafts, write_whole
 from gradformer_dgl.support.errors import RunError
+from gradformer_dgl.support.json_text import json_text, with_nan
 from gradformer_dgl.training.tensor_files import save_tensors
 
 WEIGHTS, CHECKPOINT, METRICS = "weights.safetensors", "checkpoint.safetensors", "metrics.jsonl"
@@ -24,13 +25,13 @@ class SeedFiles:
         """Make the folder and write the records of the epochs that are done."""
         self.folder.mkdir(parents=True, exist_ok=True)
         remove_drafts(self.folder)
-        write_whole(self.folder / METRICS, "".join(json.dumps(record) + "\n" for record in records))
+        write_whole(self.folder / METRICS, "".join(json_text(record) + "\n" for record in records))
 
     def add(self, record: dict[str, Any]) -> None:
         """Add the record of an epoch."""
         try:
             with (self.folder / METRICS).open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(record) + "\n")
+                stream.write(json_text(record) + "\n")
         except OSError as error:
             raise RunError(f"{self.folder / METRICS} cannot be written: {error.strerror}") from None
 
@@ -56,7 +57,7 @@ def read_records(seed_folder: Path) -> list[dict[str, Any]]:
     """Read the records of the epochs of one seed; RunError where they are missing, broken or empty."""
     file = seed_folder / METRICS
     try:
-        records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        records = [with_nan(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
     except OSError as error:
         raise RunError(f"{file} cannot be read: {error.strerror}") from None
     except ValueError as error:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gradformer_dgl.support.atomic_write import drafted
 from gradformer_dgl.support.errors import RunError, one_line
+from gradformer_dgl.support.json_text import json_text
 
 
 def save_tensors(file: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
@@ -17,7 +18,7 @@ def save_tensors(file: Path, tensors: dict[str, Tensor], metadata: dict[str, Any
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
         with drafted(file) as draft:
-            save_file(plain, draft, metadata={"facts": json.dumps(metadata)})
+            save_file(plain, draft, metadata={"facts": json_text(metadata)})
     except (OSError, SafetensorError) as error:
         raise RunError(f"{file} cannot be written: {one_line(error)}") from None
 

@@ -1,16 +1,18 @@
 import dataclasses
 import json
 import math
+import re
 
 import pytest
 import torch
 
 from gradformer_dgl.support.errors import ConfigError, RunError
 from gradformer_dgl.training.batch_loader import batches
-from gradformer_dgl.training.checkpoint import load_checkpoint
+from gradformer_dgl.training.checkpoint import load_checkpoint, save_checkpoint
 from gradformer_dgl.training.config import RunConfig
 from gradformer_dgl.training.loop import Trainer
 from gradformer_dgl.training.outputs import labels_of, predict
+from gradformer_dgl.training.seed_files import WEIGHTS, read_records
 from gradformer_dgl.training.splits import random_split
 
 SMALL = {"feat_size": 16, "num_layers": 2, "num_heads": 2, "batch_size": 17, "lr": 5e-3, "warmup_epochs": 1}
@@ -144,11 +146,75 @@ def test_what_the_best_epoch_is_the_best_in(shapes, tmp_path, monitor, best):
     assert (result.best_epoch, result.val) == (best, told[best - 1][1])
 
 
-def test_without_a_score_the_loss_tells_the_best_epoch(shapes, tmp_path):
-    trainer = Trainer(shapes, config_of(epochs=3), 2, tmp_path)
-    losses = [0.5, 0.4, 0.6]
-    trainer.evaluate = lambda part: (losses[len(trainer.records)] if part == "val" else 0.0, math.nan)
-    assert trainer.run().best_epoch == 2
+NAN = math.nan
+
+
+@pytest.mark.parametrize(
+    ("monitor", "losses", "scores", "best", "selected_by"),
+    [
+        # Ranked by hand: a score is better than none, among those without the lower loss is.
+        ("metric", [0.5, 0.4, 0.6], [NAN, NAN, NAN], 2, "loss"),
+        ("metric", [0.1, 0.5, 0.6], [NAN, 70.0, 60.0], 2, "metric"),
+        ("metric", [0.5, 0.1, 0.6], [70.0, NAN, 80.0], 3, "metric"),
+        ("metric", [0.5, 0.4, 0.3], [70.0, NAN, NAN], 1, "metric"),
+        ("metric", [NAN, 0.4, 0.6], [NAN, NAN, NAN], 2, "loss"),
+        ("metric", [NAN, 0.4, 0.6], [90.0, NAN, NAN], 2, "loss"),
+        ("metric", [math.inf, 0.4, 0.6], [90.0, 80.0, NAN], 1, "metric"),
+        ("loss", [NAN, 0.4, 0.6], [90.0, 70.0, 80.0], 2, "loss"),
+    ],
+)
+def test_without_a_score_the_loss_tells_the_best_epoch(
+    shapes, tmp_path, monitor, losses, scores, best, selected_by
+):
+    trainer = Trainer(shapes, config_of(epochs=3, monitor=monitor), 2, tmp_path)
+    told = list(zip(losses, scores, strict=True))
+    trainer.evaluate = lambda part: told[len(trainer.records)]
+    result = trainer.run()
+    assert (result.best_epoch, result.selected_by) == (best, selected_by)
+    lines = (tmp_path / "metrics.jsonl").read_text()
+    assert not {"NaN", "Infinity"} & set(re.findall("[A-Z][a-zA-Z]+", lines))
+    read = [record["val_accuracy"] for record in read_records(tmp_path)]
+    assert read == pytest.approx(scores, nan_ok=True)
+
+
+@pytest.mark.parametrize(("monitor", "what"), [("metric", "accuracy or loss"), ("loss", "loss")])
+@pytest.mark.parametrize("loss", [NAN, math.inf])
+def test_without_scores_and_losses_there_is_no_best_epoch(shapes, tmp_path, monitor, what, loss):
+    trainer = Trainer(shapes, config_of(epochs=2, monitor=monitor), 2, tmp_path)
+    trainer.evaluate = lambda part: (loss, NAN)
+    with pytest.raises(RunError, match=f"no epoch has a validation {what} that is a number"):
+        trainer.run()
+    assert not (tmp_path / WEIGHTS).exists()
+
+
+def test_a_training_without_scores_resumes(shapes, tmp_path):
+    def evaluated(trainer, epochs):
+        trainer.evaluate = lambda part: ([0.5, 0.4, 0.6][len(trainer.records)], NAN)
+        for epoch in epochs:
+            trainer.run_epoch(epoch)
+        return trainer
+
+    evaluated(Trainer(shapes, config_of(epochs=3), 2, tmp_path), [])
+    first = evaluated(Trainer(shapes, config_of(epochs=3), 2, tmp_path), [0, 1])
+    first.files.begin(first.records)
+    save_checkpoint(first)
+    again = Trainer(shapes, config_of(epochs=3), 2, tmp_path)
+    load_checkpoint(again)
+    assert math.isnan(again.records[1]["val_accuracy"])
+    result = evaluated(again, []).run()
+    assert (result.best_epoch, result.selected_by) == (2, "loss")
+
+
+def test_validation_data_without_labels_has_no_score_and_no_loss(shapes, relabelled, tmp_path):
+    parts = dict(zip(("train", "val", "test"), torch.arange(97).split([60, 17, 20]), strict=True))
+    targets = (torch.arange(97) % 2)[:, None].float()
+    targets[parts["val"]] = NAN
+    dataset = dataclasses.replace(relabelled(targets, "binary", "graph", 1), splits=parts)
+    trainer = Trainer(dataset, config_of(epochs=2), 0, tmp_path)
+    with pytest.raises(RunError, match="no epoch has a validation roc_auc or loss"):
+        trainer.run()
+    record = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])
+    assert (record["val_loss"], record["val_roc_auc"]) == (None, None)
 
 
 def test_the_average_follows_the_weights(shapes, tmp_path):

@@ -1,6 +1,9 @@
 """Metrics: values by hand, the choice by the setting, and one of a user's own."""
 
 import json
+import logging
+import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -147,3 +150,42 @@ def test_what_is_no_metric_of_the_task(metric, fault):
 
 def test_the_default_is_the_usual_one():
     assert RunConfig().metric == "auto"
+
+
+OF_ONE_CLASS = """
+from torch import nan, tensor
+from gradformer_dgl.training.metrics import Metric
+
+class Undefined(Metric):
+    name, tasks = "undefined", ("multiclass",)
+
+    def __call__(self, outputs, targets):
+        return tensor(nan)
+"""
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_score_that_is_no_number_is_told_once(own_module, request_for, caplog, monkeypatch, jobs):
+    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
+    name = own_module("undefined_metric", OF_ONE_CLASS)
+    request = request_for(seeds=(0, 1), metric=f"{name}:Undefined", epochs=2)
+    with caplog.at_level(logging.WARNING, "gradformer_dgl"):
+        result = train_run(request, jobs=jobs)
+    (line,) = [record.getMessage() for record in caplog.records if "not a number" in record.getMessage()]
+    assert "validation undefined is not a number in epoch 1: epochs without it are compared by the" in line
+    folder = Path(request.folder)
+    for run in result["runs"]:
+        assert run["selected_by"] == "loss"
+        lines = (folder / f"seed-{run['seed']}" / "metrics.jsonl").read_text().splitlines()
+        losses = [json.loads(line)["val_loss"] for line in lines]
+        assert run["best_epoch"] == 1 + losses.index(min(losses))
+        assert [json.loads(line)["val_undefined"] for line in lines] == [None, None]
+    assert json.loads((folder / "result.json").read_text())["runs"][0]["val"] is None
+
+
+@pytest.mark.parametrize("name", ["accuracy", "class_averaged_accuracy", "macro_f1"])
+def test_no_class_is_chosen_by_outputs_that_are_no_numbers(name):
+    outputs = torch.tensor([[0.0, 1.0], [float("nan"), 1.0]])
+    metric = load_metric(name, "multiclass")
+    assert math.isnan(metric.report(outputs, torch.tensor([1, 0])))
+    assert metric.report(outputs[:1], torch.tensor([1])) == 100
