@@ -154,6 +154,43 @@ def test_a_run_folder_without_checkpoint(mistake, command, raw, cached, tmp_path
     assert "not a run folder" in mistake("evaluate", tmp_path)
 
 
+def test_weights_and_checkpoints_that_are_not_those_written(mistake, command, raw, cached, tmp_path):
+    run = tmp_path / "run"
+    train = (
+        "train",
+        "SHAPES",
+        "--data-root",
+        raw,
+        "--cache-dir",
+        cached.parent,
+        "--out",
+        run,
+        "--epochs",
+        "2",
+    )
+    assert command(*train).status == 0
+
+    def flip(name):
+        file = run / "seed-0" / name
+        content = bytearray(file.read_bytes())
+        # Within the last tensor.
+        content[-1] ^= 1 << 3
+        file.write_bytes(content)
+
+    flip("weights.safetensors")
+    message = "weights.safetensors is broken (its content is not what was written)"
+    assert message in mistake("predict", run, raw / "SHAPES", "-o", tmp_path / "out.csv")
+    assert message in mistake("evaluate", run)
+    # A line for the picture that is left out, and one that there is no other.
+    drawn = command("plot", run, "--only", "predictions")
+    assert drawn.status == 1
+    assert message in drawn.err
+    flip("checkpoint.safetensors")
+    assert "checkpoint.safetensors is broken (its content is not what" in mistake(
+        *train, "--epochs", "2", "--resume"
+    )
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_where_there_is_none(mistake, raw, cached):
     options = ("--data-root", raw, "--cache-dir", cached.parent)
