@@ -297,23 +297,28 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return dataset(data_root(decorated))
 
 
+trust = click.option(
+    "--trust", is_flag=True, help="Run the Python code that RUN names, such as a decay MODULE:CLASS."
+)
+
+
 def trained_run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options with which the command's ``open_run`` opens a run folder: data, distances, device."""
 
     @functools.wraps(command)
     def with_open_run(
-        *arguments: Any, data_root: str | None, cache: str | None, device: str, **options: Any
+        *arguments: Any, data_root: str | None, cache: str | None, device: str, trust: bool, **options: Any
     ) -> Any:
         def open_run(folder: Path) -> "TrainedRun":
             from gradformer_dgl.training import trained_run
 
-            return trained_run.open_run(folder, data_root, cache, chosen_device(device))
+            return trained_run.open_run(folder, data_root, cache, chosen_device(device), trust)
 
         return command(*arguments, open_run=open_run, **options)
 
     root = click.option("--data-root", type=click.Path(), help="Raw data. [default: as in training]")
     distances = click.option("--cache", type=click.Path(), help="Distances. [default: as in training]")
-    return root(distances(device(with_open_run)))
+    return root(distances(device(trust(with_open_run))))
 
 
 def chosen_device(name: str) -> str:

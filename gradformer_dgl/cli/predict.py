@@ -29,6 +29,7 @@ ROWS_LEFT_EMPTY = 3
 @click.option("--overwrite", is_flag=True, help="Replace the file.")
 @options.number("--threads", "Threads of the network.", 1)
 @options.device
+@options.trust
 @results.as_json
 @click.pass_obj
 def command(
@@ -43,6 +44,7 @@ def command(
     overwrite: bool,
     threads: int,
     device: str,
+    trust: bool,
     as_json: bool,
 ) -> None:
     """Predict the graphs of INPUT with the weights in the run folder RUN, or the average of several runs.
@@ -71,7 +73,7 @@ def command(
         raise click.UsageError("stdout can take the table or the line of --json: give --out a file")
     check_out(out, input, overwrite)
     use_threads(threads)
-    predictor = Predictor.from_run(*runs, seed=seed, device=device, data_root=data_root)
+    predictor = Predictor.from_run(*runs, seed=seed, device=device, data_root=data_root, trust=trust)
     opened = open_input(input, predictor.fit, smiles_column)
     with Progress("predictions", shown=not obj["quiet"], keep="never") as progress:
         progress.plan(opened.total)

@@ -6,7 +6,7 @@ from typing import Any
 
 from gradformer_dgl.data.readers.registry import READERS
 from gradformer_dgl.support.errors import ConfigError
-from gradformer_dgl.support.registry import Option, short_repr
+from gradformer_dgl.support.registry import Option, is_code, short_repr
 
 DATA_OPTIONS = (
     Option(
@@ -66,7 +66,9 @@ def _checked(name: str, value: Any) -> Any:
     if value is None or value == option.default:
         return option.default
     if option.kind is not tuple:
-        return option.checked(value)
+        # To read the options of a run imports no reader: it may be a stranger's.
+        is_own_reader = name == "reader" and isinstance(value, str) and is_code(value)
+        return value if is_own_reader else option.checked(value)
     if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
         raise ConfigError(f"{name} takes a list of names, not {short_repr(value)}")
     return tuple(value)

@@ -42,6 +42,7 @@ class Predictor:
     """Predict with the networks of a run; its seeds form an ensemble.
 
     Nothing is unpickled: a run folder is YAML and safetensors, and its training data is no longer needed.
+    Python code that it names is imported only if it is trusted.
 
     Parameters
     ----------
@@ -99,6 +100,7 @@ class Predictor:
         seed: int | None = None,
         device: str = "cpu",
         data_root: str | None = None,
+        trust: bool = False,
     ) -> "Predictor":
         """Load the weights of a run folder, or of several whose predictions are averaged.
 
@@ -113,6 +115,8 @@ class Predictor:
             ``"cpu"``, a CUDA device, or ``"auto"`` for a GPU where there is one.
         data_root : str, optional
             Folder of the training data, for a run of an older version, which does not describe it.
+        trust : bool
+            Whether Python code that a folder names, ``"module:name"``, may be imported.
 
         Returns
         -------
@@ -125,14 +129,14 @@ class Predictor:
             Where a folder is no run folder, has no weights, or no such seed; where the runs predict other
             things, or read other features.
         ConfigError
-            Where the device cannot be used.
+            Where the device cannot be used, or a folder names Python code and is not trusted.
         """
         device = choose_device(device)
         predictors: dict[str, Predictor] = {}
         for folder in map(Path, (run, *others)):
             if str(folder) in predictors:
                 raise RunError(f"{folder} is given twice")
-            predictors[str(folder)] = _of_run(folder, seed, device, data_root)
+            predictors[str(folder)] = _of_run(folder, seed, device, data_root, trust)
         if not others:
             return predictors[str(Path(run))]
         from gradformer_dgl.prediction.ensemble import Ensemble
@@ -216,8 +220,8 @@ class Predictor:
         return outputs.double().sigmoid()
 
 
-def _of_run(folder: Path, seed: int | None, device: str, data_root: str | None) -> Predictor:
-    run = open_run(folder, data_root, device=device)
+def _of_run(folder: Path, seed: int | None, device: str, data_root: str | None, trust: bool) -> Predictor:
+    run = open_run(folder, data_root, device=device, trust=trust)
     if run.saved_info is None and data_root is None:
         raise RunError(
             f"{folder / CONFIG} does not say what the data of the run was like, for an older version wrote "

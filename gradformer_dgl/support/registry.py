@@ -205,12 +205,14 @@ def is_code(name: str) -> bool:
 
 @functools.cache
 def load_object(code: str) -> Any:
-    """Import ``module:name``, from the current folder too, or raise `ConfigError`."""
+    """Import ``module:name``, a user's own from the current folder too, or raise `ConfigError`."""
     module_name, _, path = code.partition(":")
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    importlib.invalidate_caches()
+    # The folder may be a stranger's: what the package itself imports is not looked for there.
+    if module_name.partition(".")[0] != __name__.partition(".")[0]:
+        folder = str(Path.cwd())
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+        importlib.invalidate_caches()
     try:
         # Standard output is for results.
         with contextlib.redirect_stdout(sys.stderr):

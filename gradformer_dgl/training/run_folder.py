@@ -12,8 +12,9 @@ from gradformer_dgl.data.options import DataOptions
 from gradformer_dgl.support.atomic_write import remove_drafts, write_whole
 from gradformer_dgl.support.errors import ConfigError, RunError
 from gradformer_dgl.support.json_text import json_text
+from gradformer_dgl.support.registry import is_code
 from gradformer_dgl.training.config import RunConfig, read_settings, renamed
-from gradformer_dgl.training.run_spec import RunSpec
+from gradformer_dgl.training.run_spec import RunSpec, refuse_code
 from gradformer_dgl.training.seed_files import METRICS
 from gradformer_dgl.training.tensorboard import EVENTS
 from gradformer_dgl.version import __version__
@@ -33,9 +34,16 @@ _RIGHT: dict[str, Callable[[Any], bool]] = {
 
 
 def read_spec(
-    folder: Path, data_root: str | None = None, cache: str | None = None, device: str = "cpu"
+    folder: Path,
+    data_root: str | None = None,
+    cache: str | None = None,
+    device: str = "cpu",
+    trust: bool = False,
 ) -> RunSpec:
-    """Read the run spec in a run folder; data root and cache that are given replace those of the training."""
+    """Read the run spec in a run folder; data root and cache that are given replace those of the training.
+
+    Without ``trust``, ConfigError where its settings name Python code, which is not imported.
+    """
     file = folder / CONFIG
     if not file.is_file():
         raise RunError(f"{folder} is not a run folder: it has no {CONFIG}")
@@ -48,6 +56,8 @@ def read_spec(
         config = renamed(settings["config"])
     except ConfigError as error:
         raise RunError(f"{file}: {error}") from None
+    if not trust:
+        refuse_code(folder, _code_in(config))
     try:
         return RunSpec(
             dataset=settings["dataset"],
@@ -58,9 +68,16 @@ def read_spec(
             seeds=tuple(settings["seeds"]),
             device=device,
             data_options=DataOptions.read(settings.get("data_options") or {}),
+            trusted=trust,
         )
     except ConfigError as error:
         raise RunError(f"{file} is not the description of a run: {error}") from None
+
+
+def _code_in(config: Mapping[str, Any]) -> list[str]:
+    """Return the settings of the form ``module:name``, or ``module:name:20`` as encodings have it."""
+    texts = [value for value in config.values() if isinstance(value, str)]
+    return [text for text in texts if is_code(text) or is_code(text.rpartition(":")[0])]
 
 
 def write_spec(spec: RunSpec, data: Mapping[str, Any]) -> None:

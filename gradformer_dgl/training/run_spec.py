@@ -2,12 +2,15 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 from gradformer_dgl.cache import DistanceCache
 from gradformer_dgl.data import GraphDataset, load_dataset
+from gradformer_dgl.data.catalog import reader_for
 from gradformer_dgl.data.options import DataOptions
-from gradformer_dgl.support.errors import DataError, RunError
+from gradformer_dgl.data.readers.registry import READERS
+from gradformer_dgl.support.errors import ConfigError, DataError, RunError
 from gradformer_dgl.training.config import RunConfig
 
 
@@ -39,6 +42,8 @@ class RunSpec:
         Replace a run that the folder holds.
     data_options : DataOptions
         Task and columns of a data set that does not name them itself.
+    trusted : bool
+        Whether Python code that the spec names may be imported; False for one read from a run folder.
     """
 
     dataset: str
@@ -52,6 +57,7 @@ class RunSpec:
     resume: bool = False
     overwrite: bool = False
     data_options: DataOptions = dataclasses.field(default_factory=DataOptions)
+    trusted: bool = True
 
     def load_dataset(self) -> GraphDataset:
         """Read the data set, without distances.
@@ -60,8 +66,19 @@ class RunSpec:
         ------
         DataError
             Where it is missing or broken, or the options do not suit it.
+        ConfigError
+            Where Python code makes it, and the spec is not trusted.
         """
+        if not self.trusted:
+            refuse_code(self.folder, self._code_of_data())
         return load_dataset(self.dataset, self.data_root, **self.data_options.given())
+
+    def _code_of_data(self) -> list[str]:
+        reader = self.data_options.given().get("reader")
+        if reader and reader not in READERS:
+            return [reader]
+        part = reader_for(self.dataset, reader)
+        return [self.dataset] if part is not None and part.name == "python" else []
 
     def open_dataset(self, dataset: GraphDataset | None = None) -> GraphDataset:
         """Attach the cached distances and encodings to the data set, which is read unless it is given.
@@ -91,6 +108,15 @@ class RunSpec:
     def seed_folder(self, seed: int) -> Path:
         """Return the folder in which one seed keeps its files."""
         return Path(self.folder) / f"seed-{seed}"
+
+
+def refuse_code(folder: str | Path, names: Sequence[str]) -> None:
+    """Raise ConfigError where a run folder, which may be a stranger's, names Python code."""
+    if names:
+        raise ConfigError(
+            f"{folder} names Python code, {', '.join(names)}, which is run only if you trust it: add --trust "
+            "(in Python trust=True)"
+        )
 
 
 @functools.lru_cache(maxsize=1)

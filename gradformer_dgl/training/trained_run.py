@@ -45,7 +45,11 @@ class SeedOutputs:
 
 
 def open_run(
-    folder: Path, data_root: str | None = None, cache: str | None = None, device: str = "cpu"
+    folder: Path,
+    data_root: str | None = None,
+    cache: str | None = None,
+    device: str = "cpu",
+    trust: bool = False,
 ) -> "TrainedRun":
     """Open a run folder.
 
@@ -57,13 +61,17 @@ def open_run(
         Raw data and distances, where they are no longer where the training found them.
     device : str
         ``"cpu"`` or a CUDA device.
+    trust : bool
+        Whether Python code that the folder names, ``"module:name"``, may be imported.
 
     Raises
     ------
     RunError
         Where the folder is no run folder.
+    ConfigError
+        Where its settings name Python code, and it is not trusted.
     """
-    return TrainedRun(read_spec(folder, data_root, cache, device))
+    return TrainedRun(read_spec(folder, data_root, cache, device, trust))
 
 
 class TrainedRun:

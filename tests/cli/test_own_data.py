@@ -171,7 +171,7 @@ def test_preprocess_and_train_what_a_function_makes(command, folder):
     assert done.status == 0, done.err
     result = json.loads(done.out.splitlines()[-1])
     assert (result["dataset"], result["metric"]) == ("rings_of_mine.make_dataset", "accuracy")
-    scored = command("evaluate", "runs/rings_of_mine.make_dataset")
+    scored = command("evaluate", "runs/rings_of_mine.make_dataset", "--trust")
     assert json.loads(scored.out)["mean"] == result["mean"]
 
 

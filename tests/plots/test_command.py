@@ -26,7 +26,7 @@ def plot(command):
     """Return a function that draws, and returns the files on stdout and the lines on stderr."""
 
     def run(folder, *arguments):
-        done = command("plot", folder, "--device", "cpu", *arguments)
+        done = command("plot", folder, "--device", "cpu", "--trust", *arguments)
         assert done.status == 0, done.err
         return [Path(line) for line in done.out.splitlines()], done.err.splitlines()
 
@@ -138,7 +138,7 @@ def test_the_page_holds_everything(copied):
     result = json.loads((folder / "result.json").read_text())
     result["dataset"] = "<b>& other"
     (folder / "result.json").write_text(json.dumps(result))
-    run = PlottedRun(open_run(folder).spec)
+    run = PlottedRun(open_run(folder, trust=True).spec)
     text = page_text(run, draw_pictures(run)[0])
     page = Page(text)
     assert not {"script", "iframe", "object", "embed", "b&"} & page.names
@@ -210,7 +210,7 @@ def test_a_picture_of_ones_own(copied, plot, command, tmp_path, monkeypatch):
         ("own_pictures:none", "the module own_pictures has no 'none'"),
         ("no_pictures:none", "there is no module 'no_pictures' in the current folder or installed"),
     ]:
-        done = command("plot", folder, "--only", name, "--device", "cpu")
+        done = command("plot", folder, "--only", name, "--device", "cpu", "--trust")
         assert (done.status, done.err) == (1, f"Error: {message}\n")
 
 
@@ -304,7 +304,7 @@ def test_mistakes_are_one_line(trained, command, copied, tmp_path):
         ([folder, "--format", ","], 2, "choose from png, svg, pdf"),
         ([folder, "--graph", -1], 2, "-1 is not in the range"),
     ]:
-        done = command("plot", *arguments, "--device", "cpu")
+        done = command("plot", *arguments, "--device", "cpu", "--trust")
         assert (done.status, done.out) == (status, ""), arguments
         assert message in done.err
         assert "Traceback" not in done.err

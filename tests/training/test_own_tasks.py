@@ -44,7 +44,7 @@ def learn(tmp_path, monkeypatch):
         )
         preprocess_graphs(request.load_dataset().graphs, request.cache, n_jobs=1)
         result = train_run(request)
-        read_back = open_run(tmp_path / "run")
+        read_back = open_run(tmp_path / "run", trust=True)
         assert read_back.spec.data_options == data_options
         assert evaluate_runs(read_back)["mean"] == result["mean"]
         return result
