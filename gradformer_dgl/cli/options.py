@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import functools
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,10 +126,25 @@ class ChosenSettings:
 
     def over(self, preset: str) -> RunConfig:
         """Return the settings over those of a preset, unless another one is chosen."""
-        config = load_preset(self.preset or preset)
-        if self.file is not None:
-            config = config.updated(read_settings(self.file))
-        return config.updated(self.given)
+        return load_preset(self.preset or preset).updated(self._of_file).updated(self.given)
+
+    @functools.cached_property
+    def _of_file(self) -> dict[str, Any]:
+        return {} if self.file is None else read_settings(self.file)
+
+    def warn_of_idle(self, preset: str, dataset: "GraphDataset") -> None:
+        """Say which of the settings that are given, and not as in the preset, have no effect."""
+        from gradformer_dgl.training.idle import idle_settings
+
+        base, config = load_preset(self.preset or preset), self.over(preset)
+        changed = {name for name, value in self._of_file.items() if base.get(name) != value}
+        idle = [
+            f"{name} ({reason})"
+            for name, reason in idle_settings(config, dataset).items()
+            if name in self.given or name in changed
+        ]
+        if idle:
+            logging.getLogger("gradformer_dgl").warning("without effect: %s", ", ".join(idle))
 
 
 def config_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -78,6 +78,7 @@ def command(
             raise ConfigError(f"--jobs {jobs} does not go together with torchrun: leave it out")
         raw = data.load_with_targets()
         config = settings.over(data.preset(raw.name))
+        settings.warn_of_idle(data.preset(raw.name), raw)
         default = Path("runs") / raw.name
         spec = data.run_spec(
             raw.name,

@@ -15,6 +15,7 @@ from gradformer_dgl.data import GraphDataset, PackedGraphs
 from gradformer_dgl.data.dataset_info import DatasetInfo
 from gradformer_dgl.data.dgl_features import AUTO
 from gradformer_dgl.data.options import DataOptions
+from gradformer_dgl.data.readers.csv_table import some_of
 from gradformer_dgl.prediction.distances import (
     CachedDistances,
     ComputedDistances,
@@ -162,7 +163,7 @@ class Predictor:
         Tensor
             Shape (graphs, outputs), or (nodes, outputs) for a node task, float32: the probability of each
             class (multiclass) or column (binary, multilabel); or the values of a regression, in the unit of
-            its targets.
+            its targets. A warning names the rows that are NaN or infinite.
 
         Raises
         ------
@@ -175,7 +176,17 @@ class Predictor:
         source = self.distances(cache)
         parts = [part.mean(0) for part in self.each_part(packed, source)]
         source.finish(len(packed))
-        return torch.cat(parts).float()
+        outputs = torch.cat(parts).float()
+        wrong = (~outputs.isfinite()).any(1).nonzero()[:, 0]
+        if len(wrong):
+            _logger.warning(
+                "%d of %d predictions are not finite (rows %s): look for features far beyond those of the "
+                "training data",
+                len(wrong),
+                len(outputs),
+                some_of(wrong.tolist()),
+            )
+        return outputs
 
     def distances(self, cache: str | os.PathLike[str] | None = None) -> DistanceSource:
         """Return the source of distances: a cache, or computation."""

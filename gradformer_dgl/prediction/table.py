@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import logging
+import math
 import shutil
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from gradformer_dgl.data.dataset_info import DatasetInfo
-from gradformer_dgl.data.readers.csv_table import some_lines
+from gradformer_dgl.data.readers.csv_table import some_lines, some_of
 from gradformer_dgl.pairs.ragged_rows import starts_of
 from gradformer_dgl.prediction.distances import DistanceSource
 from gradformer_dgl.prediction.inputs import Input, InputPart
@@ -53,6 +54,15 @@ def predict_table(
             graphs += len(part.graphs)
             on_rows(len(part.identifiers))
         source.finish(graphs)
+    if columns.not_finite:
+        _logger.warning(
+            "%s: %d predictions are not finite (%s %s): look for features far beyond those of the training "
+            "data",
+            rows.path,
+            len(columns.not_finite),
+            "node" if predictor.info.level == "node" else rows.columns[0],
+            some_of(columns.not_finite),
+        )
     if rows.unreadable:
         _logger.warning(
             "%s: RDKit cannot read %d of %d molecules (%s): left empty",
@@ -65,7 +75,7 @@ def predict_table(
 
 
 class _Columns:
-    """Turn predictions into cells."""
+    """Turn predictions into cells; ``not_finite`` names those that are NaN or infinite."""
 
     def __init__(self, info: DatasetInfo, identifiers: tuple[str, ...], members: int) -> None:
         self._info = info
@@ -79,6 +89,7 @@ class _Columns:
             predicted += [f"{name}_std" for name in predicted if self._deviates]
         self.header = [*names, *predicted]
         self._width = len(predicted)
+        self.not_finite: list[str] = []
 
     def rows(self, part: InputPart, values: list[Float64[Tensor, "members items outputs"]]) -> Iterator[_Row]:
         """Return the rows of a part of the input."""
@@ -93,18 +104,26 @@ class _Columns:
                 yield [*identifier, *[""] * empty]
                 continue
             if self._info.level == "graph":
-                yield [*identifier, *next(cells)]
+                yield [*identifier, *self._finite(next(cells), identifier[0])]
             else:
                 for node in range(counts[graph]):
                     name = node if part.node_names is None else part.node_names[starts[graph] + node]
-                    yield [*identifier, name, *next(cells)]
+                    named = f"{name} of {identifier[0]}"
+                    yield [*identifier, name, *self._finite(next(cells), named)]
             graph += 1
+
+    def _finite(self, cells: list[str], name: object) -> list[str]:
+        # Behind the outputs stands the name of a class, or deviations.
+        if any(cell in ("nan", "inf", "-inf") for cell in cells[: len(self._info.outputs)]):
+            self.not_finite.append(str(name))
+        return cells
 
     def _cells(self, values: Float64[Tensor, "members items outputs"]) -> Iterator[list[str]]:
         means = values.mean(0)
         if self._info.task == "multiclass":
             for row, place in zip(means.tolist(), means.argmax(1).tolist(), strict=True):
-                yield [*map(_text, row), self._info.outputs[place]]
+                likeliest = "" if any(map(math.isnan, row)) else self._info.outputs[place]
+                yield [*map(_text, row), likeliest]
             return
         deviations = values.std(0) if self._deviates else means[:, :0]
         for row, deviation in zip(means.tolist(), deviations.tolist(), strict=True):

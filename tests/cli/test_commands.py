@@ -117,3 +117,17 @@ def test_an_interruption_ends_all_processes_in_one_line(
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_settings_without_effect_are_told(command, raw, cached, tmp_path):
+    run = ("train", "SHAPES", "--data-root", raw, "--cache-dir", cached.parent, "--out", tmp_path / "run")
+    (tmp_path / "mine.yaml").write_text("model: gin\nslope: 0.5\nattn_drop: 0.5\nencoding: none\n")
+    given = ("--config", tmp_path / "mine.yaml", "--wl-rounds", "3", "--feat-size", "16", "--epochs", "1")
+    done = command(*run, *given)
+    (line,) = [line for line in done.err.splitlines() if "without effect" in line]
+    # The dropout of attention is that of the preset.
+    assert line == (
+        "without effect: wl_rounds (the model is gin, not wl), slope (the model gin has no attention)"
+    )
+    done = command(*run, "--overwrite", "--epochs", "1", "--encoding", "none", "--gamma", "0.5")
+    assert "without effect" not in done.err

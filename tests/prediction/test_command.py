@@ -17,6 +17,7 @@ from gradformer_dgl import Predictor
 from gradformer_dgl.data import load_dataset
 from gradformer_dgl.data.options import DataOptions
 from gradformer_dgl.prediction import inputs
+from gradformer_dgl.training.tensor_files import load_tensors, save_tensors
 
 MEAN = {"encoding": "rwse:5"}
 
@@ -86,6 +87,18 @@ def test_rows_that_cannot_be_read_stay_empty(molecule_run, workplace, table, mon
     assert torch.allclose(numbers([rows[0], rows[3], rows[6]], 2), numbers(alone, 2), rtol=1e-6)
 
 
+def test_rows_whose_weights_are_no_numbers_are_named(molecule_run, table, tmp_path):
+    run = shutil.copytree(molecule_run("mass").folder, tmp_path / "run")
+    weights = run / "seed-0" / "weights.safetensors"
+    tensors, facts = load_tensors(weights)
+    tensors["target_deviation"].fill_(torch.inf)
+    save_tensors(weights, tensors, facts)
+    (tmp_path / "new.csv").write_text("smiles\nCCO\nC(C\nCCN\n")
+    _, rows, done = table(run, tmp_path / "new.csv", status=3)
+    assert [row[2] in ("inf", "-inf") for row in rows] == [True, False, True]
+    assert "new.csv: 2 predictions are not finite (row 0, 2): look for features far beyond" in done.err
+
+
 def test_a_folder_and_a_zip_in_the_tu_format(shapes, shapes_root, table, tmp_path):
     expected = torch.stack([shapes.expected(0), shapes.expected(1)]).mean(0)
     folder = shutil.copytree(shapes_root / "SHAPES", tmp_path / "renamed")
@@ -137,6 +150,27 @@ def test_nodes_of_a_dgl_file(trained, table, tmp_path):
     places = [(graph, node) for graph, one in enumerate(graphs) for node in range(one.num_nodes())]
     assert [(int(row[0]), int(row[1])) for row in rows] == places
     assert torch.allclose(numbers(rows, 2, 4), run.expected(0), atol=1e-5)
+
+
+def test_predictions_that_are_no_numbers_are_named(trained, table, tmp_path, caplog):
+    run = trained("nodes", "graphs_to_predict:marked_nodes", DataOptions())
+    graphs = importlib.import_module("graphs_to_predict").marked_nodes()[:4]
+    usual = Predictor.from_run(run.folder).predict(graphs)
+    graphs[2].ndata["feat"][1, 0] = 3e38
+    with caplog.at_level("WARNING", "gradformer_dgl"):
+        found = Predictor.from_run(run.folder).predict(graphs)
+    wrong = (~found.isfinite()).any(1).nonzero().flatten().tolist()
+    first = sum(graph.num_nodes() for graph in graphs[:2])
+    assert first + 1 in wrong
+    assert set(wrong) <= set(range(first, first + graphs[2].num_nodes()))
+    named = ", ".join(map(str, wrong[:5]))
+    assert f"{len(wrong)} of {len(found)} predictions are not finite (rows {named}" in caplog.text
+    right = [row for row in range(len(found)) if row not in wrong]
+    assert torch.allclose(found[right], usual[right], atol=1e-6)
+    dgl.save_graphs(str(tmp_path / "graphs.bin"), graphs)
+    _, rows, done = table(run.folder, tmp_path / "graphs.bin")
+    assert [row[4] == "" for row in rows] == [row in wrong for row in range(len(rows))]
+    assert f"graphs.bin: {len(wrong)} predictions are not finite (node {wrong[0] - first} of 2" in done.err
 
 
 @pytest.fixture

@@ -80,8 +80,8 @@ def some_lines(lines: Sequence[int]) -> str:
     return f"{'line' if len(lines) == 1 else 'lines'} {some_of(lines)}"
 
 
-def some_of(numbers: Sequence[int] | np.ndarray) -> str:
-    """Name the first numbers of many."""
+def some_of(numbers: Sequence[object] | np.ndarray) -> str:
+    """Name the first of many."""
     more = f" and {len(numbers) - _MOST_NAMED:,} more" if len(numbers) > _MOST_NAMED else ""
     return ", ".join(map(str, numbers[:_MOST_NAMED])) + more
 
