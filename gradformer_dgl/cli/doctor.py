@@ -12,6 +12,7 @@ import click
 from gradformer_dgl.cli import results
 from gradformer_dgl.support.errors import one_line
 from gradformer_dgl.support.graphbolt import AbsentGraphBolt
+from gradformer_dgl.training.threads import available_processors
 from gradformer_dgl.version import __version__
 
 _PACKAGE = "gradformer-dgl"
@@ -38,12 +39,17 @@ def _findings() -> list[tuple[str, str]]:
     return [
         ("gradformer_dgl", f"{__version__} in {Path(__file__).parents[1]}"),
         ("python", f"{platform.python_version()} ({sys.executable})"),
-        ("machine", f"{platform.machine()}, {os.cpu_count()} processors"),
+        ("machine", f"{platform.machine()}, {_processors()}"),
         *_packages(),
         ("dgl import", _dgl_import()),
         ("gpu", _gpu()),
         ("kernel cache", _kernel_cache()),
     ]
+
+
+def _processors() -> str:
+    usable, there = available_processors(), os.cpu_count() or 1
+    return f"{there} processors" if usable == there else f"{usable} of {there} processors may be used"
 
 
 def _packages() -> list[tuple[str, str]]:

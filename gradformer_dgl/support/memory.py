@@ -6,15 +6,14 @@ import resource
 import sys
 from pathlib import Path
 
-_CONTROL_GROUPS = Path("/sys/fs/cgroup")
-_MEMBERSHIP = Path("/proc/self/cgroup")
+from gradformer_dgl.support.control_groups import CONTROL_GROUPS, MEMBERSHIP, groups_of, numbers_in
 
 
 @functools.cache
 def machine_memory() -> int:
     """Return the bytes of memory of this machine, or of the container or batch job of this process."""
     installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min([installed, *_limits(_CONTROL_GROUPS, _MEMBERSHIP)])
+    return min([installed, *_limits(CONTROL_GROUPS, MEMBERSHIP)])
 
 
 def peak_memory(device: str = "cpu") -> int:
@@ -34,31 +33,7 @@ def peak_memory(device: str = "cpu") -> int:
 
 
 def _limits(control_groups: Path, membership: Path) -> list[int]:
-    """Return the limits of the control groups, of version 2 or 1, that a process belongs to."""
-    try:
-        lines = [line.split(":", 2) for line in membership.read_text().splitlines()]
-    except OSError:
-        return []
-    limits = []
-    for _, controllers, group in [line for line in lines if len(line) == 3]:
-        if not controllers:
-            root, name = control_groups, "memory.max"
-        elif "memory" in controllers.split(","):
-            root, name = control_groups / "memory", "memory.limit_in_bytes"
-        else:
-            continue
-        own = root / group.lstrip("/")
-        for folder in [own, *own.parents]:
-            limits += _number_in(folder / name)
-            # Within a container the root is the container's own group.
-            if folder == root:
-                break
-    return limits
-
-
-def _number_in(file: Path) -> list[int]:
-    try:
-        text = file.read_text().strip()
-    except OSError:
-        return []
-    return [int(text)] if text.isdecimal() else []
+    """Return the limits of the control groups that a process belongs to."""
+    names = {1: "memory.limit_in_bytes", 2: "memory.max"}
+    groups = groups_of("memory", control_groups, membership)
+    return [number for version, folder in groups for number in numbers_in(folder / names[version])]
