@@ -98,6 +98,26 @@ def interrupted(name: str, folder: Path, ranks: Ranks) -> None:
     save_checkpoint(trainer)
 
 
+def seen_graphs(folder: Path, ranks: Ranks) -> dict[str, Any]:
+    """Return the numbers of the graphs that this rank computes in an epoch and in evaluations."""
+    trainer = trainer_of("classes", folder, ranks)
+    cut, numbers = trainer.loader.batch, []
+
+    def watched(indices):
+        numbers.extend(indices.tolist())
+        return cut(indices)
+
+    trainer.loader.batch = watched
+    found: dict[str, Any] = {}
+    trainer.train_epoch(0)
+    for part in ("train", "val", "test"):
+        if part != "train":
+            numbers.clear()
+            trainer.evaluate(part)
+        found[part] = {"own": list(numbers), "all": trainer.split[part].tolist()}
+    return found
+
+
 def main(folder: Path) -> None:
     """Train all scenarios and leave what each rank came to in a file of its own."""
     torch.set_num_threads(1)
@@ -108,6 +128,7 @@ def main(folder: Path) -> None:
         for again in ("dropout", "dropout again"):
             drops = {"epochs": 1, "dropout": 0.3, "attn_drop": 0.3, "drop_path": 0.3}
             found[again] = outcome("classes", folder / again, ranks, **drops)
+        found["seen"] = seen_graphs(folder / "seen", ranks)
         found["drawn"] = {"numbers": torch.rand(5).tolist()}
         torch.set_default_dtype(torch.float64)
         for name in SCENARIOS:
