@@ -222,14 +222,17 @@ def _flag(name: str) -> str:
 def _data_option(option: Option) -> Decorator:
     several = option.kind is tuple
     choices = option.choices if isinstance(option.choices, tuple) else None
+    flag = option.flag.removesuffix("s") if several else option.flag
+    switch = option.kind is bool
     return click.option(
-        option.flag.removesuffix("s") if several else option.flag,
+        f"{flag}/--no-{flag[2:]}" if switch else flag,
         option.name,
         cls=ExplainedOption,
         heading="Data of your own",
         multiple=several,
-        type=GuessingChoice(choices) if choices else str,
-        metavar=None if choices else "NAME",
+        default=None,
+        type=bool if switch else GuessingChoice(choices) if choices else str,
+        metavar=None if choices or switch else "NAME",
         help=option.help[0].upper() + option.help[1:] + ("" if option.help.endswith("]") else "."),
     )
 

@@ -19,6 +19,8 @@ class FeatureSource:
     ----------
     molecules : str, optional
         Key of :data:`~gradformer_dgl.data.readers.molecule_features.TABLES`, for features of SMILES.
+    unsanitized : bool
+        Molecules that fail RDKit's checks are read without them.
     degrees : bool
         Node columns are degrees, one-hot.
     node_labels, edge_labels : tuple of tuple of int
@@ -27,6 +29,7 @@ class FeatureSource:
     """
 
     molecules: str | None = None
+    unsanitized: bool = False
     degrees: bool = False
     node_labels: tuple[tuple[int, ...], ...] = ()
     edge_labels: tuple[tuple[int, ...], ...] = ()

@@ -114,6 +114,7 @@ def _is_source(source: FeatureSource) -> bool:
     return (
         source.molecules in (None, *TABLES)
         and isinstance(source.degrees, bool)
+        and isinstance(source.unsanitized, bool)
         and all(isinstance(one, tuple) for one in (*values, *columns))
         and all(type(value) is int for column in columns for value in column)
     )

@@ -45,7 +45,9 @@ class DataOptions:
 
     def __init__(self, **options: Any) -> None:
         checked = [(name, _checked(name, value)) for name, value in sorted(options.items())]
-        object.__setattr__(self, "values", tuple(pair for pair in checked if pair[1]))
+        object.__setattr__(
+            self, "values", tuple(pair for pair in checked if pair[1] != _BY_NAME[pair[0]].default)
+        )
 
     @classmethod
     def read(cls, saved: Mapping[str, Any]) -> "DataOptions":

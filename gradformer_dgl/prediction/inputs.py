@@ -81,8 +81,9 @@ def _is_tu(folder: Path) -> bool:
 
 
 def _csv(path: Path, fit: FeatureFit, smiles_column: str | None) -> Input:
-    table_name = fit.info.source.molecules
-    if table_name is None:
+    source = fit.info.source
+    features = TABLES.get(source.molecules or "")
+    if features is None:
         raise DataError(
             f"{path} has molecules, but the features of {fit.info.name}, which the run was trained on, "
             "cannot be computed from SMILES: give graphs with these features"
@@ -94,7 +95,7 @@ def _csv(path: Path, fit: FeatureFit, smiles_column: str | None) -> Input:
     def parts() -> Iterator[InputPart]:
         for start in range(0, len(smiles), MOLECULES_AT_ONCE):
             texts = smiles[start : start + MOLECULES_AT_ONCE]
-            molecules = pack_molecules(texts, TABLES[table_name], accept_invalid=table_name == "ogb")
+            molecules = pack_molecules(texts, features, accept_invalid=source.unsanitized)
             readable = [True] * len(texts)
             for row in molecules.unreadable:
                 readable[row] = False

@@ -100,6 +100,26 @@ def test_preprocess_train_evaluate_and_resume_a_csv(command, folder, monkeypatch
     assert json.loads(moved.out) == json.loads(scored.out)
 
 
+def test_molecules_that_fail_the_checks_are_kept_on_request(command, mistake, folder):
+    with (folder / "mine.csv").open("a") as file:
+        file.write("five bonds,CC(C)(C)(C)C,3,0,train,a\n")
+    done = command("preprocess", "mine.csv", "--jobs", "1")
+    assert "cache/mine.h5: 80 graphs" in done.out
+    assert "RDKit cannot read 2 of 82 molecules (lines 82, 83): left out" in done.err
+    done = command("preprocess", "mine.csv", "--jobs", "1", "--no-sanitize")
+    assert "cache/mine.h5: 81 graphs" in done.out
+    assert "RDKit cannot read 1 of 82 molecules (line 82): left out" in done.err
+    train = ("-q", "train", "mine.csv", "--target-column", "alcohol", *NARROW)
+    assert "mine.h5" in mistake(*train)
+    assert command(*train, "--no-sanitize").status == 0
+    config = yaml.safe_load((folder / "runs" / "mine" / "config.yaml").read_text())
+    assert config["data_options"] == {"target_columns": ["alcohol"], "sanitize": False}
+    assert config["data"]["source"] == {"molecules": "ogb", "unsanitized": True}
+    assert command("-q", "evaluate", "runs/mine").status == 0
+    done = command("predict", "runs/mine", "mine.csv", "-o", "out.csv")
+    assert "RDKit cannot read 1 of 82 molecules (line 82): left empty" in done.err
+
+
 def test_other_targets_use_the_same_cache(command, folder):
     assert command("preprocess", "mine.csv", "--jobs", "1").status == 0
     for target, metric in (("alcohol", "roc_auc"), ("kind", "accuracy")):

@@ -87,6 +87,25 @@ def test_rows_that_cannot_be_read_stay_empty(molecule_run, workplace, table, mon
     assert torch.allclose(numbers([rows[0], rows[3], rows[6]], 2), numbers(alone, 2), rtol=1e-6)
 
 
+def test_molecules_that_fail_the_checks_are_predicted_where_they_were_trained_on(
+    molecule_run, trained, workplace, table, tmp_path
+):
+    lines = (workplace / "molecules.csv").read_text().splitlines()
+    lines[5:5] = ["CC(C)(C)(C)C,500.5,7.25,0,0,hydrocarbon", "[#119],1,1,0,0,hydrocarbon"]
+    file = workplace / "five_bonds.csv"
+    file.write_text("\n".join(lines) + "\n")
+    _, rows, done = table(molecule_run("mass").folder, file, status=3)
+    assert [number for number, row in enumerate(rows) if row[2] == ""] == [4, 5]
+    assert "RDKit cannot read 2 of 62 molecules (lines 6, 7): left empty" in done.err
+    options = DataOptions(target_columns=("mass",), sanitize=False)
+    run = trained("five_bonds", str(file), options, message_passing="gine")
+    assert load_dataset(str(file), **options.given()).graphs.node_counts[4] == 6
+    _, rows, done = table(run.folder, file, status=3)
+    assert rows.pop(5)[2] == ""
+    assert "RDKit cannot read 1 of 62 molecules (line 7): left empty" in done.err
+    assert torch.allclose(numbers(rows, 2), run.expected(0), rtol=1e-4)
+
+
 def test_rows_whose_weights_are_no_numbers_are_named(molecule_run, table, tmp_path):
     run = shutil.copytree(molecule_run("mass").folder, tmp_path / "run")
     weights = run / "seed-0" / "weights.safetensors"

@@ -75,7 +75,12 @@ def pack_molecules(
 
 
 def molecule_dataset(
-    name: str, graphs: PackedGraphs, table: str, task: str, output_names: Sequence[str]
+    name: str,
+    graphs: PackedGraphs,
+    table: str,
+    task: str,
+    output_names: Sequence[str],
+    unsanitized: bool = False,
 ) -> GraphDataset:
     """Return the data set of molecules with the features of a table of ``TABLES``."""
     features = TABLES[table]
@@ -91,7 +96,7 @@ def molecule_dataset(
         edge_encoder=encoder,
         edge_size=features.bond_sizes,
         output_names=tuple(output_names),
-        source=FeatureSource(molecules=table),
+        source=FeatureSource(molecules=table, unsanitized=unsanitized),
     )
 
 

@@ -158,6 +158,12 @@ READERS = Registry(
                     "column of a CSV file that says train, val (valid, validation) or test [default: random]",
                 ),
                 _TASK,
+                Option(
+                    "sanitize",
+                    True,
+                    "leave out molecules of a CSV file that fail RDKit's checks, such as those of valences, "
+                    "or read them without [default: left out]",
+                ),
             ),
             pattern=r"(?s:.*)\.csv(\.gz)?",
             preset="molecules",

@@ -34,11 +34,12 @@ def read_smiles_csv(
     target_columns: Sequence[str] = (),
     split_column: str | None = None,
     task: str | None = None,
+    sanitize: bool = True,
     jobs: int = 1,
 ) -> GraphDataset:
     r"""Read molecules and what is to be predicted of them.
 
-    All molecules that RDKit can parse are graphs of the data set, whatever the targets, so that one cache of
+    All molecules that RDKit can read are graphs of the data set, whatever the targets, so that one cache of
     distances serves all targets. A molecule without any label takes no part in training and testing.
 
     Parameters
@@ -55,6 +56,9 @@ def read_smiles_csv(
         Its cells are ``train``, ``val`` (``valid``, ``validation``) or ``test``. Default: random splits.
     task : {"regression", "binary", "multiclass", "multilabel"}, optional
         Default: see :func:`~gradformer_dgl.data.readers.csv_labels.infer_task`.
+    sanitize : bool
+        Whether to leave out the molecules that fail RDKit's checks, for example of valences. False keeps
+        those that it can parse.
     jobs : int
         Processes that read; -1 takes one per processor.
 
@@ -88,7 +92,7 @@ def read_smiles_csv(
         task = infer_task(table, target_columns) if target_columns else "regression"
     # Before the molecules, which take the longest.
     numbers = None if task == "multiclass" else read_numbers(table, target_columns, task)
-    molecules = pack_molecules(table.columns[smiles], OGB, accept_invalid=True, keep=True, jobs=jobs)
+    molecules = pack_molecules(table.columns[smiles], OGB, accept_invalid=not sanitize, keep=True, jobs=jobs)
     rows = _readable_rows(table, smiles, molecules)
     labels, names = None, list(target_columns)
     if numbers is not None and target_columns:
@@ -96,7 +100,7 @@ def read_smiles_csv(
     elif target_columns:
         labels, names = read_classes(table, target_columns, rows)
     molecules.graphs.labels = None if labels is None else torch.from_numpy(labels)
-    data = molecule_dataset(csv_stem(file), molecules.graphs, "ogb", task, names)
+    data = molecule_dataset(csv_stem(file), molecules.graphs, "ogb", task, names, unsanitized=not sanitize)
     unlabelled = np.delete(rows, data.labelled.numpy())
     text = "{} molecules without a label ({}): not used in training"
     _log_rows(logging.INFO, text, table, unlabelled, len(rows))

@@ -40,23 +40,27 @@ def parse_molecules(
     bond_values: list[list[int]] = [[] for _ in features.bonds]
     with rdBase.BlockLogs():
         for number, text in enumerate(smiles):
-            molecule = chem.MolFromSmiles(text)
-            if molecule is None and accept_invalid:
-                molecule = _without_checks(chem, text)
-                if molecule is not None:
-                    unsanitized.append(number)
-            if molecule is None or not molecule.GetNumAtoms():
+            try:
+                molecule = chem.MolFromSmiles(text)
+                checked = molecule is not None
+                if molecule is None and accept_invalid:
+                    molecule = _without_checks(chem, text)
+                if molecule is None or not molecule.GetNumAtoms():
+                    unreadable.append(number)
+                    continue
+                # By number: twice as fast as RDKit's iterators.
+                atoms = [molecule.GetAtomWithIdx(index) for index in range(molecule.GetNumAtoms())]
+                bonds = [molecule.GetBondWithIdx(index) for index in range(molecule.GetNumBonds())]
+                of_atoms = [list(map(getter, atoms)) for getter in atom_getters]
+                of_bonds = [list(map(getter, bonds)) for getter in (*bond_getters, begin, end)]
+            except Exception:
+                # RDKit raises many kinds, such as for elements that it has no data of.
                 unreadable.append(number)
                 continue
-            # By number: twice as fast as RDKit's iterators.
-            atoms = [molecule.GetAtomWithIdx(index) for index in range(molecule.GetNumAtoms())]
-            bonds = [molecule.GetBondWithIdx(index) for index in range(molecule.GetNumBonds())]
-            for values, getter in zip(atom_values, atom_getters, strict=True):
-                values.extend(map(getter, atoms))
-            for values, getter in zip(bond_values, bond_getters, strict=True):
-                values.extend(map(getter, bonds))
-            ends[0].extend(map(begin, bonds))
-            ends[1].extend(map(end, bonds))
+            if not checked:
+                unsanitized.append(number)
+            for values, more in zip((*atom_values, *bond_values, *ends), (*of_atoms, *of_bonds), strict=True):
+                values.extend(more)
             atom_counts.append(len(atoms))
             bond_counts.append(len(bonds))
     return MoleculeArrays(

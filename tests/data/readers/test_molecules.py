@@ -110,6 +110,24 @@ def test_a_molecule_that_is_no_valid_one_is_read_without_the_checks() -> None:
     assert [atom["is_in_ring"] for atom in five] == [True] * 5 + [False]
 
 
+# Carbon with five bonds, oxygen with three, an aromatic ring without Kekulé structure, too many hydrogens, a
+# charge beyond the electrons, an element that RDKit has no data of, half a code point.
+REFUSED = ("CC(C)(C)(C)C", "CO(C)C", "c1cccc1", "[CH99]", "[C+128]", "[#119]", "C[#120]C", "\ud800")
+
+
+def test_what_rdkit_refuses_is_not_read() -> None:
+    smiles = [text for refused in REFUSED for text in ("CCO", refused)]
+    packed, unreadable, unsanitized = pack_molecules(smiles, OGB)
+    assert (unreadable, unsanitized) == ([*range(1, len(smiles), 2)], [])
+    assert packed.node_counts.tolist() == [3] * len(REFUSED)
+    # Without the checks, all that have atoms which RDKit knows.
+    packed, unreadable, unsanitized = pack_molecules(smiles, OGB, accept_invalid=True)
+    assert (unreadable, unsanitized) == ([11, 13, 15], [1, 3, 5, 7, 9])
+    assert packed.node_counts.tolist() == [3, 6, 3, 4, 3, 5, 3, 1, 3, 1, 3, 3, 3]
+    assert len(packed.node_features) == packed.num_nodes
+    assert pack_molecules(["[#119]"], accept_invalid=True).unreadable == [0]
+
+
 def test_processes_read_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(molecules_module, "_CHUNK", 3)
     smiles = ["CCO", "C(C", "c1ccccc1", "C#N", "C1CC", "CN(C)(C)(C)C", "O", "CC"]

@@ -167,6 +167,9 @@ def test_options_are_those_of_all_readers() -> None:
     made = DataOptions(task="binary", target_columns=["y", "z"], smiles_column=None, split_column="")
     assert made.given() == {"target_columns": ["y", "z"], "task": "binary"}
     assert DataOptions.read(made.given()) == made
+    kept = DataOptions(sanitize=False)
+    assert (kept.given(), DataOptions.read(kept.given())) == ({"sanitize": False}, kept)
+    assert DataOptions(sanitize=True) == DataOptions(sanitize=None) == DataOptions()
     assert hash(DataOptions()) == hash(DataOptions(target_columns=()))
     for wrong in ({"colour": "red"}, {"task": "clustering"}, {"reader": "none"}, {"target_columns": "y"}):
         with pytest.raises(ConfigError):

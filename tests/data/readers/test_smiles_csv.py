@@ -60,9 +60,13 @@ def test_lines_that_cannot_be_read_are_named(
     text = 'y,smiles,note\n1.5,CCO,"two\nlines"\n\n2.5,C(C,\n3.5,,\n4.5,CN(C)(C)(C)C,\n5.5,C,\n'
     with caplog.at_level(logging.INFO, logger="gradformer_dgl"):
         data = load(write(text), "y")
-    assert data.graphs.labels.flatten().tolist() == [1.5, 4.5, 5.5]
+        kept = load(write(text), "y", sanitize=False)
+    assert data.graphs.labels.flatten().tolist() == [1.5, 5.5]
+    assert kept.graphs.labels.flatten().tolist() == [1.5, 4.5, 5.5]
+    assert (data.source.unsanitized, kept.source.unsanitized) == (False, True)
     lines = text.split("\n")
     assert (lines[4], lines[5], lines[6]) == ("2.5,C(C,", "3.5,,", "4.5,CN(C)(C)(C)C,")
+    assert "RDKit cannot read 3 of 5 molecules (lines 5, 6, 7): left out" in caplog.text
     assert "RDKit cannot read 2 of 5 molecules (lines 5, 6): left out" in caplog.text
     assert "1 of 5 molecules not valid for RDKit (line 7): read without its checks" in caplog.text
     caplog.clear()
