@@ -10,10 +10,17 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from gradformer_dgl.data.readers.csv_table import CsvTable
+from gradformer_dgl.data.readers.csv_table import CsvTable, some_of
 from gradformer_dgl.support.errors import DataError
 
-_MISSING = ("", "nan")
+# Those of read_csv of pandas.
+_MISSING = frozenset(
+    [
+        *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"),
+        *("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+    ]
+)
+_TRUTH = {"false": 0.0, "true": 1.0}
 _LARGEST = float(np.finfo(np.float32).max)
 _SPLIT_OF = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _logger = logging.getLogger("gradformer_dgl")
@@ -22,8 +29,8 @@ _logger = logging.getLogger("gradformer_dgl")
 def infer_task(table: CsvTable, targets: Sequence[str]) -> str:
     """Return the task of the labels, where they can only be of one; refuse others.
 
-    ``"regression"`` for numbers that are not all whole; for zeros and ones ``"binary"``, or ``"multilabel"``
-    in several columns; ``"multiclass"`` for one column of words.
+    ``"regression"`` for numbers that are not all whole; for zeros and ones, or true and false, ``"binary"``,
+    or ``"multilabel"`` in several columns; ``"multiclass"`` for one column of words.
     """
     first_lines: dict[str, int] = {}
     for name in targets:
@@ -33,7 +40,7 @@ def infer_task(table: CsvTable, targets: Sequence[str]) -> str:
     values = [_number(cell) for cell in first_lines]
     if not values:
         raise DataError(f"{table.file} has no labels in {_columns(targets)}")
-    if set(values) <= {0.0, 1.0}:
+    if {_truth(cell) for cell in first_lines} <= {0.0, 1.0}:
         return "binary" if len(targets) == 1 else "multilabel"
     words = [cell for cell, value in zip(first_lines, values, strict=True) if value is None]
     if len(words) == len(values) and len(targets) == 1:
@@ -53,26 +60,35 @@ def infer_task(table: CsvTable, targets: Sequence[str]) -> str:
 def read_numbers(table: CsvTable, targets: Sequence[str], task: str) -> Float32[np.ndarray, "rows targets"]:
     """Read the labels of a regression, binary or multi-label task: (rows, targets); NaN where one is missing.
 
-    Refuse what is no finite number, or neither 0 nor 1 where the task has only these, and equal labels of a
-    binary task.
+    Refuse what is no finite number, or neither 0 nor 1 (true nor false) where the task has only these.
     """
+    read = _number if task == "regression" else _truth
     if task == "binary" and len(targets) > 1:
         raise DataError(f"a binary task has one target, not {len(targets)}; say --task multilabel")
     labels = np.empty((len(table.lines), len(targets)), dtype=np.float32)
     for column, name in enumerate(targets):
         for row, cell in enumerate(table.columns[name]):
-            value = math.nan if _is_missing(cell) else _number(cell)
+            value = math.nan if _is_missing(cell) else read(cell)
             fault = _fault(value, task)
             if fault is not None:
                 place = f"{table.file}, line {table.lines[row]}"
                 raise DataError(f"{place}: the label {cell!r} in the column {name} is {fault}")
             labels[row, column] = value
-    if task == "binary" and len(values := set(labels[~np.isnan(labels)].tolist())) == 1:
-        raise DataError(
-            f"{table.file}: all labels in {_columns(targets)} are {values.pop():g}; a binary task needs 0 "
-            "and 1"
-        )
     return labels
+
+
+def check_targets(
+    table: CsvTable, targets: Sequence[str], labels: Float32[np.ndarray, "rows targets"], task: str, noun: str
+) -> None:
+    """Refuse columns without a label, or with one class where the task is of zeros and ones; name them."""
+    found = [set(column[~np.isnan(column)].tolist()) for column in labels.T]
+    if empty := [name for name, values in zip(targets, found, strict=True) if not values]:
+        raise DataError(f"{table.file} has no {noun} in {_columns(empty)}; choose targets that have some")
+    for value in () if task == "regression" else (0.0, 1.0):
+        if equal := [name for name, values in zip(targets, found, strict=True) if values == {value}]:
+            raise DataError(
+                f"{table.file}: all {noun} in {_columns(equal)} are {value:g}; a {task} task needs 0 and 1"
+            )
 
 
 def _fault(value: float | None, task: str) -> str | None:
@@ -102,9 +118,11 @@ def read_classes(
         spellings.setdefault(cell if words or number is None else number, []).append(cell)
     values = sorted(spellings)
     if len(values) < 2:
-        raise DataError(
-            f"{table.file} has {len(values)} class in the column {targets[0]}; a multiclass task needs two"
-        )
+        counted = "1 class" if values else "no labels"
+        raise DataError(f"{table.file} has {counted} in the column {targets[0]}; a multiclass task needs two")
+    if missing := sorted({cell for cell in cells if cell and _is_missing(cell)}):
+        text = "%s: %s in the column %s: taken for missing labels, not for a class"
+        _logger.warning(text, table.file, ", ".join(missing), targets[0])
     if len(values) > 2 and len(values) == sum(not _is_missing(cell) for cell in cells):
         raise DataError(
             f"{table.file}: no label in the column {targets[0]} occurs twice; these are no classes to learn"
@@ -140,7 +158,11 @@ def read_splits(
 
 
 def _is_missing(cell: str) -> bool:
-    return cell.casefold() in _MISSING
+    return cell in _MISSING or cell.casefold() == "nan"
+
+
+def _truth(cell: str) -> float | None:
+    return _TRUTH.get(cell.casefold(), _number(cell))
 
 
 def _number(cell: str) -> float | None:
@@ -171,4 +193,4 @@ def _class_name(value: str | Decimal, spellings: Collection[str]) -> str:
 
 
 def _columns(names: Sequence[str]) -> str:
-    return f"the {'column' if len(names) == 1 else 'columns'} {', '.join(names)}"
+    return f"the {'column' if len(names) == 1 else 'columns'} {some_of(names)}"

@@ -45,8 +45,9 @@ _NODES = "{} classes of nodes, accuracy".format
 _TASK = Option(
     "task",
     "",
-    "task to train on [default: by the labels: fractions are regression; 0 and 1 of a CSV file binary, "
-    "in several columns multilabel; its words, and single integers of a Python function, multiclass]",
+    "task to train on [default: by the labels: fractions are regression; 0 and 1, or true and false, of "
+    "a CSV file binary, in several columns multilabel; its words, and single integers of a Python function, "
+    "multiclass]",
     choices=TASKS,
 )
 _IDENTIFIERS = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
@@ -149,8 +150,8 @@ READERS = Registry(
                 Option(
                     "target_columns",
                     (),
-                    "column of a CSV file to predict, may be repeated; an empty cell or nan is a missing "
-                    "label",
+                    "column of a CSV file to predict, may be repeated; an empty cell, nan, NA, None and "
+                    "the like are missing labels",
                 ),
                 Option(
                     "split_column",

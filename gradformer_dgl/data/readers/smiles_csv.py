@@ -10,7 +10,13 @@ import torch
 from jaxtyping import Int64
 
 from gradformer_dgl.data.dataset import GraphDataset
-from gradformer_dgl.data.readers.csv_labels import infer_task, read_classes, read_numbers, read_splits
+from gradformer_dgl.data.readers.csv_labels import (
+    check_targets,
+    infer_task,
+    read_classes,
+    read_numbers,
+    read_splits,
+)
 from gradformer_dgl.data.readers.csv_table import (
     CsvTable,
     csv_stem,
@@ -51,7 +57,8 @@ def read_smiles_csv(
     smiles_column : str, optional
         Default: ``smiles``, in upper or lower case.
     target_columns : sequence of str
-        Columns to predict. Without any the graphs have no labels, which is enough for their distances.
+        Columns to predict; a cell that pandas takes for a missing value, such as ``NA``, is a missing label.
+        Without any the graphs have no labels, which is enough for their distances.
     split_column : str, optional
         Its cells are ``train``, ``val`` (``valid``, ``validation``) or ``test``. Default: random splits.
     task : {"regression", "binary", "multiclass", "multilabel"}, optional
@@ -72,7 +79,8 @@ def read_smiles_csv(
     ------
     DataError
         If the file is missing or broken, has no such columns, a label or split is wrong (the message names
-        the line), or RDKit is missing or cannot read any of the molecules.
+        the line), a target has no label or one class, or RDKit is missing or cannot read any of the
+        molecules.
 
     Examples
     --------
@@ -92,11 +100,14 @@ def read_smiles_csv(
         task = infer_task(table, target_columns) if target_columns else "regression"
     # Before the molecules, which take the longest.
     numbers = None if task == "multiclass" else read_numbers(table, target_columns, task)
+    if numbers is not None:
+        check_targets(table, target_columns, numbers, task, "labels")
     molecules = pack_molecules(table.columns[smiles], OGB, accept_invalid=not sanitize, keep=True, jobs=jobs)
     rows = _readable_rows(table, smiles, molecules)
     labels, names = None, list(target_columns)
     if numbers is not None and target_columns:
         labels = numbers[rows]
+        check_targets(table, target_columns, labels, task, "labels of molecules that RDKit can read")
     elif target_columns:
         labels, names = read_classes(table, target_columns, rows)
     molecules.graphs.labels = None if labels is None else torch.from_numpy(labels)

@@ -102,6 +102,97 @@ def test_missing_labels_of_each_task(write: Callable[..., Path], caplog: pytest.
     assert all(len(data) == 7 for data in (both, one, words))
 
 
+# STR_NA_VALUES of pandas 2.3, and NAN in any case.
+MISSING = (
+    "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
+    "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "", "NAN",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "task", "expected"),
+    [
+        (("0.5", "2", "-1e3"), {}, "regression", [0.5, 2, -1000]),
+        (("1", "0", "1.0"), {}, "binary", [1, 0, 1]),
+        (("True", "fALSE", "TRUE"), {}, "binary", [1, 0, 1]),
+        (("true", "0", "1"), {"task": "binary"}, "binary", [1, 0, 1]),
+        (("none", "Null", "NAs"), {}, "multiclass", [2, 1, 0]),
+        (("True", "False", "maybe"), {}, "multiclass", [1, 0, 2]),
+        (("2", "1", "2"), {"task": "multiclass"}, "multiclass", [1, 0, 1]),
+    ],
+)
+def test_words_for_missing_labels(
+    write: Callable[..., Path],
+    caplog: pytest.LogCaptureFixture,
+    labels: tuple[str, ...],
+    options: dict[str, str],
+    task: str,
+    expected: list[float],
+) -> None:
+    rows = [f"CCO,{cell}" for cell in (*MISSING, *labels, *labels)]
+    data = load(write("smiles,y\n" + "\n".join(rows) + "\n"), "y", **options)
+    assert data.task == task
+    assert data.labelled.tolist() == [*range(len(MISSING), len(rows))]
+    given = data.graphs.labels.flatten()[len(MISSING) :].tolist()
+    assert given == pytest.approx([*expected, *expected])
+    warned = "mine.csv: #N/A, #N/A N/A, #NA, -1.#IND, -1.#QNAN, -NaN, -nan, 1.#IND, 1.#QNAN, <NA>, N/A, NA, "
+    warned += (
+        "NAN, NULL, NaN, None, n/a, nan, null in the column y: taken for missing labels, not for a class"
+    )
+    assert (warned in caplog.text) == (task == "multiclass")
+
+
+def test_true_and_false_in_several_columns(write: Callable[..., Path]) -> None:
+    y, z = ["True", "false", "NA", "TRUE", "1", "", "0"], ["0", "1", "1", "None", "False", "true", "0"]
+    data = load(write(table(y=y, z=z)), "y", "z")
+    assert (data.task, data.labelled.tolist()) == ("multilabel", [0, 1, 2, 3, 4, 5, 6])
+    nan = float("nan")
+    rows = [[1, 0], [0, 1], [nan, 1], [1, nan], [1, 0], [nan, 1], [0, 0]]
+    torch.testing.assert_close(data.graphs.labels, torch.tensor(rows), equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "message"),
+    [
+        (
+            {"a": "1010101", "b": "-------"},
+            {},
+            "has no labels in the column b; choose targets that have some",
+        ),
+        ({"a": "1010101", "b": "-------", "c": "-------"}, {}, "has no labels in the columns b, c; choose"),
+        ({"a": "1010101", "b": "11-1111"}, {}, "all labels in the column b are 1; a multilabel task needs 0"),
+        ({"a": "0000000", "b": "0101010", "c": "-0-----"}, {}, "all labels in the columns a, c are 0; a mul"),
+        ({"a": "1234567", "b": "-------"}, {"task": "regression"}, "has no labels in the column b; choose"),
+        ({"a": "-------"}, {"task": "regression"}, "has no labels in the column a"),
+        ({"a": "-------"}, {"task": "binary"}, "has no labels in the column a"),
+        ({"a": "-------"}, {"task": "multiclass"}, "has no labels in the column a; a multiclass task needs"),
+        ({"a": "TTTTTTT"}, {}, "all labels in the column a are 1; a binary task needs 0 and 1"),
+        (
+            {"a": "1101-11", "b": "1010101"},
+            {"broken": 2},
+            "all labels of molecules that RDKit can read in th",
+        ),
+        (
+            {"a": "1------", "b": "1010101"},
+            {"broken": 0, "task": "regression"},
+            "has no labels of molecules that RDKit can read in",
+        ),
+    ],
+)
+def test_targets_from_which_nothing_can_be_learnt(
+    write: Callable[..., Path], columns: dict[str, str], options: dict[str, object], message: str
+) -> None:
+    words = {"-": "NA", "T": "True"}
+    cells = {name: [words.get(cell, cell) for cell in column] for name, column in columns.items()}
+    text = table(**cells)
+    if (broken := options.pop("broken", None)) is not None:
+        text = text.replace(f"\n{SMILES[broken]},", "\nC(C,")
+    with pytest.raises(DataError) as caught:
+        load(write(text), *columns, **options)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_classes_that_are_numbers_keep_their_order(write: Callable[..., Path]) -> None:
     file = write(table(y=["10", "9", "-1", "9.0", "10", "9", "-1"]))
     data = load(file, "y", task="multiclass")
