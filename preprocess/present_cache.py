@@ -54,9 +54,9 @@ class PresentCache:
         cache = self.cache
         if cache is None or not self._has_options(plan):
             return False
-        if not self._holds(pieces(False)) or (plan.weighted and not self._has_weights(pieces)):
-            return False
         try:
+            if not self._holds(pieces, weights=plan.weighted):
+                return False
             cache.verify()
         except BrokenCacheError:
             logger.warning("%s is broken and will be replaced", self.path)
@@ -85,7 +85,7 @@ class PresentCache:
         extra = [name for name in cache.extra_distances if name not in plan.extra_distances]
         if not encodings and not extra:
             return [], []
-        if pieces is not None and not self._holds(pieces(False), of_broken=True):
+        if pieces is not None and not self._may_hold(pieces):
             return [], []
         kept: tuple[list[str], list[str]] = [], []
         if pieces is not None:
@@ -105,25 +105,37 @@ class PresentCache:
         _, weighted = parse_extra_distances([name], plan.directed)
         return not weighted or self._has_weights(pieces)
 
-    def _holds(self, pieces: Iterable[GraphStructures], of_broken: bool = False) -> bool:
-        """Return whether the cache is of these graphs; ``of_broken`` where its fingerprints are broken."""
-        assert self.cache is not None
+    def _may_hold(self, pieces: Pieces) -> bool:
+        """Return whether the cache is of these graphs, or has fingerprints that are broken."""
         try:
-            prints = self.cache.fingerprints()
+            return self._holds(pieces)
         except BrokenCacheError:
-            return of_broken
-        return _agree(prints, pieces, structure_fingerprints, self.cache.directed)
+            return True
 
     def _has_weights(self, pieces: Pieces) -> bool:
         """Return whether the cache has the edge weights of these graphs."""
         assert self.cache is not None
-        if not self.cache.weighted:
-            return False
         try:
-            prints = self.cache.weight_fingerprints()
-            return _agree(prints, pieces(True), weight_fingerprints, self.cache.directed)
+            return self.cache.weighted and self._holds(pieces, structure=False, weights=True)
         except (BrokenCacheError, GraphError):
             return False
+
+    def _holds(self, pieces: Pieces, structure: bool = True, weights: bool = False) -> bool:
+        """Return whether the fingerprints are those of the graphs; stops at the first piece that differs."""
+        cache = self.cache
+        assert cache is not None
+        kinds: list[tuple[np.ndarray, Callable[[GraphStructures, bool], np.ndarray]]] = []
+        if structure:
+            kinds.append((cache.fingerprints(), structure_fingerprints))
+        if weights:
+            kinds.append((cache.weight_fingerprints(), weight_fingerprints))
+        start = 0
+        for piece in pieces(weights):
+            stop = start + len(piece)
+            if not all(np.array_equal(prints[start:stop], of(piece, cache.directed)) for prints, of in kinds):
+                return False
+            start = stop
+        return start == len(cache)
 
 
 def _is_known(parse: Callable[..., Any], *arguments: Any) -> bool:
@@ -132,19 +144,3 @@ def _is_known(parse: Callable[..., Any], *arguments: Any) -> bool:
     except ConfigError:
         return False
     return True
-
-
-def _agree(
-    prints: np.ndarray,
-    pieces: Iterable[GraphStructures],
-    fingerprints: Callable[[GraphStructures, bool], np.ndarray],
-    directed: bool,
-) -> bool:
-    """Return whether these are the fingerprints of the graphs; stops at the first piece that differs."""
-    start = 0
-    for piece in pieces:
-        stop = start + len(piece)
-        if not np.array_equal(prints[start:stop], fingerprints(piece, directed)):
-            return False
-        start = stop
-    return start == len(prints)

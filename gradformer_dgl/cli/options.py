@@ -253,7 +253,7 @@ class ChosenData:
 
     @property
     def is_named(self) -> bool:
-        """Whether the reader takes names of a catalogue, and not what a user has."""
+        """True where the reader takes names of a catalogue, and not what a user has."""
         return self.reader is None or "datasets" in self.reader.traits
 
     def load(self, **more: Any) -> "GraphDataset":

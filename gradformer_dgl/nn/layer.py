@@ -14,6 +14,7 @@ from gradformer_dgl.nn.decay import Decay, make_decay
 from gradformer_dgl.nn.message_passing import MessagePassing, make_message_passing
 from gradformer_dgl.nn.mlp import Perceptron
 from gradformer_dgl.nn.norm import sum_of_norms
+from gradformer_dgl.nn.registry import DECAYS
 from gradformer_dgl.pairs.distances import PairDistances
 from gradformer_dgl.pairs.sparse import Distances, SparsePairDistances
 from gradformer_dgl.support.errors import ConfigError, GraphError
@@ -150,7 +151,8 @@ class GradformerLayer(nn.Module):
             given: dict[str, Any] = {"gamma": gamma, "hop": hop, "slope": slope, "learn_hop": learn_hop}
             if decay is not None:
                 # What is as it would be by default has not been asked for.
-                given = {name: value for name, value in given.items() if not _is(value, _DEFAULTS[name])}
+                default = {option.name: option.default for option in DECAYS["exponential"].options}
+                given = {name: value for name, value in given.items() if not _is(value, default[name])}
             self.decay = make_decay(decay or "exponential", num_heads, **given)
         self.message_passing = make_message_passing(message_passing, feat_size)
         self.drop_path = _probability(drop_path, "drop_path")
@@ -292,10 +294,7 @@ class GradformerLayer(nn.Module):
         return branch * stays.repeat_interleave(distances.node_counts, dim=0, output_size=len(branch))
 
 
-_DEFAULTS = {"gamma": 0.6, "hop": 5.0, "slope": 0.0, "learn_hop": True}
-
-
-def _is(value: Any, default: float) -> bool:
+def _is(value: Any, default: Any) -> bool:
     return isinstance(value, int | float) and value == default
 
 

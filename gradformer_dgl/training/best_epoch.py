@@ -43,7 +43,7 @@ class BestEpoch:
 
     @property
     def selected_by(self) -> str:
-        """What selects the best epoch, ``"metric"`` or ``"loss"``; RunError where neither is a number."""
+        """Selector of the best epoch, ``"metric"`` or ``"loss"``; RunError where neither is a number."""
         of_metric, _, loss = self._rank(self.found["val"], self.found["val_loss"])
         if not of_metric and math.isinf(loss):
             what = "loss" if self._by_loss else f"{self._objective.name} or loss"
